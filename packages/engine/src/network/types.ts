@@ -1,0 +1,45 @@
+/**
+ * The only way out of a sandbox. A router network namespace of the engine's own holds the sandboxes' veths and one
+ * Node process (egress) that decides every connection; the host's firewall, routes and sysctls stay untouched.
+ */
+
+/** A service on the host that sandboxes may reach under a name, when their policy allows that name. */
+export interface PublishedService {
+  /** Host name inside sandboxes, e.g. `gateway.holdfast.internal`. */
+  name: string;
+  /** Port inside sandboxes. */
+  port: number;
+  target: { host: string; port: number };
+}
+
+export type NetworkPolicy =
+  /** Everything but loopback, link-local, metadata addresses and the host's own addresses. Published services too. */
+  | { kind: "open" }
+  | { kind: "blocked" }
+  /** Only these. Domains: exact or `*.suffix`; published services by their name; others by TLS SNI or HTTP Host. */
+  | { kind: "allowlist"; cidrs: string[]; domains: string[] };
+
+export interface SandboxNetwork {
+  /** Path that an OCI bundle's `namespaces[].path` takes, e.g. `/run/netns/hf-…`. */
+  namespacePath: string;
+  /** Content for /etc/resolv.conf and /etc/hosts inside. */
+  resolvConf: string;
+  hosts: string;
+}
+
+export interface Network extends AsyncDisposable {
+  /** Idempotent per id. */
+  attach(sandboxId: string, policy: NetworkPolicy): Promise<SandboxNetwork>;
+  setPolicy(sandboxId: string, policy: NetworkPolicy): Promise<void>;
+  detach(sandboxId: string): Promise<void>;
+  /** What an engine that starts again finds living. */
+  list(): Promise<string[]>;
+}
+
+export interface NetworkOptions {
+  /** Root-only directory for state that outlives the engine. */
+  stateDir: string;
+  /** Short, unique per engine data directory: prefix of namespace and interface names (≤ 6 characters). */
+  instance: string;
+  publishedServices: PublishedService[];
+}

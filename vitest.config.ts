@@ -1,0 +1,29 @@
+import { defineConfig } from "vitest/config";
+
+/** Unit tests sit beside the source; integration tests use real sockets and processes; e2e uses the whole system. */
+export default defineConfig({
+  test: {
+    testTimeout: 30_000,
+    hookTimeout: 120_000,
+    projects: [
+      {
+        extends: true,
+        test: { name: "unit", include: ["packages/*/src/**/*.test.ts", "script/**/*.test.ts"] },
+      },
+      {
+        extends: true,
+        test: { name: "integration", include: ["packages/*/test/**/*.test.ts"], fileParallelism: false },
+      },
+      {
+        extends: true,
+        test: {
+          name: "e2e",
+          include: ["e2e/**/*.e2e.ts"],
+          fileParallelism: false,
+          testTimeout: 120_000,
+          hookTimeout: 300_000,
+        },
+      },
+    ],
+  },
+});
