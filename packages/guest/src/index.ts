@@ -1,1 +1,12 @@
-export {};
+export {
+  encodeFrame,
+  type Frame,
+  FrameDecoder,
+  type GuestErrorCode,
+  type GuestMessage,
+  type GuestProcess,
+  type GuestRequest,
+  guestBundlePath,
+  guestProtocolVersion,
+  guestSocketPath,
+} from "./frames.ts";

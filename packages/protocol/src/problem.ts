@@ -1,0 +1,235 @@
+/**
+ * Every failure that a client can be told of. `anthropicType` is what Managed Agents routes answer with, `remedy` what
+ * the reader can do about it.
+ */
+export interface ProblemEntry {
+  status: number;
+  title: string;
+  anthropicType:
+    | "invalid_request_error"
+    | "authentication_error"
+    | "permission_error"
+    | "not_found_error"
+    | "request_too_large"
+    | "rate_limit_error"
+    | "timeout_error"
+    | "overloaded_error"
+    | "api_error"
+    | "conflict_error";
+  retryable: boolean;
+  remedy: string;
+}
+
+const entry = (
+  status: number,
+  anthropicType: ProblemEntry["anthropicType"],
+  title: string,
+  remedy: string,
+  retryable = false,
+): ProblemEntry => ({ status, anthropicType, title, remedy, retryable });
+
+export const problems = {
+  request_malformed: entry(
+    400,
+    "invalid_request_error",
+    "The request body is not valid JSON",
+    "Send a JSON object encoded as UTF-8 with content-type application/json.",
+  ),
+  request_invalid: entry(
+    400,
+    "invalid_request_error",
+    "The request has a field that is not accepted",
+    "Correct the field that `errors` names.",
+  ),
+  prompt_empty: entry(
+    400,
+    "invalid_request_error",
+    "The message has no text",
+    "Send at least one character that is not white space.",
+  ),
+  prompt_too_large: entry(
+    413,
+    "request_too_large",
+    "The message is too large",
+    "Keep a message below 1 MiB of text; put larger material into a file of the workspace.",
+  ),
+  body_too_large: entry(413, "request_too_large", "The request body is too large", "Keep a request below 4 MiB."),
+  not_supported: entry(
+    400,
+    "invalid_request_error",
+    "This field or value is not supported by Holdfast",
+    "Leave the named field out; docs/managed-agents.md says what is supported.",
+  ),
+  key_missing: entry(
+    401,
+    "authentication_error",
+    "No API key or session cookie was sent",
+    "Send your key as `x-api-key` or `Authorization: Bearer`; `holdfast account add NAME` prints one.",
+  ),
+  key_wrong: entry(
+    401,
+    "authentication_error",
+    "The API key or login is not valid",
+    "Use a key printed by `holdfast account add NAME`, or log in again by the URL that `script/start` prints.",
+  ),
+  host_refused: entry(
+    403,
+    "permission_error",
+    "This host name is not served",
+    "Open Holdfast by the address that it printed at its start.",
+  ),
+  origin_refused: entry(
+    403,
+    "permission_error",
+    "Requests from this web page are refused",
+    "Open Holdfast itself; other sites may not call it from a browser.",
+  ),
+  route_not_found: entry(
+    404,
+    "not_found_error",
+    "There is nothing at this path",
+    "See /docs for the paths that exist.",
+  ),
+  method_not_allowed: entry(
+    405,
+    "invalid_request_error",
+    "This path does not take this method",
+    "See /docs for the methods of each path.",
+  ),
+  session_not_found: entry(
+    404,
+    "not_found_error",
+    "This account has no session with this id",
+    "List the sessions with GET /v1/sessions.",
+  ),
+  workspace_not_found: entry(
+    404,
+    "not_found_error",
+    "This account has no workspace with this name",
+    "Create it first, or leave `holdfast.workspace` out for the default one.",
+  ),
+  workspace_name_invalid: entry(
+    400,
+    "invalid_request_error",
+    "This is not a workspace name",
+    "Use 1 to 64 characters of a-z, 0-9, `-` and `_`, beginning with a letter or digit.",
+  ),
+  account_not_found: entry(404, "not_found_error", "There is no such account", "See `holdfast account list`."),
+  account_name_invalid: entry(
+    400,
+    "invalid_request_error",
+    "This is not an account name",
+    "Use 1 to 64 characters: letters, digits, space and . _ @ -",
+  ),
+  account_exists: entry(409, "conflict_error", "An account with this name exists", "Choose another name."),
+  session_terminated: entry(
+    409,
+    "conflict_error",
+    "This session has ended for good",
+    "Start a new session; the workspace and its files are still there.",
+  ),
+  credential_invalid: entry(
+    400,
+    "invalid_request_error",
+    "This does not look like an Anthropic API key",
+    "Paste the whole key; it begins with sk-ant-.",
+  ),
+  gateway_unavailable: entry(
+    503,
+    "api_error",
+    "The model gateway does not answer",
+    "Look at the output of `script/start`; restart it if the gateway has ended.",
+    true,
+  ),
+  sandbox_unavailable: entry(
+    503,
+    "api_error",
+    "No sandbox could be started",
+    "Send the message again; if it stays, look at the engine's output for the cause.",
+    true,
+  ),
+  image_build_failed: entry(
+    503,
+    "api_error",
+    "The sandbox image could not be built",
+    "The build log in the session's steps names the failing command.",
+    true,
+  ),
+  permissions_failed: entry(
+    503,
+    "api_error",
+    "The workspace could not be made writable",
+    "Send the message again; the step's output says what failed.",
+    true,
+  ),
+  claude_start_failed: entry(
+    503,
+    "api_error",
+    "Claude Code did not start",
+    "The text below is what it printed; mend that and send the message again.",
+    true,
+  ),
+  turn_interrupted: entry(
+    409,
+    "api_error",
+    "The turn was cut off before its end",
+    "Everything shown is kept. Send a message to go on from here.",
+    true,
+  ),
+  disk_full: entry(
+    507,
+    "api_error",
+    "The disk is full",
+    "Free space, then send the message again; what was stored before is kept.",
+    true,
+  ),
+  consumer_too_slow: entry(
+    503,
+    "overloaded_error",
+    "This reader fell too far behind",
+    "Open the stream again from the last event you have.",
+    true,
+  ),
+  internal: entry(
+    500,
+    "api_error",
+    "Something broke inside Holdfast",
+    "Try again; if it stays, report the request id with the server's log.",
+    true,
+  ),
+} as const satisfies Record<string, ProblemEntry>;
+
+export type ProblemCode = keyof typeof problems;
+
+export interface ProblemOptions {
+  /** What happened in this case, for the reader. */
+  detail?: string;
+  /** Fields that were wrong. `path` is dotted. */
+  errors?: { path: string; message: string }[];
+  cause?: unknown;
+}
+
+const brand = Symbol.for("holdfast.AppError");
+
+/** The one error class that becomes an answer; everything else is a bug and answered as `internal`. */
+export class AppError extends Error {
+  override name = "AppError";
+  readonly [brand] = true;
+  readonly code: ProblemCode;
+  readonly errors: { path: string; message: string }[];
+
+  constructor(code: ProblemCode, options: ProblemOptions = {}) {
+    super(options.detail ?? problems[code].title, { cause: options.cause });
+    this.code = code;
+    this.errors = options.errors ?? [];
+  }
+
+  get entry(): ProblemEntry {
+    return problems[this.code];
+  }
+}
+
+/** By brand, not by class: two copies of this package would break `instanceof`. */
+export function isAppError(error: unknown): error is AppError {
+  return typeof error === "object" && error !== null && brand in error;
+}
