@@ -1,3 +1,9 @@
 export { DeadlineError, isAbort, sleep, withDeadline } from "./abort.ts";
 export { BoundedQueue, QueueOverflowError } from "./queue.ts";
 export { type RetryOptions, retry } from "./retry.ts";
+export {
+  mintSandboxToken,
+  type SandboxTokenPayload,
+  type SandboxTokenVerdict,
+  verifySandboxToken,
+} from "./sandbox-token.ts";
