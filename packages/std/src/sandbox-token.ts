@@ -68,7 +68,7 @@ export async function verifySandboxToken(
   return { ok: true, payload };
 }
 
-function importKey(secret: string): Promise<CryptoKey> {
+function importKey(secret: string) {
   if (secret.length < MIN_SECRET_LENGTH) {
     throw new RangeError(`The token secret has ${secret.length} characters; it needs at least ${MIN_SECRET_LENGTH}.`);
   }
