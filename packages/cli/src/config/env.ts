@@ -1,0 +1,46 @@
+/** The only place where the command reads the environment. */
+export interface CliEnv {
+  /** The operator's key; given to the gateway at its first start, never to a sandbox. */
+  anthropicApiKey: string | undefined;
+  /** Where everything durable lies, when `--data-dir` does not say. */
+  dataDir: string | undefined;
+  /** Colours and live lines only on a terminal that did not refuse them. */
+  noColor: boolean;
+}
+
+export function readEnv(env: NodeJS.ProcessEnv = process.env): CliEnv {
+  const text = (name: string) => {
+    const value = env[name]?.trim();
+    return value === undefined || value === "" ? undefined : value;
+  };
+  return {
+    anthropicApiKey: text("ANTHROPIC_API_KEY"),
+    dataDir: text("HOLDFAST_DATA_DIR"),
+    noColor: text("NO_COLOR") !== undefined,
+  };
+}
+
+/** What a service process inherits: where to find programs and the machine's certificates, nothing else. */
+export function childEnv(optionsFile: string, env: NodeJS.ProcessEnv = process.env): Record<string, string> {
+  const passed = [
+    "PATH",
+    "HOME",
+    "LANG",
+    "TMPDIR",
+    "NODE_EXTRA_CA_CERTS",
+    "SSL_CERT_FILE",
+    "SSL_CERT_DIR",
+    "HTTP_PROXY",
+    "HTTPS_PROXY",
+    "NO_PROXY",
+    "http_proxy",
+    "https_proxy",
+    "no_proxy",
+  ];
+  const result: Record<string, string> = { HOLDFAST_OPTIONS_FILE: optionsFile };
+  for (const name of passed) {
+    const value = env[name];
+    if (value !== undefined) result[name] = value;
+  }
+  return result;
+}

@@ -1,0 +1,147 @@
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
+import { createWriteStream, mkdirSync, rmSync, type WriteStream } from "node:fs";
+import { join } from "node:path";
+import { createInterface } from "node:readline";
+import { DeadlineError, withDeadline } from "@holdfast/std";
+import { CliError } from "../command.ts";
+import { childEnv } from "../config/env.ts";
+import { writePrivateFile } from "./secrets.ts";
+
+export interface ServiceSpec {
+  name: "engine" | "gateway" | "s3" | "server";
+  /** The package's process, an absolute path. */
+  main: string;
+  /** Called before every start: a later start may know more (the port that the first one chose). */
+  options: (last: Ready | undefined) => Record<string, unknown>;
+  readyTimeoutMs: number;
+}
+
+/** What a service prints when it is ready. */
+export type Ready = Record<string, unknown> & { ready: true };
+
+export interface ServiceHooks {
+  /** Directory of the data dir for option files and logs; root-only. */
+  runDir: string;
+  onExit: (service: Service, reason: string) => void;
+}
+
+/** One service process. Its options travel in a root-only file, its log goes to `logs/<name>.log`. */
+export class Service {
+  readonly spec: ServiceSpec;
+  readonly #hooks: ServiceHooks;
+  #child: ChildProcess | undefined;
+  #tail: string[] = [];
+  #stopping = false;
+  ready: Ready | undefined;
+
+  constructor(spec: ServiceSpec, hooks: ServiceHooks) {
+    this.spec = spec;
+    this.#hooks = hooks;
+  }
+
+  get pid(): number | undefined {
+    return this.#child?.pid;
+  }
+
+  get logFile(): string {
+    return join(this.#hooks.runDir, "logs", `${this.spec.name}.log`);
+  }
+
+  /** Resolves when the service says that it is ready. Throws CliError with its reason otherwise. */
+  async start(signal?: AbortSignal): Promise<Ready> {
+    const optionsFile = join(this.#hooks.runDir, `${this.spec.name}.json`);
+    mkdirSync(join(this.#hooks.runDir, "logs"), { recursive: true });
+    writePrivateFile(optionsFile, JSON.stringify(this.spec.options(this.ready)));
+    // In a process group of its own: a Ctrl-C in the terminal is for us to pass on, in order. Its stdin ends when we
+    // die, however that happens.
+    const child = spawn(process.execPath, ["--disable-warning=ExperimentalWarning", this.spec.main], {
+      detached: true,
+      env: childEnv(optionsFile),
+      stdio: ["pipe", "pipe", "pipe"],
+    });
+    this.#child = child;
+    this.#stopping = false;
+    const log = createWriteStream(this.logFile, { flags: "a", mode: 0o600 });
+    this.#keepLog(child, log);
+    try {
+      this.ready = await withDeadline(() => this.#firstLine(child), {
+        what: `the start of the ${this.spec.name}`,
+        timeoutMs: this.spec.readyTimeoutMs,
+        ...(signal === undefined ? {} : { signal }),
+      });
+    } catch (error) {
+      this.#stopping = true;
+      child.kill("SIGKILL");
+      throw error instanceof DeadlineError ? this.#failure(error.message) : error;
+    } finally {
+      rmSync(optionsFile, { force: true });
+    }
+    child.once("exit", (code, signalName) => {
+      this.#child = undefined;
+      if (!this.#stopping) this.#hooks.onExit(this, signalName ?? `exit code ${code}`);
+    });
+    if (child.exitCode !== null || child.signalCode !== null) throw this.#failure("it ended right after its start");
+    return this.ready;
+  }
+
+  /** Asks it to end; after `timeoutMs` it is killed. */
+  async stop(signalName: "SIGINT" | "SIGTERM", timeoutMs: number): Promise<void> {
+    const child = this.#child;
+    if (child === undefined || child.exitCode !== null || child.signalCode !== null) return;
+    this.#stopping = true;
+    const ended = once(child, "exit");
+    child.kill(signalName);
+    const killer = setTimeout(() => child.kill("SIGKILL"), timeoutMs);
+    await ended;
+    clearTimeout(killer);
+  }
+
+  /** For tests that need it dead at once. */
+  kill(): void {
+    this.#child?.kill("SIGKILL");
+  }
+
+  #keepLog(child: ChildProcess, log: WriteStream): void {
+    const lines = child.stderr === null ? undefined : createInterface({ input: child.stderr });
+    lines?.on("line", (line) => {
+      log.write(`${line}\n`);
+      this.#tail.push(line);
+      if (this.#tail.length > 15) this.#tail.shift();
+    });
+    lines?.on("close", () => log.end());
+  }
+
+  #firstLine(child: ChildProcess): Promise<Ready> {
+    return new Promise((resolve, reject) => {
+      child.once("error", (error) => reject(this.#failure(error.message)));
+      child.once("exit", (code, signalName) =>
+        reject(this.#failure(`it ended with ${signalName ?? `exit code ${code}`}`)),
+      );
+      const lines = child.stdout === null ? undefined : createInterface({ input: child.stdout });
+      lines?.once("line", (line) => {
+        const said = parseReady(line);
+        if (said === undefined) reject(this.#failure(`it said: ${line.slice(0, 200)}`));
+        else if (said instanceof CliError) reject(said);
+        else resolve(said);
+      });
+    });
+  }
+
+  #failure(why: string): CliError {
+    const tail = this.#tail.length > 0 ? `\n${this.#tail.join("\n")}` : "";
+    return new CliError(`The ${this.spec.name} did not start`, `${why}${tail}`, `Its log is ${this.logFile}.`);
+  }
+}
+
+function parseReady(line: string): Ready | CliError | undefined {
+  try {
+    const said = JSON.parse(line) as { ready?: unknown; error?: { what?: string; why?: string; todo?: string } };
+    if (said.ready === true) return said as Ready;
+    const { what = "A service did not start", why = "", todo = "" } = said.error ?? {};
+    return new CliError(what, why, todo);
+  } catch {
+    // Not the line that was agreed on: the caller shows it as it is.
+    return undefined;
+  }
+}

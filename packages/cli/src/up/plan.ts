@@ -1,0 +1,130 @@
+import { join } from "node:path";
+import type { ServiceSpec } from "./child.ts";
+import type { Secrets } from "./secrets.ts";
+import type { RunningSystem } from "./system.ts";
+
+type Name = ServiceSpec["name"];
+type Services = RunningSystem["services"];
+
+export interface PlanInput {
+  dataDir: string;
+  port: number;
+  packagesDir: string;
+  secrets: Secrets;
+  anthropicApiKey?: string;
+  imageCacheDir?: string;
+  /** The last word on what a service is started with. */
+  adjust?: (name: Name, options: Record<string, unknown>) => Record<string, unknown>;
+}
+
+/** Users that own nothing else on the machine; the processes drop to them after they opened what they need. */
+const users = { server: 61001, gateway: 61002, s3: 61003 };
+
+/** Names and ports under which a sandbox reaches the two services that are published to it. */
+const gatewayInside = { name: "gateway.holdfast.internal", port: 4601 };
+const s3Inside = { name: "s3.holdfast.internal", port: 4603 };
+
+export const bucketName = "agent-docs";
+
+/** What each service of one installation is started with. */
+export function plan(input: PlanInput): Record<Name, (services: () => Services) => ServiceSpec> {
+  const parts = { s3: s3Options, gateway: gatewayOptions, engine: engineOptions, server: serverOptions };
+  const make =
+    (name: Name) =>
+    (services: () => Services): ServiceSpec => ({
+      name,
+      main: join(input.packagesDir, name, "src", "main.ts"),
+      readyTimeoutMs: 60_000,
+      options: (last) => {
+        const options = parts[name](input, services, last === undefined ? 0 : Number(last.port));
+        return input.adjust?.(name, options) ?? options;
+      },
+    });
+  return { s3: make("s3"), gateway: make("gateway"), engine: make("engine"), server: make("server") };
+}
+
+/** `port` is 0 at the first start, later the one it had: the others know it by then. */
+function s3Options({ dataDir, secrets }: PlanInput, _services: () => Services, port: number) {
+  return {
+    host: "127.0.0.1",
+    port,
+    dataDir: join(dataDir, "s3"),
+    uid: users.s3,
+    gid: users.s3,
+    accessKeyId: secrets.s3AccessKeyId,
+    secretAccessKey: secrets.s3SecretAccessKey,
+    buckets: [bucketName],
+  };
+}
+
+function gatewayOptions({ dataDir, secrets, anthropicApiKey }: PlanInput, _services: () => Services, port: number) {
+  return {
+    host: "127.0.0.1",
+    port,
+    dataDir: join(dataDir, "gateway"),
+    uid: users.gateway,
+    gid: users.gateway,
+    adminToken: secrets.gatewayAdminToken,
+    tokenSecret: secrets.gatewayTokenSecret,
+    ...(anthropicApiKey === undefined ? {} : { credential: anthropicApiKey }),
+  };
+}
+
+function engineOptions({ dataDir, secrets, imageCacheDir }: PlanInput, services: () => Services, port: number) {
+  const target = (service: "gateway" | "s3") => ({ host: "127.0.0.1", port: portOf(services(), service) });
+  return {
+    host: "127.0.0.1",
+    port,
+    dataDir: join(dataDir, "engine"),
+    tokenId: secrets.modalTokenId,
+    tokenSecret: secrets.modalTokenSecret,
+    publishedServices: [
+      { ...gatewayInside, target: target("gateway") },
+      { ...s3Inside, target: target("s3") },
+    ],
+    ...(imageCacheDir === undefined ? {} : { imageCacheDir }),
+  };
+}
+
+function serverOptions({ dataDir, secrets, port, packagesDir }: PlanInput, services: () => Services) {
+  const local = (name: Name) => `http://127.0.0.1:${portOf(services(), name)}`;
+  const inside = (service: { name: string; port: number }) => `http://${service.name}:${service.port}`;
+  return {
+    host: "127.0.0.1",
+    port,
+    dataDir: join(dataDir, "server"),
+    uid: users.server,
+    gid: users.server,
+    allowedHosts: [`127.0.0.1:${port}`, `localhost:${port}`],
+    loginToken: secrets.loginToken,
+    cookieSecret: secrets.cookieSecret,
+    webDir: join(packagesDir, "web", "dist"),
+    modal: {
+      serverUrl: local("engine"),
+      tokenId: secrets.modalTokenId,
+      tokenSecret: secrets.modalTokenSecret,
+      appName: "holdfast",
+      installationId: secrets.installationId,
+    },
+    gateway: {
+      sandboxUrl: inside(gatewayInside),
+      domain: gatewayInside.name,
+      adminUrl: local("gateway"),
+      adminToken: secrets.gatewayAdminToken,
+      tokenSecret: secrets.gatewayTokenSecret,
+    },
+    s3: {
+      buckets: { "agent-docs": bucketName },
+      endpoint: local("s3"),
+      sandboxEndpoint: inside(s3Inside),
+      sandboxDomain: s3Inside.name,
+      region: "us-east-1",
+      accessKeyId: secrets.s3AccessKeyId,
+      secretAccessKey: secrets.s3SecretAccessKey,
+    },
+  };
+}
+
+function portOf(services: Services, name: Name): number {
+  return Number(services[name].ready?.port);
+}

@@ -1,0 +1,175 @@
+import { chmodSync, mkdirSync } from "node:fs";
+import { createServer } from "node:net";
+import { join, resolve } from "node:path";
+import { fileURLToPath } from "node:url";
+import { sleep } from "@holdfast/std";
+import { CliError } from "../command.ts";
+import { Service, type ServiceSpec } from "./child.ts";
+import { lockDataDir } from "./lock.ts";
+import { type PlanInput, plan } from "./plan.ts";
+import { loadSecrets } from "./secrets.ts";
+
+export interface StartOptions {
+  dataDir: string;
+  /** 0 chooses a free one. */
+  port: number;
+  anthropicApiKey?: string;
+  /** Base images and layers, shared between data directories (tests). Default: inside the data directory. */
+  imageCacheDir?: string;
+  /** Changes what a service is started with; tests use it. */
+  adjust?: NonNullable<PlanInput["adjust"]>;
+  onProgress?: (text: string) => void;
+  signal?: AbortSignal;
+}
+
+export interface RunningSystem extends AsyncDisposable {
+  url: string;
+  /** Logs the browser in. */
+  loginUrl: string;
+  services: Record<ServiceSpec["name"], Service>;
+  /** With `endTurns`, turns, sandboxes and everything they hold are ended; without, they wait for the next start. */
+  stop(options: { endTurns: boolean }): Promise<void>;
+}
+
+/** Starts every service of one installation and keeps them running. Throws CliError. */
+export async function startSystem(options: StartOptions): Promise<RunningSystem> {
+  const dataDir = prepareDataDir(options.dataDir);
+  const lock = lockDataDir(dataDir);
+  const stack = new AsyncDisposableStack();
+  stack.defer(() => lock.release());
+  try {
+    const port = options.port === 0 ? await freePort() : await ownPort(options.port);
+    const running = await startServices({ ...options, dataDir, port }, stack);
+    return running;
+  } catch (error) {
+    await stack.disposeAsync();
+    throw error;
+  }
+}
+
+function prepareDataDir(path: string): string {
+  const dataDir = resolve(path);
+  try {
+    mkdirSync(join(dataDir, "run"), { recursive: true });
+    // Service users must be able to pass through to their own directories, and to see nothing else.
+    chmodSync(dataDir, 0o711);
+    chmodSync(join(dataDir, "run"), 0o700);
+  } catch (error) {
+    const why = error instanceof Error ? error.message : String(error);
+    throw new CliError(`The data directory ${dataDir} cannot be used`, why, "Choose another with --data-dir.", {
+      cause: error,
+    });
+  }
+  return dataDir;
+}
+
+async function startServices(
+  options: StartOptions & { port: number },
+  stack: AsyncDisposableStack,
+): Promise<RunningSystem> {
+  const secrets = loadSecrets(options.dataDir);
+  const say = options.onProgress ?? (() => undefined);
+  let stopping = false;
+  const hooks = {
+    runDir: join(options.dataDir, "run"),
+    onExit: (service: Service, reason: string) => {
+      if (!stopping) void restart(service, reason, say, () => stopping);
+    },
+  };
+  const specs = plan({ ...options, secrets, packagesDir: fileURLToPath(new URL("../../../", import.meta.url)) });
+  const make = (name: ServiceSpec["name"]) =>
+    new Service(
+      specs[name](() => services),
+      hooks,
+    );
+  const services: RunningSystem["services"] = {
+    s3: make("s3"),
+    gateway: make("gateway"),
+    engine: make("engine"),
+    server: make("server"),
+  };
+  const stop = async ({ endTurns }: { endTurns: boolean }) => {
+    if (stopping) return;
+    stopping = true;
+    const signalName = endTurns ? "SIGINT" : "SIGTERM";
+    // The server first: it still needs the others to end its turns.
+    await services.server.stop(signalName, endTurns ? 60_000 : 10_000);
+    await services.engine.stop(signalName, 30_000);
+    await Promise.all([services.gateway.stop("SIGTERM", 5_000), services.s3.stop("SIGTERM", 5_000)]);
+    await stack.disposeAsync();
+  };
+  try {
+    say("Starting storage and model gateway");
+    await Promise.all([services.s3.start(options.signal), services.gateway.start(options.signal)]);
+    say("Starting the engine");
+    await services.engine.start(options.signal);
+    say("Starting the server");
+    await services.server.start(options.signal);
+  } catch (error) {
+    await stop({ endTurns: true });
+    throw error;
+  }
+  const url = `http://127.0.0.1:${options.port}`;
+  return {
+    url,
+    loginUrl: `${url}/login?token=${secrets.loginToken}`,
+    services,
+    stop,
+    [Symbol.asyncDispose]: () => stop({ endTurns: true }),
+  };
+}
+
+/** A service that dies is started again, after ever longer waits; the others go on meanwhile. */
+async function restart(
+  service: Service,
+  reason: string,
+  say: (text: string) => void,
+  stopping: () => boolean,
+): Promise<void> {
+  say(`The ${service.spec.name} ended (${reason}); starting it again`);
+  for (let waitMs = 200; !stopping(); waitMs = Math.min(10_000, waitMs * 2)) {
+    try {
+      await service.start();
+      say(`The ${service.spec.name} is back`);
+      return;
+    } catch (error) {
+      const why = error instanceof CliError ? error.why : String(error);
+      say(`The ${service.spec.name} did not come back: ${why.split("\n")[0] ?? ""}`);
+      await sleep(waitMs);
+    }
+  }
+}
+
+function listenOnce(port: number): Promise<number> {
+  return new Promise((resolvePort, reject) => {
+    const probe = createServer();
+    probe.once("error", reject);
+    probe.listen(port, "127.0.0.1", () => {
+      const address = probe.address();
+      probe.close(() => resolvePort(typeof address === "object" && address !== null ? address.port : port));
+    });
+  });
+}
+
+const freePort = () => listenOnce(0);
+
+async function ownPort(port: number): Promise<number> {
+  try {
+    return await listenOnce(port);
+  } catch (error) {
+    const why =
+      (error as NodeJS.ErrnoException).code === "EADDRINUSE"
+        ? "Another program listens on it, perhaps a Holdfast that is still running."
+        : error instanceof Error
+          ? error.message
+          : String(error);
+    throw new CliError(
+      `Port ${port} of 127.0.0.1 is not free`,
+      why,
+      `End that program, or choose another port: --port ${port + 1}.`,
+      {
+        cause: error,
+      },
+    );
+  }
+}
