@@ -1,1 +1,12 @@
-export {};
+export {
+  createTestKit,
+  type ExecResult,
+  eventsOf,
+  imageCacheDir,
+  spokenText,
+  type TestAccount,
+  type TestKit,
+  type TestKitOptions,
+  type Turn,
+} from "./kit.ts";
+export { startWireRecorder, type WireCall, type WireEvent, type WireRecorder } from "./wire-recorder.ts";
