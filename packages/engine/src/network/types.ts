@@ -27,6 +27,7 @@ export interface SandboxNetwork {
   hosts: string;
 }
 
+/** `Symbol.asyncDispose` lets go without destroying: sandboxes keep their network for the engine that starts next. */
 export interface Network extends AsyncDisposable {
   /** Idempotent per id. */
   attach(sandboxId: string, policy: NetworkPolicy): Promise<SandboxNetwork>;
@@ -34,6 +35,8 @@ export interface Network extends AsyncDisposable {
   detach(sandboxId: string): Promise<void>;
   /** What an engine that starts again finds living. */
   list(): Promise<string[]>;
+  /** Removes every namespace, link, process and file of this instance. Disposing alone keeps all of it running. */
+  destroyAll(): Promise<void>;
 }
 
 export interface NetworkOptions {
@@ -42,4 +45,8 @@ export interface NetworkOptions {
   /** Short, unique per engine data directory: prefix of namespace and interface names (≤ 6 characters). */
   instance: string;
   publishedServices: PublishedService[];
+  /** The host's resolver configuration, for names that a policy lets out; `/etc/resolv.conf` by default. */
+  resolvConfPath?: string;
+  /** Namespaces kept ready so that `attach` need not wait for their making; 4 by default. */
+  poolSize?: number;
 }

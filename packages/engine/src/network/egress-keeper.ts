@@ -1,0 +1,109 @@
+import { setTimeout as delay } from "node:timers/promises";
+import type { Logger } from "pino";
+import { type EgressConfiguration, protocolVersion, type Refusal, type SandboxRule } from "./egress/protocol.ts";
+import { EgressLink } from "./egress-link.ts";
+import { endEgress, startEgress } from "./egress-process.ts";
+import { NetworkError, reasonOf } from "./network-error.ts";
+
+const maxBackoffMs = 5_000;
+
+export interface EgressKeeperOptions {
+  directory: string;
+  routerPath: string;
+  log: Logger;
+  /** What an egress must know from the start. */
+  snapshot: () => { configuration: EgressConfiguration; sandboxes: SandboxRule[] };
+}
+
+/** Finds the egress that runs or starts one, and starts another whenever it ends. */
+export class EgressKeeper {
+  readonly #options: EgressKeeperOptions;
+  #link: Promise<EgressLink> | undefined;
+  readonly #closed = new AbortController();
+
+  constructor(options: EgressKeeperOptions) {
+    this.#options = options;
+  }
+
+  /** The link to an egress that knows everything; all callers share the one attempt. */
+  async link(): Promise<EgressLink> {
+    if (this.#closed.signal.aborted) throw new Error("The network is closed.");
+    this.#link ??= this.#open().catch((error: unknown) => {
+      this.#link = undefined;
+      throw error;
+    });
+    return await this.#link;
+  }
+
+  async #open(): Promise<EgressLink> {
+    const { directory, routerPath, log } = this.#options;
+    let link = await this.#find();
+    if (link === undefined) {
+      // One that hangs, or speaks another version, would keep the ports.
+      await endEgress(directory);
+      await startEgress(directory, routerPath);
+      link = await EgressLink.connect(directory, this.#onRefusal);
+      log.info("egress started");
+    }
+    await link.request("synchronise", this.#options.snapshot());
+    void this.#watch(link);
+    return link;
+  }
+
+  async #find(): Promise<EgressLink | undefined> {
+    let link: EgressLink | undefined;
+    try {
+      link = await EgressLink.connect(this.#options.directory, this.#onRefusal);
+      const { version, pid } = await link.request("hello", {});
+      if (version === protocolVersion) return link;
+      this.#options.log.warn({ pid, version, wanted: protocolVersion }, "egress of another version is replaced");
+    } catch (error) {
+      this.#options.log.debug({ error: reasonOf(error) }, "no egress to take over");
+    }
+    link?.close();
+    return undefined;
+  }
+
+  /** Heals: sandboxes have no network while there is no egress. */
+  async #watch(link: EgressLink): Promise<void> {
+    await link.closed;
+    this.#link = undefined;
+    const { log } = this.#options;
+    for (let backoffMs = 50; !this.#closed.signal.aborted; backoffMs = Math.min(backoffMs * 2, maxBackoffMs)) {
+      log.error("egress ended: the sandboxes' connections are cut; starting another");
+      try {
+        await this.link();
+        return;
+      } catch (error) {
+        log.error({ error: reasonOf(error) }, "egress could not be started again");
+      }
+      await delay(backoffMs, undefined, { signal: this.#closed.signal }).catch(() => {
+        // Closed meanwhile: the loop ends.
+      });
+    }
+  }
+
+  readonly #onRefusal = (refusal: Refusal): void => {
+    this.#options.log.info({ ...refusal }, "connection refused");
+  };
+
+  /** Lets go; the egress runs on. */
+  async close(): Promise<void> {
+    this.#closed.abort();
+    const link = await this.#link?.catch(() => undefined);
+    link?.close();
+  }
+
+  /** Ends the egress. */
+  async destroy(): Promise<void> {
+    await this.close();
+    await endEgress(this.#options.directory).catch((cause: unknown) => {
+      throw new NetworkError({
+        what: "Egress could not be ended.",
+        why: reasonOf(cause),
+        todo: "End the process by hand, then run this again.",
+        cause,
+      });
+    });
+  }
+}

@@ -1,0 +1,59 @@
+import { createSocket } from "node:dgram";
+import { fstatSync, openSync, rmSync, writeSync } from "node:fs";
+import { createServer } from "node:net";
+import { proxyPort, resolverPort } from "../names.ts";
+import { bindInNamespace } from "../native.ts";
+import { createControl } from "./control.ts";
+import { hostAddresses } from "./host-addresses.ts";
+import { createNameServers } from "./name-servers.ts";
+import { controlSocket } from "./protocol.ts";
+import { accept } from "./proxy.ts";
+import { createResolver } from "./resolver.ts";
+import { createWorld } from "./sandbox.ts";
+
+/**
+ * The process that decides every connection of every sandbox: `node main.ts <directory> <router namespace>`. It
+ * listens in the router namespace and dials from the host's; it outlives its engine and is told everything over a
+ * Unix socket in the directory. Prints one line when it is ready.
+ */
+const [directory, routerPath] = process.argv.slice(2);
+if (directory === undefined || routerPath === undefined)
+  throw new Error("usage: main.ts <directory> <router namespace>");
+const directoryFd = openSync(directory, "r");
+const controlPath = controlSocket(directoryFd);
+
+const stop = () => {
+  rmSync(controlPath, { force: true });
+  process.exit(0);
+};
+process.on("SIGTERM", stop);
+
+// Exclusive by nature: a second egress of the same router fails here, before it touches anything.
+const sockets = bindInNamespace(routerPath, { tcp: proxyPort, udp: resolverPort });
+
+const control = createControl(() => world, stop);
+const world = createWorld({ isHostAddress: hostAddresses(), onRefusal: (refusal) => control.announce(refusal) });
+const nameServers = createNameServers(() => world.resolvConfPath);
+const resolver = createResolver(world, nameServers);
+
+const proxy = createServer({ allowHalfOpen: true, pauseOnConnect: true }, (client) => {
+  accept({ world, nameServers, resolver }, client);
+});
+const questions = createSocket("udp4");
+resolver.serveUdp(questions);
+// One that cannot be sent (a sandbox that is gone) is lost as any datagram may be.
+questions.on("error", () => {});
+
+rmSync(controlPath, { force: true });
+proxy.listen({ fd: sockets.tcp, backlog: 1_024 }, () => {
+  questions.bind({ fd: sockets.udp }, () => {
+    control.server.listen(controlPath, () => {
+      writeSync(1, `${JSON.stringify({ ready: true, pid: process.pid })}\n`);
+    });
+  });
+});
+
+// Nobody can find an egress whose directory was removed: it ends.
+setInterval(() => {
+  if (fstatSync(directoryFd).nlink === 0) process.exit(0);
+}, 10_000).unref();
