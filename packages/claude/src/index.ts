@@ -1,1 +1,28 @@
-export {};
+export { type DecodedLine, decodeLine, LineSplitter, type RawLine } from "./decode.ts";
+export { eventIdOf } from "./hash.ts";
+export type { JsonObject } from "./json.ts";
+export {
+  type ClaudeArgs,
+  type ClaudeEnvironment,
+  claudeArgs,
+  claudeEnvironment,
+  claudeSettings,
+} from "./launch.ts";
+export { endProcess, mapLine } from "./map-line.ts";
+export type { MapperContext, MapResult } from "./mapping.ts";
+export type { CanUseToolRequest, Signal, TurnOutcome } from "./signals.ts";
+export { createMapperState, type MapperState } from "./state.ts";
+export {
+  controlErrorResponse,
+  controlRequest,
+  controlResponse,
+  type InputBlock,
+  initializeRequest,
+  interruptRequest,
+  type PermissionAnswer,
+  type PermissionMode,
+  permissionResponse,
+  setPermissionModeRequest,
+  type UserLine,
+  userLine,
+} from "./writers.ts";

@@ -1,0 +1,150 @@
+import { clipText, shorten } from "./clip.ts";
+import type { DecodedLine } from "./decode.ts";
+import { asNumber, asObject, asString, type JsonObject } from "./json.ts";
+import { mapAssistant } from "./map-assistant.ts";
+import { mapResult } from "./map-result.ts";
+import { dropDraft, mapStreamEvent } from "./map-stream.ts";
+import { mapOther, mapSystem, maxOtherBytes } from "./map-system.ts";
+import { mapUser } from "./map-user.ts";
+import { beginMapping, emit, type MapperContext, type Mapping, type MapResult, notice } from "./mapping.ts";
+import type { CanUseToolRequest, Signal } from "./signals.ts";
+import { type MapperState, toolEvent } from "./state.ts";
+
+/**
+ * What one line of the CLI means: events for the log, live text, signals for the host. Pure and deterministic: the same
+ * state and line give the same result, ids included. Never throws on anything the CLI may print.
+ */
+export function mapLine(state: MapperState, line: DecodedLine, context: MapperContext): MapResult {
+  const mapping = beginMapping({ ...state, lines: state.lines + 1 }, context);
+  if (line.kind === "text") mapText(mapping, line.text);
+  else dispatch(mapping, line.value);
+  return finish(mapping);
+}
+
+/** The process is gone: its draft comes to nothing. Call it once before lines of the session's next process. */
+export function endProcess(state: MapperState, context: MapperContext): MapResult {
+  const mapping = beginMapping(state, context);
+  dropDraft(mapping);
+  mapping.quiet = "end of a process";
+  return finish(mapping);
+}
+
+function finish(mapping: Mapping): MapResult {
+  const { state, events, drafts, signals } = mapping;
+  const result = { state, events, drafts, signals };
+  return events.length > 0 ? result : { ...result, quiet: mapping.quiet ?? "nothing to show" };
+}
+
+function mapText(mapping: Mapping, text: string): void {
+  if (text === "") {
+    mapping.quiet = "blank line";
+    return;
+  }
+  emit(mapping, undefined, { type: "holdfast.other", line_type: "text", line: clipText(text, maxOtherBytes) });
+}
+
+const quietTypes = new Map<string, string>([
+  ["keep_alive", "keep-alive"],
+  ["transcript_mirror", "copy of the transcript"],
+  ["prompt_suggestion", "suggestion for the next prompt"],
+]);
+
+function dispatch(mapping: Mapping, line: JsonObject): void {
+  const type = asString(line.type) ?? "unknown";
+  const quiet = quietTypes.get(type);
+  if (quiet !== undefined) mapping.quiet = quiet;
+  else if (handlers.has(type)) handlers.get(type)?.(mapping, line);
+  else mapOther(mapping, line, type);
+}
+
+const handlers = new Map<string, (mapping: Mapping, line: JsonObject) => void>([
+  ["assistant", mapAssistant],
+  ["user", mapUser],
+  ["system", mapSystem],
+  ["result", mapResult],
+  ["stream_event", mapStreamEvent],
+  ["control_request", mapControlRequest],
+  ["control_response", mapControlResponse],
+  ["control_cancel_request", mapControlCancel],
+  ["command_lifecycle", mapCommandLifecycle],
+  ["conversation_reset", mapConversationReset],
+  ["tool_progress", mapToolProgress],
+  ["tool_use_summary", mapToolUseSummary],
+]);
+
+function mapControlRequest(mapping: Mapping, line: JsonObject): void {
+  const request = asObject(line.request);
+  const requestId = asString(line.request_id) ?? "";
+  const subtype = asString(request.subtype) ?? "unknown";
+  mapping.quiet = `control_request ${subtype}`;
+  if (subtype !== "can_use_tool") {
+    mapping.signals.push({ type: "control_request", requestId, subtype, request });
+    return;
+  }
+  const toolUseId = asString(request.tool_use_id);
+  const question: CanUseToolRequest = {
+    ...request,
+    subtype: "can_use_tool",
+    tool_name: asString(request.tool_name) ?? "unknown",
+    input: asObject(request.input),
+  };
+  mapping.signals.push({
+    type: "permission_request",
+    requestId,
+    request: question,
+    toolEventId: toolUseId === undefined ? null : toolEvent(mapping.state, mapping.context.sessionId, toolUseId),
+  });
+}
+
+function mapControlResponse(mapping: Mapping, line: JsonObject): void {
+  const response = asObject(line.response);
+  mapping.quiet = "control_response";
+  mapping.signals.push({
+    type: "control_response",
+    requestId: asString(response.request_id) ?? "",
+    ok: response.subtype === "success",
+    response: response.response ?? null,
+    error: asString(response.error) ?? null,
+  });
+}
+
+function mapControlCancel(mapping: Mapping, line: JsonObject): void {
+  mapping.quiet = "control_cancel_request";
+  mapping.signals.push({ type: "permission_cancelled", requestId: asString(line.request_id) ?? "" });
+}
+
+type EchoState = Extract<Signal, { type: "echo" }>["state"];
+const echoStates: readonly EchoState[] = ["queued", "started", "completed", "cancelled"];
+
+function mapCommandLifecycle(mapping: Mapping, line: JsonObject): void {
+  mapping.quiet = "command_lifecycle";
+  const uuid = asString(line.command_uuid);
+  const state = echoStates.find((known) => known === line.state) ?? "unknown";
+  if (uuid !== undefined) mapping.signals.push({ type: "echo", uuid, state });
+}
+
+function mapConversationReset(mapping: Mapping, line: JsonObject): void {
+  // The next result counts from 0 again; its own lines carry the new session id.
+  mapping.state = { ...mapping.state, totalCostUsd: 0 };
+  notice(mapping, line, { kind: "conversation_reset", text: "The conversation was cleared; Claude starts anew" });
+}
+
+function mapToolProgress(mapping: Mapping, line: JsonObject): void {
+  const toolUseId = (asString(line.tool_use_id) ?? "").replace(/-heartbeat-\d+$/, "");
+  const seconds = asNumber(line.elapsed_time_seconds) ?? 0;
+  notice(mapping, line, {
+    kind: "tool_progress",
+    text: `${asString(line.tool_name) ?? "Tool"} has been running for ${Math.round(seconds)} s`,
+    data: {
+      tool_event_id: toolEvent(mapping.state, mapping.context.sessionId, toolUseId),
+      elapsed_time_seconds: seconds,
+    },
+  });
+}
+
+function mapToolUseSummary(mapping: Mapping, line: JsonObject): void {
+  notice(mapping, line, {
+    kind: "tool_use_summary",
+    text: shorten(asString(line.summary) ?? "", 4096),
+  });
+}

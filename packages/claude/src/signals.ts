@@ -1,0 +1,75 @@
+import type { JsonObject } from "./json.ts";
+
+/** The CLI's question whether a tool may run; fields it adds later stay in. */
+export interface CanUseToolRequest extends JsonObject {
+  readonly subtype: "can_use_tool";
+  readonly tool_name: string;
+  readonly input: JsonObject;
+  readonly tool_use_id?: string;
+}
+
+export type TurnOutcome = "completed" | "stopped" | "failed" | "limit";
+
+/** What a line means to the host beyond the events it makes. */
+export type Signal =
+  /** `system/init`: output of a turn begins, also of one that Claude began by itself. */
+  | { readonly type: "turn_started" }
+  | {
+      readonly type: "turn_ended";
+      readonly outcome: TurnOutcome;
+      readonly isError: boolean;
+      readonly terminalReason: string | null;
+      /** Of this turn alone, US dollars. */
+      readonly costUsd: number;
+      readonly totalCostUsd: number;
+      readonly numTurns: number;
+      readonly errors: readonly string[];
+      /** Which of our messages it answers; several were merged, none when the turn began by itself. */
+      readonly userMessageUuids: readonly string[];
+      /** E.g. `task-notification`: nobody asked for this turn. */
+      readonly origin: string | null;
+      /** Messages that wait inside the CLI and begin another turn at once. */
+      readonly queuedTurnCount: number;
+      /** 0, 1, 2… per process; a gap is a lost line. */
+      readonly resultIndex: number | null;
+      /** No turn ran at all: the process could not start or resume; it ends by itself with code 1. */
+      readonly startupFailure: boolean;
+      /** The session to resume does not exist (it was killed before its first request): start with `--session-id`. */
+      readonly conversationNotFound: boolean;
+    }
+  /** One of our messages was taken: replayed on stdout, or its place in the CLI's own queue changed. */
+  | {
+      readonly type: "echo";
+      readonly uuid: string;
+      readonly state: "replayed" | "queued" | "started" | "completed" | "cancelled" | "unknown";
+    }
+  /** The id to `--resume` with; told whenever it changes (`/clear` changes it in the middle of a process). */
+  | { readonly type: "claude_session_id"; readonly id: string }
+  | {
+      readonly type: "permission_request";
+      readonly requestId: string;
+      readonly request: CanUseToolRequest;
+      /** Id of the `agent.tool_use` event it is about. */
+      readonly toolEventId: string | null;
+    }
+  | { readonly type: "permission_cancelled"; readonly requestId: string }
+  /** A request of the CLI that is no permission (hooks, MCP, anything new): answer it, with an error if need be. */
+  | {
+      readonly type: "control_request";
+      readonly requestId: string;
+      readonly subtype: string;
+      readonly request: JsonObject;
+    }
+  | {
+      readonly type: "control_response";
+      readonly requestId: string;
+      readonly ok: boolean;
+      readonly response: unknown;
+      readonly error: string | null;
+    }
+  /** Live background tasks; a process with any is not idle. */
+  | { readonly type: "background_tasks"; readonly count: number }
+  | { readonly type: "session_state"; readonly state: string }
+  /** The model's API refuses the credential and the CLI keeps trying (up to three minutes): interrupt it. */
+  | { readonly type: "auth_failed_retrying"; readonly attempt: number; readonly errorStatus: number }
+  | { readonly type: "permission_mode"; readonly mode: string };

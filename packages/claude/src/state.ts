@@ -1,0 +1,112 @@
+import { eventIdOf } from "./hash.ts";
+
+/** A text or thinking block that streams and is not an event yet. */
+export interface DraftBlock {
+  readonly index: number;
+  readonly type: "text" | "thinking";
+  readonly eventId: string;
+  /** `event_start` was sent. */
+  readonly started: boolean;
+  /** First half of a surrogate pair whose second half comes with the next delta. */
+  readonly held: string;
+}
+
+export interface Draft {
+  readonly messageId: string;
+  readonly blocks: readonly DraftBlock[];
+  /** `message_delta` was seen: the stream came to its regular end. */
+  readonly ended: boolean;
+}
+
+interface MessageEntry {
+  readonly id: string;
+  readonly epoch: number;
+  readonly text: number;
+  readonly thinking: number;
+}
+
+interface ToolEntry {
+  readonly id: string;
+  readonly epoch: number;
+  readonly uses: number;
+}
+
+/**
+ * What the mapping remembers between lines of one session, over all its processes. Plain JSON: store it in the
+ * transaction that stores the spool offset and the events. Immutable: `mapLine` gives a new one.
+ */
+export interface MapperState {
+  readonly version: 1;
+  /** Lines seen. */
+  readonly lines: number;
+  /** `system/init` lines seen: turns. */
+  readonly epoch: number;
+  readonly initialized: {
+    readonly claudeSessionId: string;
+    readonly model: string;
+    readonly mode: string;
+  } | null;
+  /** Where the workspace's symlink leads, as learned from `init.cwd`; null when it is no symlink. */
+  readonly volumeRoot: string | null;
+  readonly messages: readonly MessageEntry[];
+  readonly tools: readonly ToolEntry[];
+  readonly draft: Draft | null;
+  /** The CLI's running total at the last result; null before the first. */
+  readonly totalCostUsd: number | null;
+}
+
+export function createMapperState(): MapperState {
+  return {
+    version: 1,
+    lines: 0,
+    epoch: 0,
+    initialized: null,
+    volumeRoot: null,
+    messages: [],
+    tools: [],
+    draft: null,
+    totalCostUsd: null,
+  };
+}
+
+// Enough for links between lines that are near each other; a tool call's result and its subagent's lines are.
+const maxMessages = 48;
+const maxTools = 160;
+
+/** The id of the next event of this type within a CLI message. The epoch keeps ids apart when a model repeats them. */
+export function nextBlockId(
+  state: MapperState,
+  options: { sessionId: string; messageId: string; type: "text" | "thinking" },
+): { state: MapperState; eventId: string } {
+  const { sessionId, messageId, type } = options;
+  const known = state.messages.find((entry) => entry.id === messageId);
+  const entry = known ?? { id: messageId, epoch: state.epoch, text: 0, thinking: 0 };
+  const others =
+    known === undefined ? state.messages.slice(1 - maxMessages) : state.messages.filter((e) => e !== known);
+  return {
+    state: { ...state, messages: [...others, { ...entry, [type]: entry[type] + 1 }] },
+    eventId: eventIdOf(sessionId, "block", messageId, entry.epoch, type, entry[type]),
+  };
+}
+
+/** Notes a tool call and gives its event's id. */
+export function addTool(
+  state: MapperState,
+  options: { sessionId: string; toolUseId: string },
+): { state: MapperState; eventId: string } {
+  const { sessionId, toolUseId } = options;
+  const known = state.tools.find((entry) => entry.id === toolUseId);
+  const entry = { id: toolUseId, epoch: known?.epoch ?? state.epoch, uses: (known?.uses ?? 0) + 1 };
+  const others = known === undefined ? state.tools.slice(1 - maxTools) : state.tools.filter((e) => e !== known);
+  return { state: { ...state, tools: [...others, entry] }, eventId: toolEventId(sessionId, entry) };
+}
+
+/** The event id of the tool call with Claude's id `toolUseId`; of a call never seen, the id it would have had. */
+export function toolEvent(state: MapperState, sessionId: string, toolUseId: string): string {
+  const known = state.tools.find((entry) => entry.id === toolUseId);
+  return toolEventId(sessionId, known ?? { id: toolUseId, epoch: state.epoch, uses: 1 });
+}
+
+function toolEventId(sessionId: string, entry: ToolEntry): string {
+  return eventIdOf(sessionId, "tool", entry.id, entry.epoch, entry.uses);
+}
