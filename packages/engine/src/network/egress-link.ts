@@ -9,7 +9,8 @@ import {
   type Refusal,
 } from "./egress/protocol.ts";
 
-const replyMs = 10_000;
+/** Egress answers without waiting for anything; one that does not in this time hangs. */
+const replyMs = 5_000;
 
 interface Pending {
   resolve: (result: unknown) => void;

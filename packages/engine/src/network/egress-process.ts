@@ -1,5 +1,14 @@
 import { type ChildProcess, spawn } from "node:child_process";
-import { closeSync, existsSync, openSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import {
+  closeSync,
+  existsSync,
+  fstatSync,
+  ftruncateSync,
+  openSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import type { Readable } from "node:stream";
 import { setTimeout as delay } from "node:timers/promises";
@@ -8,6 +17,7 @@ import { NetworkError } from "./network-error.ts";
 
 const program = fileURLToPath(new URL("./egress/main.ts", import.meta.url));
 const startMs = 20_000;
+const maxLogBytes = 1_000_000;
 const endMs = 5_000;
 
 const pidFile = (directory: string) => join(directory, "egress.pid");
@@ -15,7 +25,9 @@ const logFile = (directory: string) => join(directory, "egress.log");
 
 /** Starts an egress that outlives this process; resolves when it listens. */
 export async function startEgress(directory: string, routerPath: string): Promise<void> {
-  const log = openSync(logFile(directory), "w", 0o600);
+  // What the one before said at its end stays, within bounds.
+  const log = openSync(logFile(directory), "a", 0o600);
+  if (fstatSync(log).size > maxLogBytes) ftruncateSync(log);
   const child = spawn(process.execPath, [program, directory, routerPath], {
     cwd: "/",
     env: {},
@@ -44,19 +56,21 @@ export async function startEgress(directory: string, routerPath: string): Promis
 async function readyLine(child: ChildProcess, stdout: Readable, lastWords: () => string): Promise<void> {
   const { promise, resolve, reject } = Promise.withResolvers<void>();
   const timer = setTimeout(() => reject(new Error(`It was not ready within ${startMs} ms.`)), startMs);
-  child.once("error", reject);
-  child.once("exit", (code, signal) => reject(new Error(`It ended with ${signal ?? code}: ${lastWords()}`)));
+  const onExit = (code: number | null, signal: string | null) =>
+    reject(new Error(`It ended with ${signal ?? code}: ${lastWords()}`));
+  child.once("error", reject).once("exit", onExit);
   stdout.once("data", () => resolve());
   try {
     await promise;
   } finally {
     clearTimeout(timer);
+    child.off("exit", onExit);
   }
 }
 
 function lastWords(directory: string): string {
   const text = readFileSync(logFile(directory), "utf8");
-  return /^\w*Error: .*$/m.exec(text)?.[0] ?? text.slice(-500);
+  return /^.*Error: .*$/gm.exec(text.slice(-5_000))?.[0] ?? text.slice(-500);
 }
 
 /** The recorded egress process, if it still is one of this directory. */

@@ -5,6 +5,7 @@ import { normaliseHost } from "./egress/domains.ts";
 import { compilePolicy } from "./egress/policy.ts";
 import type { Service } from "./egress/protocol.ts";
 import { EgressKeeper } from "./egress-keeper.ts";
+import { endEgress } from "./egress-process.ts";
 import * as names from "./names.ts";
 import * as namespaces from "./namespaces.ts";
 import { NetworkError, reasonOf } from "./network-error.ts";
@@ -26,6 +27,8 @@ export async function createNetwork(options: CreateNetworkOptions): Promise<Netw
     log.error({ error: reasonOf(error) }, "the network's state is unreadable: running sandboxes lose their network");
   });
   const router = await namespaces.ensureRouter(instance);
+  // An egress of a router that is gone listens where nobody can reach it.
+  if (router.made) await endEgress(stateDir);
   dropDeadSandboxes(options, state, router.made);
   const services = serviceTable(options.publishedServices, state);
   state.save();

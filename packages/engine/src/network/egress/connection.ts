@@ -18,17 +18,26 @@ export class Connection {
   /** `address:port` as the sandbox dialled it. */
   readonly destination: string;
   claim: Claim = { kind: "pending" };
+  #upstream: Socket | undefined;
   readonly #gone = new AbortController();
+  readonly #onOver: (connection: Connection) => void;
 
-  constructor(client: Socket, destination: string) {
+  /** `onOver` is called once, when both sides are closed. */
+  constructor(client: Socket, destination: string, onOver: (connection: Connection) => void) {
     this.client = client;
     this.destination = destination;
+    this.#onOver = onOver;
     // 'close' follows and says the same.
     client.on("error", () => {});
-    client.on("close", () => this.#gone.abort());
+    client.on("close", () => {
+      this.#gone.abort();
+      const upstream = this.#upstream;
+      if (upstream === undefined || upstream.closed) onOver(this);
+      else endOther(client, upstream);
+    });
   }
 
-  /** Aborts when the connection is over. */
+  /** Aborts when the sandbox's side is over. */
   get signal(): AbortSignal {
     return this.#gone.signal;
   }
@@ -37,6 +46,7 @@ export class Connection {
   reset(): void {
     this.#gone.abort();
     this.client.resetAndDestroy();
+    this.#upstream?.resetAndDestroy();
   }
 
   stillAllowed(policy: CompiledPolicy, services: Service[]): boolean {
@@ -62,8 +72,11 @@ export class Connection {
       // Finds peers that vanished without a word; says nothing about how long a connection may be silent.
       socket.setKeepAlive(true, 60_000);
     }
-    this.signal.addEventListener("abort", () => endOther(client, upstream), { once: true });
-    upstream.on("close", () => endOther(upstream, client));
+    this.#upstream = upstream;
+    upstream.on("close", () => {
+      if (client.closed) this.#onOver(this);
+      else endOther(upstream, client);
+    });
     if (head.length > 0) upstream.write(head);
     client.pipe(upstream);
     upstream.pipe(client);

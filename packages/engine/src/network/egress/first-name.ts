@@ -114,6 +114,6 @@ export async function readFirstName(
     };
     if (signal.aborted) return onEnd();
     signal.addEventListener("abort", onEnd);
-    socket.on("data", onData).on("end", onEnd).on("close", onEnd);
+    socket.on("data", onData).on("end", onEnd).on("close", onEnd).resume();
   });
 }

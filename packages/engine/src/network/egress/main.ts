@@ -16,20 +16,26 @@ import { createWorld } from "./sandbox.ts";
  * listens in the router namespace and dials from the host's; it outlives its engine and is told everything over a
  * Unix socket in the directory. Prints one line when it is ready.
  */
+const egressUid = 61_004;
 const [directory, routerPath] = process.argv.slice(2);
 if (directory === undefined || routerPath === undefined)
   throw new Error("usage: main.ts <directory> <router namespace>");
 const directoryFd = openSync(directory, "r");
 const controlPath = controlSocket(directoryFd);
 
-const stop = () => {
-  rmSync(controlPath, { force: true });
-  process.exit(0);
-};
+// The socket file stays: its directory is root's, and whoever starts the next egress removes it.
+const stop = () => process.exit(0);
 process.on("SIGTERM", stop);
 
 // Exclusive by nature: a second egress of the same router fails here, before it touches anything.
 const sockets = bindInNamespace(routerPath, { tcp: proxyPort, udp: resolverPort });
+
+// The rest needs no privilege, and reads what strangers write.
+const dropPrivileges = () => {
+  process.setgroups?.([egressUid]);
+  process.setgid?.(egressUid);
+  process.setuid?.(egressUid);
+};
 
 const control = createControl(() => world, stop);
 const world = createWorld({ isHostAddress: hostAddresses(), onRefusal: (refusal) => control.announce(refusal) });
@@ -48,6 +54,7 @@ rmSync(controlPath, { force: true });
 proxy.listen({ fd: sockets.tcp, backlog: 1_024 }, () => {
   questions.bind({ fd: sockets.udp }, () => {
     control.server.listen(controlPath, () => {
+      dropPrivileges();
       writeSync(1, `${JSON.stringify({ ready: true, pid: process.pid })}\n`);
     });
   });

@@ -21,7 +21,7 @@ export function parseNameServers(resolvConf: string): string[] {
 /** The host's own name servers, asked from the host's network namespace. */
 export interface NameServers {
   /** The response to a query as it came, or undefined when no server answered. */
-  forward(query: Buffer, transport: "udp" | "tcp", signal: AbortSignal): Promise<Buffer | undefined>;
+  forward(query: Buffer, transport: "udp" | "tcp", signal?: AbortSignal): Promise<Buffer | undefined>;
   /** IPv4 addresses of a name; empty when it has none or nobody answered. */
   lookup(name: string, signal: AbortSignal): Promise<string[]>;
 }
@@ -47,8 +47,9 @@ export function createNameServers(path: () => string): NameServers {
       const asked = Buffer.from(query);
       asked.writeUInt16BE(randomInt(0x10000), 0);
       for (const server of current()) {
-        if (signal.aborted) return undefined;
-        const limit = AbortSignal.any([signal, AbortSignal.timeout(attemptMs)]);
+        if (signal?.aborted) return undefined;
+        const timeout = AbortSignal.timeout(attemptMs);
+        const limit = signal === undefined ? timeout : AbortSignal.any([signal, timeout]);
         const response = await (transport === "udp" ? askByUdp : askByTcp)(server, asked, limit);
         if (response === undefined) continue;
         response.writeUInt16BE(query.readUInt16BE(0), 0);

@@ -36,8 +36,10 @@ export function accept(parts: ProxyParts, client: Socket): void {
     client.destroy();
     return;
   }
-  const connection = new Connection(client, `${localAddress}:${localPort}`);
   const sandbox = world.byAddress.get(remoteAddress);
+  const connection = new Connection(client, `${localAddress}:${localPort}`, (over) =>
+    sandbox?.connections.delete(over),
+  );
   if (sandbox === undefined || sandbox.connections.size >= maxConnectionsPerSandbox) {
     const reason = sandbox === undefined ? "unknown_sandbox" : "too_many_connections";
     world.report(sandbox, connection.destination, reason);
@@ -45,7 +47,6 @@ export function accept(parts: ProxyParts, client: Socket): void {
     return;
   }
   sandbox.connections.add(connection);
-  client.on("close", () => sandbox.connections.delete(connection));
   if (localPort === 53) {
     connection.claim = { kind: "dns" };
     parts.resolver.serveTcp(sandbox, client);

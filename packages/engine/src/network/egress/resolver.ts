@@ -19,7 +19,7 @@ export function createResolver(world: World, nameServers: NameServers): NameReso
   const resolve = async (
     sandbox: Sandbox,
     query: Buffer,
-    options: { transport: "udp" | "tcp"; signal: AbortSignal },
+    options: { transport: "udp" | "tcp"; signal?: AbortSignal },
   ): Promise<Buffer | undefined> => {
     if (!isQuery(query)) return undefined;
     const question = parseQuestion(query);
@@ -35,7 +35,7 @@ export function createResolver(world: World, nameServers: NameServers): NameReso
   const resolveWithin = async (
     sandbox: Sandbox,
     query: Buffer,
-    options: { transport: "udp" | "tcp"; signal: AbortSignal },
+    options: { transport: "udp" | "tcp"; signal?: AbortSignal },
   ): Promise<Buffer | undefined> => {
     if (sandbox.questions >= maxQuestionsPerSandbox) return undefined;
     sandbox.questions += 1;
@@ -48,11 +48,10 @@ export function createResolver(world: World, nameServers: NameServers): NameReso
 
   return {
     serveUdp(socket) {
-      const forever = new AbortController().signal;
       socket.on("message", (query, from) => {
         const sandbox = world.byAddress.get(from.address);
         if (sandbox === undefined) return;
-        resolveWithin(sandbox, query, { transport: "udp", signal: forever }).then(
+        resolveWithin(sandbox, query, { transport: "udp" }).then(
           (response) => {
             if (response !== undefined) socket.send(response, from.port, from.address, () => {});
           },
