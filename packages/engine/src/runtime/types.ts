@@ -105,6 +105,14 @@ export interface Runtime extends AsyncDisposable {
   execState(sandboxId: string, execId: string): Promise<ExecState>;
   waitExec(sandboxId: string, execId: string, options: { signal: AbortSignal }): Promise<ExitStatus>;
   killExec(sandboxId: string, execId: string, signal: number): Promise<void>;
+  /** New size of a terminal; `invalid` for an exec with pipes. */
+  resizeExec(sandboxId: string, execId: string, size: { rows: number; cols: number }): Promise<void>;
+
+  /**
+   * Destroys every sandbox, ends the keeper and lets go of it: nothing but spools is left. Disposing alone only lets
+   * go: sandboxes and keeper live on for the next engine.
+   */
+  shutdown(): Promise<void>;
 }
 
 export type RuntimeErrorCode =

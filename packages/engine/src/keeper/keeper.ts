@@ -1,0 +1,133 @@
+import { mkdirSync, readdirSync } from "node:fs";
+import { rm } from "node:fs/promises";
+import { removeCgroup } from "./cgroup.ts";
+import { Children } from "./children.ts";
+import { IdMapCache } from "./id-maps.ts";
+import { KeeperError } from "./keeper-error.ts";
+import type { OciCommand } from "./oci-command.ts";
+import { isSafeName, type Layout } from "./paths.ts";
+import { type HelloResult, type KeeperEvent, PROTOCOL_VERSION, type Request } from "./protocol.ts";
+import { type KeeperContext, Sandbox } from "./sandbox.ts";
+
+export interface KeeperOptions {
+  layout: Layout;
+  oci: OciCommand;
+  /** Name and version of the OCI runtime, for whoever asks. */
+  runtime: string;
+  emit(event: KeeperEvent): void;
+  warn(message: string): void;
+  /** Called after `shutdown` has cleaned up. */
+  onShutdown(): void;
+}
+
+/** All sandboxes of one engine, and the answers to its requests. */
+export class Keeper {
+  readonly #options: KeeperOptions;
+  readonly #context: KeeperContext;
+  readonly #sandboxes = new Map<string, Sandbox>();
+  #closing = false;
+
+  constructor(options: KeeperOptions) {
+    this.#options = options;
+    const { layout, oci, emit, warn } = options;
+    this.#context = { layout, oci, emit, warn, children: new Children(oci.live), idMaps: new IdMapCache() };
+  }
+
+  /** Takes over what an earlier keeper left: ended sandboxes stay readable, others are ended as lost. */
+  async recover(): Promise<void> {
+    const { layout, warn } = this.#options;
+    const emptied = rm(layout.trash, { recursive: true, force: true });
+    await emptied;
+    for (const dir of [layout.sandboxes, layout.trash, layout.ociState]) {
+      mkdirSync(dir, { recursive: true, mode: 0o700 });
+    }
+    for (const id of readdirSync(layout.sandboxes)) {
+      if (!isSafeName(id)) continue;
+      const sandbox = new Sandbox(id, this.#context);
+      this.#sandboxes.set(id, sandbox);
+      await sandbox.recover().catch((error: unknown) => warn(`Sandbox ${id} could not be recovered: ${String(error)}`));
+    }
+  }
+
+  async handle(request: Request, payload: Uint8Array): Promise<unknown> {
+    switch (request.op) {
+      case "hello":
+        return { version: PROTOCOL_VERSION, pid: process.pid, runtime: this.#options.runtime } satisfies HelloResult;
+      case "create":
+        return this.#create(request);
+      case "list":
+        return [...this.#sandboxes.keys()];
+      case "state":
+        return this.#get(request.sandboxId).state;
+      case "destroy":
+        return this.#sandboxes.get(request.sandboxId)?.destroy();
+      case "forget":
+        return this.#forget(request.sandboxId);
+      case "exec":
+        return this.#get(request.sandboxId).exec(request);
+      case "execState":
+        return this.#get(request.sandboxId).execSnapshot(request.execId);
+      case "stdin":
+        return (await this.#living(request)).writeStdin(request.offset, payload, request.eof);
+      case "kill":
+        return (await this.#living(request)).kill(request.signal);
+      case "resize":
+        return (await this.#living(request)).resize(request);
+      case "shutdown":
+        return this.shutdown();
+      default:
+        throw new KeeperError("invalid", "This keeper is older than the engine and does not know the request.");
+    }
+  }
+
+  async #create(request: Extract<Request, { op: "create" }>): Promise<void> {
+    const { sandboxId } = request;
+    if (this.#closing) throw new KeeperError("unavailable", "The keeper is shutting down.");
+    if (!isSafeName(sandboxId)) {
+      throw new KeeperError("invalid", "A sandbox id is 1 to 128 letters, digits, dots, dashes or underscores.");
+    }
+    if (this.#sandboxes.has(sandboxId)) throw new KeeperError("already_exists", `Sandbox ${sandboxId} exists.`);
+    const sandbox = new Sandbox(sandboxId, this.#context);
+    this.#sandboxes.set(sandboxId, sandbox);
+    try {
+      await sandbox.create(request);
+    } catch (error) {
+      this.#sandboxes.delete(sandboxId);
+      await sandbox.forget();
+      throw error;
+    }
+  }
+
+  async #forget(sandboxId: string): Promise<void> {
+    const sandbox = this.#sandboxes.get(sandboxId);
+    if (sandbox === undefined) return;
+    await sandbox.forget();
+    this.#sandboxes.delete(sandboxId);
+  }
+
+  #get(sandboxId: string): Sandbox {
+    const sandbox = this.#sandboxes.get(sandboxId);
+    if (sandbox === undefined) throw new KeeperError("not_found", `There is no sandbox ${sandboxId}.`);
+    return sandbox;
+  }
+
+  async #living(request: { sandboxId: string; execId: string }) {
+    const sandbox = this.#get(request.sandboxId);
+    const found = sandbox.process(request.execId);
+    if (found !== undefined) return found;
+    // Throws not_found when it never was.
+    await sandbox.execSnapshot(request.execId);
+    throw new KeeperError("not_running", `Exec ${request.execId} has ended.`);
+  }
+
+  /** Ends every sandbox and leaves nothing on the machine but the ended sandboxes' spools. */
+  async shutdown(): Promise<void> {
+    if (this.#closing) return;
+    this.#closing = true;
+    const { layout, warn } = this.#options;
+    const ends = await Promise.allSettled([...this.#sandboxes.values()].map((sandbox) => sandbox.destroy()));
+    for (const end of ends) if (end.status === "rejected") warn(String(end.reason));
+    await removeCgroup(layout.cgroupParent);
+    this.#options.onShutdown();
+  }
+}

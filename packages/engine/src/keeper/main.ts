@@ -1,0 +1,98 @@
+import { closeSync, existsSync, mkdirSync, openSync, rmdirSync, rmSync, writeSync } from "node:fs";
+import { cgroupsWritable, hideHybridTree } from "./cgroup.ts";
+import { Keeper } from "./keeper.ts";
+import { OciCommand } from "./oci-command.ts";
+import { type Layout, layoutOf } from "./paths.ts";
+import { KeeperServer } from "./server.ts";
+import { becomeSubreaper, MS_NODEV, MS_NOSUID, mount, tryLock, unmountDetach } from "./syscalls.ts";
+
+/**
+ * The keeper's process. It runs in a mount namespace of its own, holds pipes and terminals of every sandbox, and
+ * lives until it is told to shut down, whatever happens to the engine.
+ */
+
+const VANISHED_CHECK_MS = 5_000;
+
+export interface KeeperArguments {
+  stateDir: string;
+  instance: string;
+  runtime: { binary: string; kind: string; version: string };
+}
+
+function log(level: "info" | "warn", message: string): void {
+  process.stderr.write(`${JSON.stringify({ time: new Date().toISOString(), level, msg: message })}\n`);
+}
+
+/** One line on stdout, after which nobody reads it any more. */
+function report(line: unknown): void {
+  writeSync(1, `${JSON.stringify(line)}\n`);
+}
+
+function preparePrivateDir(layout: Layout): void {
+  mkdirSync(layout.privateDir, { recursive: true, mode: 0o711 });
+  mount({
+    source: "tmpfs",
+    target: layout.privateDir,
+    type: "tmpfs",
+    flags: MS_NOSUID | MS_NODEV,
+    data: "mode=0711,size=64m",
+  });
+  for (const name of ["s", "l"]) mkdirSync(`${layout.privateDir}/${name}`, { mode: 0o711 });
+}
+
+async function run(options: KeeperArguments): Promise<void> {
+  const layout = layoutOf(options.stateDir, options.instance);
+  const lockFd = openSync(layout.lock, "a", 0o600);
+  if (!tryLock(lockFd)) throw new Error("Another keeper holds this state directory.");
+  process.umask(0o022);
+  becomeSubreaper();
+  hideHybridTree();
+  preparePrivateDir(layout);
+  const cgroups = cgroupsWritable(layout.cgroupParent);
+  if (!cgroups) log("warn", "No cgroups can be made here: sandboxes run without limits.");
+  rmSync(layout.socket, { force: true });
+
+  const server: KeeperServer = new KeeperServer({
+    socketPath: layout.socket,
+    handle: (request, payload) => keeper.handle(request, payload),
+    warn: (message) => log("warn", message),
+  });
+  const keeper = new Keeper({
+    layout,
+    oci: new OciCommand({ ...options.runtime, root: layout.ociState, cgroups }),
+    runtime: options.runtime.version,
+    emit: (event) => server.emit(event),
+    warn: (message) => log("warn", message),
+    onShutdown: () => leave(),
+  });
+  const leave = (): void => {
+    clearInterval(vanished);
+    // The reply to `shutdown` still has to be written: the connections end after it, then the process does.
+    setImmediate(() => {
+      server.close();
+      rmSync(layout.socket, { force: true });
+      unmountDetach(layout.privateDir);
+      rmdirSync(layout.privateDir);
+      closeSync(lockFd);
+      setImmediate(() => process.exit(0));
+    });
+  };
+  const vanished = setInterval(() => {
+    if (!existsSync(layout.sandboxes)) void keeper.shutdown();
+  }, VANISHED_CHECK_MS);
+  for (const signal of ["SIGTERM", "SIGINT", "SIGHUP"] as const) {
+    process.on(signal, () => log("info", `${signal} is ignored; ask for a shutdown through the socket.`));
+  }
+  await keeper.recover();
+  await server.listen();
+  log("info", `keeper ready, ${options.runtime.version}`);
+  report({ ready: true, pid: process.pid });
+}
+
+try {
+  await run(JSON.parse(process.argv[2] ?? "{}") as KeeperArguments);
+} catch (error) {
+  log("warn", error instanceof Error ? (error.stack ?? error.message) : String(error));
+  report({ ready: false, error: error instanceof Error ? error.message : String(error) });
+  process.exit(1);
+}

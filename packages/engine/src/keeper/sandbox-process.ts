@@ -1,0 +1,232 @@
+import { closeSync, fchmodSync, fchownSync, mkdirSync, readFileSync } from "node:fs";
+import { Socket } from "node:net";
+import { setTimeout as delay } from "node:timers/promises";
+import type { ExitStatus } from "../runtime/types.ts";
+import type { Children } from "./children.ts";
+import { writeJsonDurably } from "./durable-file.ts";
+import { KeeperError } from "./keeper-error.ts";
+import type { OciCommand } from "./oci-command.ts";
+import type { ExecPaths } from "./paths.ts";
+import type { ExecSnapshot } from "./protocol.ts";
+import { Spool } from "./spool.ts";
+import { closedStdin, pipeSink, Stdin, terminalSink } from "./stdin.ts";
+import { makePipe, setWindowSize } from "./syscalls.ts";
+import { acceptTerminal } from "./terminal.ts";
+
+const START_TIMEOUT_MS = 30_000;
+const MAX_TIMER_MS = 2 ** 31 - 1;
+/** After the exit, output is complete once the pipes are closed, or idle this long when a background process holds them. */
+const DRAIN_IDLE_MS = 50;
+const DRAIN_LIMIT_MS = 1_000;
+
+export interface ProcessOptions {
+  paths: ExecPaths;
+  /** The runtime's arguments, without those for terminal, pid file and log. */
+  command: (extra: string[]) => string[];
+  hostIdBase: number;
+  /** A short path for the socket over which the runtime sends a terminal. */
+  consolePath: string;
+  pty?: { rows: number; cols: number };
+  stdout: "pipe" | "devnull";
+  stderr: "pipe" | "devnull";
+  /** Whether there is a standard input at all; a sandbox's main process has none. */
+  stdin: boolean;
+  timeoutMs?: number;
+  onOutput(): void;
+  /** Called once, when exit and output are complete and written down. */
+  onEnd(): void;
+  /** Called once, when the process has ended, possibly before its output is complete. */
+  onExit?(exit: ExitStatus): void;
+}
+
+/** One process inside a sandbox, from its start by the runtime until its exit is written down. */
+export class SandboxProcess {
+  pid = -1;
+  exit: ExitStatus | undefined;
+  /** True once `exit.json` is written. */
+  ended = false;
+  readonly #options: ProcessOptions;
+  readonly #stdout: Spool;
+  readonly #stderr: Spool;
+  #stdin: Stdin = closedStdin();
+  #pgid = -1;
+  #exited = false;
+  #timer: NodeJS.Timeout | undefined;
+  #terminalFd: number | undefined;
+  #onSpoolChange: (() => void) | undefined;
+
+  constructor(options: ProcessOptions) {
+    this.#options = options;
+    mkdirSync(options.paths.dir, { recursive: true, mode: 0o700 });
+    const changed = () => {
+      options.onOutput();
+      this.#onSpoolChange?.();
+    };
+    this.#stdout = new Spool(options.paths.stdout, changed);
+    this.#stderr = new Spool(options.paths.stderr, changed);
+  }
+
+  /** Resolves when the process runs; a failure leaves nothing behind. */
+  async start(oci: OciCommand, children: Children): Promise<void> {
+    const { paths } = this.#options;
+    const started = this.#options.pty ? await this.#startOnTerminal(oci) : await this.#startOnPipes(oci);
+    if (started.code !== 0) {
+      children.sweep();
+      this.#stdin.destroy();
+      this.#stdout.destroy();
+      this.#stderr.destroy();
+      throw new KeeperError("exec_failed", started.message || `the runtime ended with code ${started.code}`);
+    }
+    this.#pgid = started.pgid;
+    this.pid = Number(readFileSync(paths.pid, "utf8"));
+    if (this.#options.timeoutMs !== undefined) {
+      this.#timer = setTimeout(() => this.#killAll(), Math.min(this.#options.timeoutMs, MAX_TIMER_MS));
+    }
+    children.track(this.pid, (exit) => void this.#finish(exit));
+  }
+
+  snapshot(): ExecSnapshot {
+    return {
+      ...(this.ended && this.exit ? { exit: this.exit } : {}),
+      stdinBytes: this.#stdin.bytes,
+      stdinClosed: this.#stdin.closed,
+      stdoutBytes: this.#stdout.bytes,
+      stderrBytes: this.#stderr.bytes,
+      lostBytes: this.#stdout.lostBytes + this.#stderr.lostBytes,
+    };
+  }
+
+  async writeStdin(offset: number, data: Uint8Array, eof: boolean): Promise<void> {
+    if (this.#exited) throw new KeeperError("not_running", "The process has ended; it takes no more input.");
+    await this.#stdin.accept(offset, data, eof);
+  }
+
+  kill(signal: number): void {
+    if (this.#exited) throw new KeeperError("not_running", "The process has ended already.");
+    // Until we reap it, the pid cannot name another process.
+    process.kill(this.pid, signal);
+  }
+
+  resize(size: { rows: number; cols: number }): void {
+    if (this.#terminalFd === undefined) throw new KeeperError("invalid", "The process has no terminal.");
+    if (!this.#exited) setWindowSize(this.#terminalFd, size);
+  }
+
+  /** Closes what a background process may still hold. */
+  dispose(): void {
+    clearTimeout(this.#timer);
+    this.#stdin.destroy();
+    this.#stdout.destroy();
+    this.#stderr.destroy();
+  }
+
+  async #startOnPipes(oci: OciCommand): Promise<{ code: number; pgid: number; message: string }> {
+    const { paths, stdin, stdout, stderr, command } = this.#options;
+    const input = stdin ? makePipe() : undefined;
+    const out = stdout === "pipe" ? makePipe() : undefined;
+    const err = stderr === "pipe" ? makePipe() : undefined;
+    for (const pipe of [input, out, err]) if (pipe) this.#openToInside(pipe.read);
+    const inside = [input?.read, out?.write, err?.write];
+    try {
+      if (input) this.#stdin = new Stdin(pipeSink(input.write));
+      this.#followPipe(this.#stdout, out?.read);
+      this.#followPipe(this.#stderr, err?.read);
+      return await oci.run({
+        args: command(["--pid-file", paths.pid]),
+        log: paths.log,
+        stdio: inside.map((fd) => fd ?? "ignore"),
+        timeoutMs: START_TIMEOUT_MS,
+      });
+    } finally {
+      for (const fd of inside) if (fd !== undefined) closeSync(fd);
+    }
+  }
+
+  async #startOnTerminal(oci: OciCommand): Promise<{ code: number; pgid: number; message: string }> {
+    const { paths, command, pty } = this.#options;
+    this.#stderr.finish();
+    await using terminal = await acceptTerminal(this.#options.consolePath);
+    const started = await oci.run({
+      args: command(["--pid-file", paths.pid, "--console-socket", terminal.path]),
+      log: paths.log,
+      stdio: ["ignore", "ignore", "ignore"],
+      timeoutMs: START_TIMEOUT_MS,
+    });
+    if (started.code !== 0) return started;
+    const master = await terminal.received;
+    this.#terminalFd = master.fd;
+    if (pty) setWindowSize(master.fd, pty);
+    this.#stdout.follow(master.stream, master.fd);
+    this.#stdin = new Stdin(terminalSink(master.fd));
+    return started;
+  }
+
+  /** The inner root must be able to open /dev/stdout, and other users inside to write to it. */
+  #openToInside(fd: number): void {
+    fchownSync(fd, this.#options.hostIdBase, this.#options.hostIdBase);
+    fchmodSync(fd, 0o622);
+  }
+
+  #followPipe(spool: Spool, fd: number | undefined): void {
+    if (fd === undefined) spool.finish();
+    else spool.follow(new Socket({ fd, readable: true, writable: false }), fd);
+  }
+
+  #killAll(): void {
+    if (this.#exited) return;
+    for (const pid of [-this.#pgid, this.pid]) {
+      try {
+        process.kill(pid, "SIGKILL");
+      } catch {
+        // ESRCH: this group has no members left, or a program made its own; the process itself is killed below.
+      }
+    }
+  }
+
+  async #finish(exit: ExitStatus): Promise<void> {
+    this.#exited = true;
+    this.exit = exit;
+    clearTimeout(this.#timer);
+    this.#options.onExit?.(exit);
+    await this.#drained();
+    this.#stdin.destroy();
+    this.#stdout.finish();
+    this.#stderr.finish();
+    const { stdinClosed, ...counts } = this.snapshot();
+    try {
+      await writeJsonDurably(this.#options.paths.exit, { ...counts, exit, stdinClosed: true });
+    } catch {
+      // Full disk, or forgotten meanwhile: the keeper still knows the exit, only a restart of it would not.
+    }
+    this.ended = true;
+    this.#options.onEnd();
+  }
+
+  async #drained(): Promise<void> {
+    const deadline = performance.now() + DRAIN_LIMIT_MS;
+    while (!(this.#stdout.ended && this.#stderr.ended) && performance.now() < deadline) {
+      const before = this.#stdout.bytes + this.#stderr.bytes;
+      await this.#spoolChange(DRAIN_IDLE_MS);
+      const idle = before === this.#stdout.bytes + this.#stderr.bytes;
+      if (idle && !this.#somethingToRead()) return;
+    }
+  }
+
+  #somethingToRead(): boolean {
+    const open = [this.#stdout, this.#stderr].filter((spool) => !spool.ended);
+    return open.length > 0 && open.some((spool) => spool.pendingBytes() > 0);
+  }
+
+  async #spoolChange(timeoutMs: number): Promise<void> {
+    const timeout = new AbortController();
+    const changed = new Promise<void>((resolve) => {
+      this.#onSpoolChange = resolve;
+    });
+    try {
+      await Promise.race([changed, delay(timeoutMs, undefined, { signal: timeout.signal })]);
+    } finally {
+      this.#onSpoolChange = undefined;
+      timeout.abort();
+    }
+  }
+}

@@ -1,0 +1,77 @@
+import { spawn } from "node:child_process";
+import { closeSync, openSync } from "node:fs";
+import { createInterface } from "node:readline";
+import { fileURLToPath } from "node:url";
+import { RUNTIME_ENV } from "../keeper/oci-command.ts";
+import type { Layout } from "../keeper/paths.ts";
+import { KeeperClient } from "./keeper-client.ts";
+import type { FoundRuntime } from "./oci-runtime-choice.ts";
+import { RuntimeError } from "./types.ts";
+
+const START_TIMEOUT_MS = 20_000;
+const KEEPER_MAIN = fileURLToPath(new URL("../keeper/main.ts", import.meta.url));
+
+export interface KeeperLocation {
+  layout: Layout;
+  instance: string;
+  runtime: FoundRuntime;
+}
+
+/** Connects to the living keeper, or starts one. */
+export async function reachKeeper(location: KeeperLocation): Promise<{ client: KeeperClient; started: boolean }> {
+  const socketPath = location.layout.socket;
+  try {
+    return { client: await KeeperClient.connect(socketPath), started: false };
+  } catch (error) {
+    if (!isAbsent(error)) throw error;
+  }
+  await startKeeper(location);
+  return { client: await KeeperClient.connect(socketPath), started: true };
+}
+
+/** A process of its own session and mount namespace, which no death of ours reaches. */
+async function startKeeper({ layout, instance, runtime }: KeeperLocation): Promise<void> {
+  const log = openSync(layout.log, "a", 0o600);
+  try {
+    const options = JSON.stringify({ stateDir: layout.stateDir, instance, runtime });
+    const child = spawn(
+      "unshare",
+      // `slave`: network namespaces and disks mounted on the host later are seen; nothing of ours goes out.
+      ["--mount", "--propagation", "slave", "--", process.execPath, KEEPER_MAIN, options],
+      { detached: true, stdio: ["ignore", "pipe", log], env: RUNTIME_ENV, cwd: "/" },
+    );
+    const timer = setTimeout(() => child.kill("SIGKILL"), START_TIMEOUT_MS);
+    try {
+      const { stdout } = child;
+      if (stdout === null) throw new RuntimeError("unavailable", "The keeper could not be spawned.");
+      const line = await firstLine(stdout, child);
+      stdout.destroy();
+      const answer = line === undefined ? undefined : (JSON.parse(line) as { ready: boolean; error?: string });
+      if (answer?.ready !== true) {
+        throw new RuntimeError(
+          "unavailable",
+          `The keeper did not start: ${answer?.error ?? "it ended without a word"}. Its log is ${layout.log}.`,
+        );
+      }
+    } finally {
+      clearTimeout(timer);
+      child.unref();
+    }
+  } finally {
+    closeSync(log);
+  }
+}
+
+function firstLine(stream: NodeJS.ReadableStream, child: NodeJS.EventEmitter): Promise<string | undefined> {
+  return new Promise((resolve, reject) => {
+    const lines = createInterface({ input: stream });
+    lines.once("line", resolve);
+    lines.once("close", () => resolve(undefined));
+    child.once("error", reject);
+  });
+}
+
+function isAbsent(error: unknown): boolean {
+  const code = error instanceof Error && "code" in error ? error.code : undefined;
+  return code === "ENOENT" || code === "ECONNREFUSED";
+}

@@ -1,0 +1,280 @@
+import { mkdirSync } from "node:fs";
+import { execPaths, isSafeName, type Layout, layoutOf, sandboxPaths } from "../keeper/paths.ts";
+import type { ExecSnapshot, Request } from "../keeper/protocol.ts";
+import { ociConfig, ociProcess } from "./bundle.ts";
+import { execChannel, type KeeperClient, sandboxChannel } from "./keeper-client.ts";
+import { reachKeeper } from "./keeper-process.ts";
+import { type FoundRuntime, findRuntime, type OciRuntimeName } from "./oci-runtime-choice.ts";
+import { type Rlimit, readLimits, rlimitsFrom } from "./profile.ts";
+import { readSpool } from "./spool-reader.ts";
+import {
+  type ExecSpec,
+  type ExecState,
+  type ExitStatus,
+  type Runtime,
+  RuntimeError,
+  type SandboxSpec,
+  type SandboxState,
+} from "./types.ts";
+
+export interface RuntimeLog {
+  info(message: string): void;
+  warn(message: string): void;
+}
+
+export interface RuntimeOptions {
+  /** Root-only directory for everything that outlives the engine. */
+  stateDir: string;
+  /** Default `auto`. */
+  ociRuntime?: OciRuntimeName;
+  /** Short name, unique per state directory on this machine: letters, digits, dashes. */
+  instance: string;
+  log: RuntimeLog;
+}
+
+const SOCKET_PATH_LIMIT = 104;
+
+/** Opens the runtime over `stateDir`: connects to its living keeper or starts one, which ends what an earlier one lost. */
+export async function createRuntime(options: RuntimeOptions): Promise<Runtime> {
+  if (!/^[a-z0-9-]{1,32}$/.test(options.instance)) {
+    throw new RuntimeError("invalid", "The instance name is 1 to 32 lower-case letters, digits or dashes.");
+  }
+  const layout = layoutOf(options.stateDir, options.instance);
+  if (Buffer.byteLength(layout.socket) > SOCKET_PATH_LIMIT) {
+    throw new RuntimeError(
+      "invalid",
+      `${layout.socket} is too long for a Unix socket; choose a shorter data directory.`,
+    );
+  }
+  mkdirSync(options.stateDir, { recursive: true, mode: 0o700 });
+  const runtime = new OciRuntime(options, layout, await findRuntime(options.ociRuntime ?? "auto"));
+  await runtime.open();
+  return runtime;
+}
+
+class OciRuntime implements Runtime {
+  readonly #options: RuntimeOptions;
+  readonly #layout: Layout;
+  readonly #found: FoundRuntime;
+  #client: KeeperClient | undefined;
+  #connecting: Promise<KeeperClient> | undefined;
+  #rlimits: Rlimit[] = [];
+  #disposed = false;
+
+  constructor(options: RuntimeOptions, layout: Layout, found: FoundRuntime) {
+    this.#options = options;
+    this.#layout = layout;
+    this.#found = found;
+  }
+
+  async open(): Promise<void> {
+    await this.#connection();
+  }
+
+  async create(spec: SandboxSpec, { signal }: { signal: AbortSignal }): Promise<void> {
+    signal.throwIfAborted();
+    checkName(spec.sandboxId);
+    await this.#connection();
+    const paths = sandboxPaths(this.#layout, spec.sandboxId);
+    const cgroupsPath = `${this.#layout.cgroupParent}/${spec.sandboxId}`;
+    const config = ociConfig({ spec, paths, cgroupsPath, rlimits: this.#rlimits, arch: process.arch });
+    await this.#request({
+      op: "create",
+      sandboxId: spec.sandboxId,
+      config,
+      hostIdBase: spec.hostIdBase,
+      layers: spec.layers,
+      ...(spec.upperDir !== undefined ? { upperDir: spec.upperDir } : {}),
+      mounts: spec.mounts.map(({ source, readOnly, idmapped }) => ({ source, readOnly, idmapped })),
+      files: spec.files.map(({ content }) => ({ content })),
+      symlinks: spec.symlinks,
+    });
+    if (signal.aborted) {
+      await this.forget(spec.sandboxId);
+      signal.throwIfAborted();
+    }
+  }
+
+  state(sandboxId: string): Promise<SandboxState> {
+    return this.#request({ op: "state", sandboxId });
+  }
+
+  list(): Promise<string[]> {
+    return this.#request({ op: "list" });
+  }
+
+  waitSandbox(sandboxId: string, { signal }: { signal: AbortSignal }): Promise<SandboxState> {
+    return this.#until(sandboxChannel(sandboxId), signal, async () => {
+      const state = await this.state(sandboxId);
+      return state.exit === undefined ? undefined : state;
+    });
+  }
+
+  async destroy(sandboxId: string, reason: "terminated" | "timeout" | "idle"): Promise<void> {
+    await this.#request({ op: "destroy", sandboxId, reason });
+  }
+
+  async forget(sandboxId: string): Promise<void> {
+    await this.#request({ op: "forget", sandboxId });
+  }
+
+  async exec(spec: ExecSpec, { signal }: { signal: AbortSignal }): Promise<void> {
+    signal.throwIfAborted();
+    checkName(spec.sandboxId);
+    checkName(spec.execId);
+    if (spec.args.length === 0) throw new RuntimeError("invalid", "There is no command to run.");
+    await this.#connection();
+    const env = spec.pty && !("TERM" in spec.env) ? { ...spec.env, TERM: spec.pty.term } : spec.env;
+    await this.#request({
+      op: "exec",
+      sandboxId: spec.sandboxId,
+      execId: spec.execId,
+      process: ociProcess({
+        args: spec.args,
+        env,
+        cwd: spec.cwd,
+        rlimits: this.#rlimits,
+        ...(spec.pty ? { size: spec.pty } : {}),
+      }),
+      ...(spec.pty ? { pty: { rows: spec.pty.rows, cols: spec.pty.cols } } : {}),
+      stdout: spec.stdout,
+      stderr: spec.stderr,
+      ...(spec.timeoutMs !== undefined ? { timeoutMs: spec.timeoutMs } : {}),
+    });
+  }
+
+  readOutput(
+    target: { sandboxId: string; execId: string; fd: 1 | 2; offset: number },
+    { signal }: { signal: AbortSignal },
+  ): AsyncIterable<Uint8Array> {
+    const { sandboxId, execId, fd, offset } = target;
+    checkName(sandboxId);
+    checkName(execId);
+    const paths = execPaths(this.#layout, sandboxId, execId);
+    return readSpool({
+      path: fd === 1 ? paths.stdout : paths.stderr,
+      fd,
+      offset,
+      signal,
+      snapshot: () => this.#snapshot(sandboxId, execId),
+      nextChange: (until) => this.#nextChange(execChannel(sandboxId, execId), until),
+    });
+  }
+
+  async writeStdin(
+    target: { sandboxId: string; execId: string; offset: number; eof: boolean },
+    data: Uint8Array,
+  ): Promise<void> {
+    await this.#request({ op: "stdin", ...target }, data);
+  }
+
+  async execState(sandboxId: string, execId: string): Promise<ExecState> {
+    const { exit, stdinBytes, stdinClosed } = await this.#snapshot(sandboxId, execId);
+    return { ...(exit ? { exit } : {}), stdinBytes, stdinClosed };
+  }
+
+  waitExec(sandboxId: string, execId: string, { signal }: { signal: AbortSignal }): Promise<ExitStatus> {
+    return this.#until(execChannel(sandboxId, execId), signal, async () => {
+      return (await this.#snapshot(sandboxId, execId)).exit;
+    });
+  }
+
+  async killExec(sandboxId: string, execId: string, signal: number): Promise<void> {
+    await this.#request({ op: "kill", sandboxId, execId, signal });
+  }
+
+  async resizeExec(sandboxId: string, execId: string, size: { rows: number; cols: number }): Promise<void> {
+    await this.#request({ op: "resize", sandboxId, execId, rows: size.rows, cols: size.cols });
+  }
+
+  async shutdown(): Promise<void> {
+    await this.#request({ op: "shutdown" });
+    await this[Symbol.asyncDispose]();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#disposed = true;
+    this.#client?.close();
+  }
+
+  #snapshot(sandboxId: string, execId: string): Promise<ExecSnapshot> {
+    return this.#request({ op: "execState", sandboxId, execId });
+  }
+
+  async #request<T>(request: Request, payload?: Uint8Array): Promise<T> {
+    const client = await this.#connection();
+    return client.request<T>(request, payload);
+  }
+
+  /** The living connection; a lost keeper is replaced once, for all who ask. */
+  async #connection(): Promise<KeeperClient> {
+    if (this.#disposed) throw new RuntimeError("unavailable", "The engine is shutting down.");
+    if (this.#client !== undefined && !this.#client.closed) return this.#client;
+    this.#connecting ??= this.#connect().finally(() => {
+      this.#connecting = undefined;
+    });
+    return this.#connecting;
+  }
+
+  async #connect(): Promise<KeeperClient> {
+    const { log, instance } = this.#options;
+    const lost = this.#client !== undefined;
+    const { client, started } = await reachKeeper({ layout: this.#layout, instance, runtime: this.#found });
+    this.#client = client;
+    this.#rlimits = rlimitsFrom(readLimits(client.hello.pid));
+    const how = started ? "started" : "found running";
+    const message = `keeper ${how}: pid ${client.hello.pid}, ${client.hello.runtime}`;
+    if (lost) log.warn(`${message}; the one before is gone and its sandboxes with it`);
+    else log.info(message);
+    return client;
+  }
+
+  /** Asks `check` now and after every change until it has an answer; across a keeper's death too. */
+  async #until<T>(channel: string, signal: AbortSignal, check: () => Promise<T | undefined>): Promise<T> {
+    for (;;) {
+      signal.throwIfAborted();
+      const waiting = new AbortController();
+      const change = this.#nextChange(channel, AbortSignal.any([signal, waiting.signal]));
+      try {
+        const found = await this.#unlessLost(check);
+        if (found !== undefined) return found;
+        await change;
+      } finally {
+        waiting.abort();
+      }
+    }
+  }
+
+  async #unlessLost<T>(check: () => Promise<T | undefined>): Promise<T | undefined> {
+    try {
+      return await check();
+    } catch (error) {
+      const lost = error instanceof RuntimeError && error.code === "unavailable" && !this.#disposed;
+      if (!lost || this.#client?.closed === false) throw error;
+      return check();
+    }
+  }
+
+  #nextChange(channel: string, signal: AbortSignal): Promise<void> {
+    const events = this.#client?.events;
+    return new Promise((resolve) => {
+      if (events === undefined || this.#client?.closed || signal.aborted) return resolve();
+      const done = () => {
+        events.off(channel, done);
+        events.off("close", done);
+        signal.removeEventListener("abort", done);
+        resolve();
+      };
+      events.on(channel, done);
+      events.on("close", done);
+      signal.addEventListener("abort", done);
+    });
+  }
+}
+
+/** Ids become file names: nothing else may pass. */
+function checkName(name: string): void {
+  if (!isSafeName(name)) {
+    throw new RuntimeError("invalid", "An id is 1 to 128 letters, digits, dots, dashes or underscores.");
+  }
+}
