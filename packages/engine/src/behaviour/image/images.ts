@@ -1,0 +1,212 @@
+import { createHash } from "node:crypto";
+import { existsSync } from "node:fs";
+import { sleep } from "@holdfast/std";
+import type { Logger } from "pino";
+import type { BuiltImage } from "../../images/builder.ts";
+import type { LayerStore } from "../../images/layer-store.ts";
+import type { ImageSpec } from "../../proto/messages.ts";
+import type { Row, Store } from "../../state/store.ts";
+import { refuse } from "../errors.ts";
+import { isId, newId, shown } from "../ids.ts";
+import type { Secrets } from "../secret/secrets.ts";
+import type { BuildLogs } from "./build-logs.ts";
+
+export type ImageStatus = "building" | "built" | "failed" | "timed_out" | "deleted";
+
+export interface ImageRecord {
+  id: string;
+  status: ImageStatus;
+  /** Set when built. */
+  built: BuiltImage | undefined;
+  /** Set when it failed. */
+  error: string | undefined;
+}
+
+/** What the database keeps of a request; secrets by id only. */
+export interface StoredRequest {
+  commands: string[];
+  baseIds: Record<string, string>;
+  buildArgs: Record<string, string>;
+  secretIds: string[];
+  forceNonce?: string;
+}
+
+/** Runs one build to its end; throws what the client shall see. */
+export type RunBuild = (
+  imageId: string,
+  request: StoredRequest,
+  onLine: (line: string) => void,
+) => Promise<BuildOutcome>;
+
+export type BuildOutcome =
+  | { built: BuiltImage }
+  | { status: "failed" | "timed_out"; error: string }
+  /** The engine stops: whoever asks next starts it anew. */
+  | { status: "interrupted" };
+
+/** Images: recipes and what came of them. The same recipe is the same image; concurrent requests share one build. */
+export interface Images {
+  getOrCreate(spec: ImageSpec, forceBuild: boolean): ImageRecord;
+  /** Throws NOT_FOUND. */
+  byId(id: string): ImageRecord;
+  /** The image, if sandboxes can be made of it; throws FAILED_PRECONDITION otherwise. */
+  usable(id: string): BuiltImage;
+  /** What a running sandbox was made of, even if the image was deleted since. */
+  built(id: string): BuiltImage;
+  /** Waits until the build has ended, `timeoutMs` have passed or the signal aborts; starts it anew when a restart cut it. */
+  join(id: string, options: { timeoutMs: number; signal: AbortSignal }): Promise<ImageRecord>;
+  delete(id: string): void;
+}
+
+export interface ImagesContext {
+  store: Store;
+  layers: LayerStore;
+  secrets: Secrets;
+  logs: BuildLogs;
+  run: RunBuild;
+  log: Logger;
+}
+
+export function createImages(context: ImagesContext): Images {
+  const { store, layers } = context;
+  const running = new Map<string, Promise<void>>();
+
+  const find = (id: string): ImageRecord | undefined => {
+    const row = isId(id, "im") ? store.get("SELECT * FROM images WHERE id = ?", id) : undefined;
+    return row && toRecord(row, layers);
+  };
+  const byId = (id: string) => {
+    const record = find(id);
+    if (!record || record.status === "deleted") throw refuse.imageIdNotFound(shown(id));
+    return record;
+  };
+
+  const start = (id: string, request: StoredRequest) => {
+    const finish = (status: ImageStatus, built: BuiltImage | undefined, error: string | undefined) => {
+      const stored = built && { ...built, layers: built.layers.map((path) => layers.nameOf(path)) };
+      store.run(
+        "UPDATE images SET status = ?, built = ?, error = ? WHERE id = ? AND status = 'building'",
+        status,
+        stored ? JSON.stringify(stored) : null,
+        error ?? null,
+        id,
+      );
+    };
+    const onLine = (line: string) => {
+      context.logs.append(id, line);
+      context.log.info({ imageId: id }, `build ${line}`);
+    };
+    const work = async () => {
+      try {
+        const outcome = await context.run(id, request, onLine);
+        if ("built" in outcome) finish("built", outcome.built, undefined);
+        else if (outcome.status !== "interrupted") finish(outcome.status, undefined, outcome.error);
+      } catch (error) {
+        context.log.error({ err: error, imageId: id }, "image build broke");
+        finish("failed", undefined, `the engine could not run the build: ${String(error)}`);
+      } finally {
+        context.logs.end(id);
+        running.delete(id);
+      }
+    };
+    running.set(id, work());
+  };
+
+  const newest = (recipe: string) => {
+    const row = store.get(
+      "SELECT * FROM images WHERE recipe = ? AND status IN ('building', 'built') ORDER BY created_at DESC, id DESC LIMIT 1",
+      recipe,
+    );
+    if (!row) return undefined;
+    const record = toRecord(row, layers);
+    // A layer directory that somebody removed means that the image must be made again.
+    return record.built?.layers.every((path) => existsSync(path)) === false ? undefined : record;
+  };
+
+  return {
+    byId,
+    getOrCreate: (spec, forceBuild) => {
+      const request = toRequest(spec);
+      for (const baseId of Object.values(request.baseIds)) byId(baseId);
+      const recipe = recipeOf(request, context.secrets.fingerprint(request.secretIds));
+      const known = forceBuild ? undefined : newest(recipe);
+      if (known && (known.status === "built" || running.has(known.id))) return known;
+      const id = known?.id ?? newId("im");
+      if (forceBuild) request.forceNonce = id;
+      store.run(
+        `INSERT INTO images (id, recipe, status, request, created_at) VALUES (?, ?, 'building', ?, ?)
+         ON CONFLICT (id) DO UPDATE SET request = excluded.request`,
+        id,
+        recipe,
+        Buffer.from(JSON.stringify(request)),
+        Date.now() / 1000,
+      );
+      start(id, request);
+      return byId(id);
+    },
+    usable: (id) => {
+      const record = byId(id);
+      if (!record.built) throw refuse.imageNotBuilt(id, record.status);
+      return record.built;
+    },
+    built: (id) => {
+      const record = find(id);
+      if (!record?.built) throw refuse.imageNotBuilt(shown(id), record?.status ?? "unknown");
+      return record.built;
+    },
+    join: async (id, { timeoutMs, signal }) => {
+      const record = byId(id);
+      if (record.status !== "building") return record;
+      if (!running.has(id)) {
+        const row = store.get("SELECT request FROM images WHERE id = ?", id);
+        start(id, JSON.parse(Buffer.from(row?.request as Uint8Array).toString("utf8")) as StoredRequest);
+      }
+      await waitOrTimeout(running.get(id), timeoutMs, signal);
+      return byId(id);
+    },
+    delete: (id) => {
+      const record = find(id);
+      if (!record || record.status === "deleted") throw refuse.imageNotFound(shown(id));
+      store.run("UPDATE images SET status = 'deleted' WHERE id = ?", id);
+    },
+  };
+}
+
+/** Resolves when the work is done, the time is over or the signal aborts, whichever comes first. */
+async function waitOrTimeout(work: Promise<void> | undefined, timeoutMs: number, signal: AbortSignal): Promise<void> {
+  const stop = new AbortController();
+  const timer = sleep(timeoutMs, AbortSignal.any([signal, stop.signal])).catch(() => {
+    // Woken early: by the caller's leaving or by the end of the work.
+  });
+  await Promise.race([work, timer]);
+  stop.abort();
+}
+
+function toRequest(spec: ImageSpec): StoredRequest {
+  if (spec.gpuConfig && (spec.gpuConfig.gpuType !== "" || spec.gpuConfig.count > 0)) {
+    throw refuse.unsupported("Building images with a GPU");
+  }
+  return {
+    commands: spec.dockerfileCommands,
+    baseIds: Object.fromEntries(spec.baseImages.map((base) => [base.dockerTag, base.imageId])),
+    buildArgs: spec.buildArgs,
+    secretIds: spec.secretIds,
+  };
+}
+
+function recipeOf(request: StoredRequest, secretsFingerprint: string): string {
+  const { commands, baseIds, buildArgs } = request;
+  return createHash("sha256")
+    .update(JSON.stringify([commands, baseIds, buildArgs, secretsFingerprint]))
+    .digest("hex");
+}
+
+function toRecord(row: Row, layers: LayerStore): ImageRecord {
+  const stored = row.built == null ? undefined : (JSON.parse(String(row.built)) as BuiltImage);
+  return {
+    id: String(row.id),
+    status: row.status as ImageStatus,
+    built: stored && { ...stored, layers: stored.layers.map((name) => layers.pathOf(name)) },
+    error: row.error == null ? undefined : String(row.error),
+  };
+}

@@ -1,0 +1,94 @@
+import type { BuiltImage } from "../../images/builder.ts";
+import { asUser, type ImageUser, resolveUser } from "../../images/users.ts";
+import type { SandboxNetwork } from "../../network/types.ts";
+import type { SandboxMount, SandboxSpec } from "../../runtime/types.ts";
+import { refuse } from "../errors.ts";
+import type { SandboxRecord } from "./records.ts";
+
+/**
+ * The main process of a sandbox without a command: sleeps until the sandbox is ended and, as process 1, collects the
+ * orphans of others.
+ */
+const sleepForever = ["/bin/sh", "-c", "trap 'exit 0' TERM INT; while :; do sleep 86400 & wait $!; done"];
+
+/** Where the runtime shows volumes inside. */
+export function volumeTarget(volumeId: string): string {
+  return `/__modal/volumes/${volumeId}`;
+}
+
+/** Environment that every process of the sandbox has, before what an exec adds. */
+export function sandboxEnv(record: SandboxRecord, image: BuiltImage, user: ImageUser): Record<string, string> {
+  return {
+    PATH: "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+    HOME: user.home,
+    LANG: "C.UTF-8",
+    MODAL_SANDBOX_ID: record.id,
+    MODAL_TASK_ID: record.taskId,
+    MODAL_IMAGE_ID: record.spec.imageId,
+    MODAL_ENVIRONMENT: "main",
+    ...image.env,
+    ...record.env,
+  };
+}
+
+/** Who runs commands: root, or the image's USER where that is honoured. */
+export function runAs(image: BuiltImage, honourImageUser: boolean): ImageUser {
+  const root = { uid: 0, gid: 0, name: "root", home: "/root" };
+  if (!honourImageUser || !image.user) return root;
+  const user = resolveUser(image.layers, image.user);
+  if (!user) throw refuse.precondition(`The image has no user '${image.user}', which its USER instruction names`);
+  return user;
+}
+
+/** The arguments of the main process: Docker's rules for ENTRYPOINT and CMD, sleeping where there is neither. */
+export function mainArgs(args: string[], image: BuiltImage): string[] {
+  const command = args.length > 0 ? args : (image.cmd ?? sleepForever);
+  return [...(image.entrypoint ?? []), ...command];
+}
+
+export interface LaunchInput {
+  record: SandboxRecord;
+  image: BuiltImage;
+  network: SandboxNetwork;
+  hostIdBase: number;
+  honourImageUser: boolean;
+  /** Host directory per volume id. */
+  sources: Record<string, string>;
+}
+
+/** What the runtime is asked to start. */
+export function toSandboxSpec(input: LaunchInput): SandboxSpec {
+  const { record, image, network } = input;
+  const user = runAs(image, input.honourImageUser);
+  const mounts: SandboxMount[] = record.spec.volumes.map((volume) => ({
+    source: input.sources[volume.volumeId] ?? "",
+    target: volumeTarget(volume.volumeId),
+    readOnly: volume.readOnly,
+    idmapped: true,
+  }));
+  return {
+    sandboxId: record.id,
+    layers: image.layers,
+    hostIdBase: input.hostIdBase,
+    args: asUser(user, mainArgs(record.spec.args, image)),
+    env: sandboxEnv(record, image, user),
+    cwd: workdirOf(record, image),
+    mounts,
+    symlinks: record.spec.volumes.map((volume) => ({
+      path: volume.mountPath,
+      target: volumeTarget(volume.volumeId),
+    })),
+    limits: record.spec.limits,
+    networkNamespace: network.namespacePath,
+    hostname: "modal",
+    files: [
+      { path: "/etc/resolv.conf", content: network.resolvConf },
+      { path: "/etc/hosts", content: network.hosts },
+    ],
+  };
+}
+
+/** Where processes start unless an exec says otherwise. */
+export function workdirOf(record: SandboxRecord, image: BuiltImage): string {
+  return record.spec.workdir ?? image.workdir ?? "/";
+}

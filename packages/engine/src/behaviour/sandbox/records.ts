@@ -1,0 +1,195 @@
+import type { GenericResult, SandboxTag } from "../../proto/messages.ts";
+import { seal, unseal } from "../../state/seal.ts";
+import { isTaken, type Row, type Store } from "../../state/store.ts";
+import { refuse } from "../errors.ts";
+import { isId, shown } from "../ids.ts";
+import type { StoredSpec } from "./spec.ts";
+
+export type SandboxStatus = "creating" | "running" | "finished";
+
+export interface SandboxRecord {
+  id: string;
+  taskId: string;
+  appId: string;
+  name: string | undefined;
+  status: SandboxStatus;
+  spec: StoredSpec;
+  /** Environment that every process of it starts from, secrets included: never log it. */
+  env: Record<string, string>;
+  tags: SandboxTag[];
+  /** Once finished, or (while not) how it is about to end. */
+  result: GenericResult | undefined;
+  /** Seconds since 1970, unique. */
+  createdAt: number;
+  startedAt: number | undefined;
+  finishedAt: number | undefined;
+  deadlineAt: number;
+}
+
+export type NewSandbox = Pick<SandboxRecord, "id" | "taskId" | "appId" | "name" | "spec" | "env" | "tags"> & {
+  idempotencyKey: string | undefined;
+};
+
+/** Rows of sandboxes: the only place that knows their SQL. */
+export interface SandboxRecords {
+  insert(sandbox: NewSandbox): SandboxRecord;
+  remove(id: string): void;
+  /** Throws NOT_FOUND. */
+  byId(id: string): SandboxRecord;
+  byTask(taskId: string): SandboxRecord;
+  exists(id: string): boolean;
+  byIdempotencyKey(key: string): SandboxRecord | undefined;
+  byName(appId: string, name: string, withFinished: boolean): SandboxRecord | undefined;
+  alive(): SandboxRecord[];
+  /** Newest first, created strictly before `before`. */
+  page(filter: {
+    appId: string | undefined;
+    before: number;
+    withFinished: boolean;
+    tags: SandboxTag[];
+    size: number;
+  }): SandboxRecord[];
+  setRunning(id: string): void;
+  /** How it shall end: written before it is ended. The first word stands. */
+  intend(id: string, result: GenericResult): void;
+  finish(id: string, result: GenericResult): void;
+  setTags(id: string, tags: SandboxTag[]): void;
+  setName(id: string, name: string): void;
+  setPolicy(id: string, policy: StoredSpec["policy"]): void;
+  /** Finished ones before that time whose output is still kept. */
+  withOldOutput(before: number): string[];
+  setOutputGone(id: string): void;
+  removeFinishedBefore(before: number): void;
+}
+
+export function createSandboxRecords(store: Store): SandboxRecords {
+  const toRecord = (row: Row): SandboxRecord => ({
+    id: String(row.id),
+    taskId: String(row.task_id),
+    appId: String(row.app_id),
+    name: text(row.name),
+    status: row.status as SandboxStatus,
+    spec: JSON.parse(String(row.spec)) as StoredSpec,
+    env: unseal(store.keys, row.sealed_env as Uint8Array),
+    tags: JSON.parse(String(row.tags)) as SandboxTag[],
+    result: row.result == null ? undefined : (JSON.parse(String(row.result)) as GenericResult),
+    createdAt: Number(row.created_at),
+    startedAt: number(row.started_at),
+    finishedAt: number(row.finished_at),
+    deadlineAt: Number(row.deadline_at),
+  });
+  const one = (sql: string, ...values: string[]) => {
+    const row = store.get(sql, ...values);
+    return row && toRecord(row);
+  };
+  const many = (sql: string, ...values: (string | number)[]) => store.all(sql, ...values).map(toRecord);
+  const byId = (id: string) => {
+    const record = isId(id, "sb") ? one("SELECT * FROM sandboxes WHERE id = ?", id) : undefined;
+    if (!record) throw refuse.sandboxNotFound(shown(id));
+    return record;
+  };
+
+  return {
+    byId,
+    insert: (sandbox) => {
+      const top = number(store.get("SELECT max(created_at) AS top FROM sandboxes")?.top ?? null) ?? 0;
+      // Pages of lists are cut by time alone, so no two sandboxes may share it.
+      const createdAt = Math.max(Date.now() / 1000, top + 0.000_01);
+      try {
+        store.run(
+          `INSERT INTO sandboxes (id, task_id, app_id, name, status, spec, sealed_env, tags, created_at, deadline_at,
+             idempotency_key) VALUES (?, ?, ?, ?, 'creating', ?, ?, ?, ?, ?, ?)`,
+          sandbox.id,
+          sandbox.taskId,
+          sandbox.appId,
+          sandbox.name ?? null,
+          JSON.stringify(sandbox.spec),
+          seal(store.keys, sandbox.env),
+          JSON.stringify(sandbox.tags),
+          createdAt,
+          createdAt + sandbox.spec.timeoutMs / 1000,
+          sandbox.idempotencyKey ?? null,
+        );
+      } catch (error) {
+        if (isTaken(error) && sandbox.name !== undefined) throw refuse.sandboxNameExists(sandbox.name);
+        throw error;
+      }
+      return byId(sandbox.id);
+    },
+    remove: (id) => void store.run("DELETE FROM sandboxes WHERE id = ?", id),
+    byTask: (taskId) => {
+      const record = isId(taskId, "ta") ? one("SELECT * FROM sandboxes WHERE task_id = ?", taskId) : undefined;
+      if (!record) throw refuse.taskNotFound(shown(taskId));
+      return record;
+    },
+    exists: (id) => store.get("SELECT 1 AS found FROM sandboxes WHERE id = ?", id) !== undefined,
+    byIdempotencyKey: (key) => one("SELECT * FROM sandboxes WHERE idempotency_key = ?", key),
+    byName: (appId, name, withFinished) =>
+      one(
+        `SELECT * FROM sandboxes WHERE app_id = ? AND name = ? ${withFinished ? "" : "AND status <> 'finished'"}
+         ORDER BY created_at DESC LIMIT 1`,
+        appId,
+        name,
+      ),
+    alive: () => many("SELECT * FROM sandboxes WHERE status <> 'finished'"),
+    page: ({ appId, before, withFinished, tags, size }) => {
+      const values: (string | number)[] = [before];
+      let sql = "SELECT * FROM sandboxes WHERE created_at < ? AND status <> 'creating'";
+      if (!withFinished) sql += " AND status <> 'finished'";
+      if (appId !== undefined) {
+        sql += " AND app_id = ?";
+        values.push(appId);
+      }
+      for (const { tagName, tagValue } of tags) {
+        sql += ` AND EXISTS (SELECT 1 FROM json_each(tags) WHERE json_each.value ->> 'tagName' = ?
+          AND json_each.value ->> 'tagValue' = ?)`;
+        values.push(tagName, tagValue);
+      }
+      return many(`${sql} ORDER BY created_at DESC LIMIT ${size}`, ...values);
+    },
+    setRunning: (id) =>
+      void store.run("UPDATE sandboxes SET status = 'running', started_at = ? WHERE id = ?", Date.now() / 1000, id),
+    intend: (id, result) =>
+      void store.run(
+        "UPDATE sandboxes SET result = ? WHERE id = ? AND result IS NULL AND status <> 'finished'",
+        JSON.stringify(result),
+        id,
+      ),
+    finish: (id, result) =>
+      void store.run(
+        "UPDATE sandboxes SET status = 'finished', result = coalesce(result, ?), finished_at = ? WHERE id = ? AND status <> 'finished'",
+        JSON.stringify(result),
+        Date.now() / 1000,
+        id,
+      ),
+    setTags: (id, tags) => void store.run("UPDATE sandboxes SET tags = ? WHERE id = ?", JSON.stringify(tags), id),
+    setName: (id, name) => {
+      try {
+        store.run("UPDATE sandboxes SET name = ? WHERE id = ?", name, id);
+      } catch (error) {
+        throw isTaken(error) ? refuse.sandboxNameExists(name) : error;
+      }
+    },
+    setPolicy: (id, policy) =>
+      void store.run(
+        "UPDATE sandboxes SET spec = json_set(spec, '$.policy', json(?)) WHERE id = ?",
+        JSON.stringify(policy),
+        id,
+      ),
+    withOldOutput: (before) =>
+      store
+        .all("SELECT id FROM sandboxes WHERE status = 'finished' AND output_kept = 1 AND finished_at < ?", before)
+        .map((row) => String(row.id)),
+    setOutputGone: (id) => void store.run("UPDATE sandboxes SET output_kept = 0 WHERE id = ?", id),
+    removeFinishedBefore: (before) =>
+      void store.run("DELETE FROM sandboxes WHERE status = 'finished' AND output_kept = 0 AND finished_at < ?", before),
+  };
+}
+
+function text(value: unknown): string | undefined {
+  return value == null ? undefined : String(value);
+}
+
+function number(value: unknown): number | undefined {
+  return value == null ? undefined : Number(value);
+}

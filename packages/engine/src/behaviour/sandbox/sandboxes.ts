@@ -1,0 +1,299 @@
+import { withDeadline } from "@holdfast/std";
+import type { Logger } from "pino";
+import type { EngineOptions } from "../../config/options.ts";
+import type { Network } from "../../network/types.ts";
+import { type GenericResult, ResultStatus } from "../../proto/messages.ts";
+import { type Runtime, RuntimeError, type SandboxState } from "../../runtime/types.ts";
+import { hostIdBase } from "../../state/id-ranges.ts";
+import type { Store } from "../../state/store.ts";
+import { refuse } from "../errors.ts";
+import type { Images } from "../image/images.ts";
+import type { Volumes } from "../volume/volumes.ts";
+import { type IdleWatch, watchIdle } from "./idle.ts";
+import { toSandboxSpec } from "./launch.ts";
+import type { NewSandbox, SandboxRecord, SandboxRecords } from "./records.ts";
+import { ensureSubdirectory, mayMoveUnder } from "./subdirectory.ts";
+
+/** setTimeout counts no further. */
+const longestTimerMs = 2_147_000_000;
+const createDeadlineMs = 60_000;
+const endDeadlineMs = 30_000;
+
+export type EndReason = "terminated" | "timeout" | "idle";
+
+/** Sandboxes from creation to end. Their state is in `SandboxRecords`; what runs is the runtime's. */
+export interface Sandboxes {
+  /** Resolves when its main process runs. */
+  create(sandbox: NewSandbox, signal: AbortSignal): Promise<SandboxRecord>;
+  /** Ends it and resolves when it is over. Does nothing when it already is. */
+  end(id: string, reason: EndReason): Promise<void>;
+  /** Resolves with the record when it has ended, `timeoutMs` have passed or the signal aborts. */
+  wait(id: string, options: { timeoutMs: number; signal: AbortSignal }): Promise<SandboxRecord>;
+  /** Its idle watch, when it lives and has an idle timeout. */
+  idle(id: string): IdleWatch | undefined;
+  /** Finds living sandboxes again after a start, ends what nobody knows. */
+  recover(): Promise<void>;
+  /** Stops watching; the sandboxes run on. */
+  [Symbol.asyncDispose](): Promise<void>;
+}
+
+export interface SandboxesContext {
+  options: EngineOptions;
+  store: Store;
+  records: SandboxRecords;
+  images: Images;
+  volumes: Volumes;
+  runtime: Runtime;
+  network: Network;
+  log: Logger;
+}
+
+interface Live {
+  finished: Promise<void>;
+  deadline: NodeJS.Timeout | undefined;
+  idle: IdleWatch | undefined;
+}
+
+export function createSandboxes(context: SandboxesContext): Sandboxes {
+  return new LiveSandboxes(context);
+}
+
+const intended: Record<EndReason, GenericResult> = {
+  terminated: { status: ResultStatus.terminated, exitcode: 137, exception: "" },
+  timeout: { status: ResultStatus.timeout, exitcode: 124, exception: "Sandbox timed out" },
+  idle: { status: ResultStatus.idleTimeout, exitcode: 124, exception: "Sandbox was idle for too long" },
+};
+
+class LiveSandboxes implements Sandboxes {
+  readonly #context: SandboxesContext;
+  readonly #live = new Map<string, Live>();
+  /** Volumes of which a subdirectory is being mounted. */
+  readonly #gates = new Set<string>();
+  readonly #stop = new AbortController();
+
+  constructor(context: SandboxesContext) {
+    this.#context = context;
+  }
+
+  async create(sandbox: NewSandbox, signal: AbortSignal): Promise<SandboxRecord> {
+    const { records, log } = this.#context;
+    this.#checkGates(sandbox);
+    const record = records.insert(sandbox);
+    try {
+      await withDeadline((inner) => this.#launch(record, inner), {
+        what: `starting sandbox ${record.id}`,
+        timeoutMs: createDeadlineMs,
+        signal,
+      });
+    } catch (error) {
+      log.warn({ err: error, sandboxId: record.id }, "sandbox did not start");
+      await this.#clear(record.id, "terminated");
+      await this.#context.runtime.forget(record.id);
+      // Nobody was told of it: a retry with the same key starts afresh.
+      records.remove(record.id);
+      throw error;
+    }
+    records.setRunning(record.id);
+    this.#watch(record);
+    log.info({ sandboxId: record.id, appId: record.appId, name: record.name }, "sandbox runs");
+    return records.byId(record.id);
+  }
+
+  async #launch(record: SandboxRecord, signal: AbortSignal): Promise<void> {
+    const { images, volumes, runtime, network, options, store } = this.#context;
+    const image = images.usable(record.spec.imageId);
+    const gated = record.spec.volumes.filter((volume) => volume.subPath !== undefined);
+    try {
+      const sources: Record<string, string> = {};
+      for (const { volumeId, subPath } of record.spec.volumes) {
+        const root = volumes.directory(volumeId);
+        sources[volumeId] = subPath === undefined ? root : this.#subdirectory(record.id, volumeId, subPath);
+      }
+      const attached = await network.attach(record.id, record.spec.policy);
+      const spec = toSandboxSpec({
+        record,
+        image,
+        network: attached,
+        hostIdBase: hostIdBase(store, record.spec.idOwner),
+        honourImageUser: options.honourImageUser,
+        sources,
+      });
+      signal.throwIfAborted();
+      await runtime.create(spec, { signal });
+    } finally {
+      for (const { volumeId } of gated) this.#gates.delete(volumeId);
+    }
+  }
+
+  /**
+   * The host path of a volume's subdirectory. From here until the mount stands, no sandbox that could put a link into
+   * that path may run: those that do are a reason to refuse, those that want to start are put off (`#checkGates`).
+   */
+  #subdirectory(sandboxId: string, volumeId: string, subPath: string): string {
+    const { records, volumes } = this.#context;
+    this.#gates.add(volumeId);
+    const others = records.alive().filter((other) => {
+      if (other.id === sandboxId) return false;
+      const mount = other.spec.volumes.find((volume) => volume.volumeId === volumeId && !volume.readOnly);
+      return mount !== undefined && mayMoveUnder(mount.subPath, subPath);
+    });
+    const names = others.map((other) => other.id);
+    if (names.length > 0) throw refuse.volumeBusy(volumeId, names);
+    return ensureSubdirectory(volumes.directory(volumeId), subPath);
+  }
+
+  #checkGates(sandbox: NewSandbox): void {
+    const closed = sandbox.spec.volumes.find((volume) => this.#gates.has(volume.volumeId));
+    if (closed) throw refuse.volumeBeingMounted(closed.volumeId);
+  }
+
+  /** Arms the timers of a running sandbox and finishes its record when it ends. */
+  #watch(record: SandboxRecord): void {
+    const { id, spec } = record;
+    const endBy = (reason: EndReason) => () => {
+      this.end(id, reason).catch((error: unknown) => {
+        this.#context.log.error({ err: error, sandboxId: id }, `sandbox could not be ended (${reason})`);
+      });
+    };
+    const leftMs = Math.min(Math.max(record.deadlineAt * 1000 - Date.now(), 0), longestTimerMs);
+    const live: Live = {
+      finished: Promise.resolve(),
+      deadline: setTimeout(endBy("timeout"), leftMs),
+      idle: spec.idleTimeoutMs === undefined ? undefined : watchIdle(spec.idleTimeoutMs, endBy("idle")),
+    };
+    live.finished = this.#followToEnd(id).finally(() => {
+      clearTimeout(live.deadline);
+      live.idle?.[Symbol.dispose]();
+      this.#live.delete(id);
+    });
+    this.#live.set(id, live);
+  }
+
+  async #followToEnd(id: string): Promise<void> {
+    const { runtime, log } = this.#context;
+    const signal = this.#stop.signal;
+    try {
+      const state = await runtime.waitSandbox(id, { signal });
+      if (signal.aborted) return;
+      await this.#finish(id, state);
+    } catch (error) {
+      // Stopping the engine ends the wait, not the sandbox.
+      if (!signal.aborted) log.error({ err: error, sandboxId: id }, "lost sight of a sandbox");
+    }
+  }
+
+  async #finish(id: string, state: SandboxState): Promise<void> {
+    const { records, log } = this.#context;
+    await this.#clear(id, "terminated");
+    records.finish(id, resultOf(state));
+    log.info({ sandboxId: id, result: records.byId(id).result }, "sandbox has ended");
+  }
+
+  /** Frees what a sandbox holds of the machine; its output stays. */
+  async #clear(id: string, reason: EndReason): Promise<void> {
+    const { runtime, network, log } = this.#context;
+    for (const step of [() => runtime.destroy(id, reason), () => network.detach(id)]) {
+      try {
+        await step();
+      } catch (error) {
+        // A runtime that never heard of it has nothing to free.
+        if (error instanceof RuntimeError && error.code === "not_found") continue;
+        log.error({ err: error, sandboxId: id }, "sandbox left something behind");
+      }
+    }
+  }
+
+  async end(id: string, reason: EndReason): Promise<void> {
+    const { records, runtime } = this.#context;
+    const live = this.#live.get(id);
+    if (!live) return;
+    records.intend(id, intended[reason]);
+    await runtime.destroy(id, reason);
+    await withDeadline(() => live.finished, { what: `ending sandbox ${id}`, timeoutMs: endDeadlineMs });
+  }
+
+  async wait(id: string, { timeoutMs, signal }: { timeoutMs: number; signal: AbortSignal }): Promise<SandboxRecord> {
+    const live = this.#live.get(id);
+    if (live && timeoutMs > 0) {
+      const over = Promise.withResolvers<void>();
+      const timer = setTimeout(over.resolve, Math.min(timeoutMs, longestTimerMs));
+      const onAbort = () => over.resolve();
+      signal.addEventListener("abort", onAbort, { once: true });
+      await Promise.race([live.finished, over.promise]);
+      clearTimeout(timer);
+      signal.removeEventListener("abort", onAbort);
+    }
+    return this.#context.records.byId(id);
+  }
+
+  idle(id: string): IdleWatch | undefined {
+    return this.#live.get(id)?.idle;
+  }
+
+  async recover(): Promise<void> {
+    const { records, runtime, network, log } = this.#context;
+    for (const record of records.alive()) {
+      const state = await this.#stateOf(record.id);
+      if (state.running && record.result === undefined) {
+        // An engine that died between start and answer: the client's retry finds it by its idempotency key.
+        if (record.status === "creating") records.setRunning(record.id);
+        this.#watch(record);
+        log.info({ sandboxId: record.id }, "sandbox found again");
+      } else {
+        await this.#finish(record.id, state);
+      }
+    }
+    const kept = new Set(this.#live.keys());
+    for (const id of await runtime.list()) {
+      // Finished ones keep their output for a while; steps of interrupted builds keep nothing.
+      if (records.exists(id)) continue;
+      await this.#clear(id, "terminated");
+      await runtime.forget(id);
+    }
+    for (const id of await network.list()) if (!kept.has(id)) await network.detach(id);
+  }
+
+  async #stateOf(id: string): Promise<SandboxState> {
+    try {
+      return await this.#context.runtime.state(id);
+    } catch (error) {
+      if (!(error instanceof RuntimeError && error.code === "not_found")) throw error;
+      return { running: false };
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    const following = [...this.#live.values()].map((live) => live.finished);
+    this.#stop.abort();
+    for (const live of this.#live.values()) {
+      clearTimeout(live.deadline);
+      live.idle?.[Symbol.dispose]();
+    }
+    await Promise.all(following);
+    this.#live.clear();
+  }
+}
+
+/** How an end that nobody asked for looks on the wire. */
+function resultOf(state: SandboxState): GenericResult {
+  const { exit } = state;
+  if (!exit || exit.reason === "lost") {
+    return {
+      status: ResultStatus.internalFailure,
+      exitcode: 137,
+      exception: "The sandbox was lost: its machine or the engine's keeper stopped while it ran",
+    };
+  }
+  const exitcode = "code" in exit ? exit.code : 128 + exit.signal;
+  if (exit.reason === "oom") {
+    return { status: ResultStatus.failure, exitcode: 137, exception: "The sandbox ran out of memory" };
+  }
+  if (exit.reason === "terminated") return intended.terminated;
+  return { status: exitcode === 0 ? ResultStatus.success : ResultStatus.failure, exitcode, exception: "" };
+}
+
+/** The living sandbox of a record; throws NOT_FOUND when it has finished. */
+export function mustLive(record: SandboxRecord): SandboxRecord {
+  if (record.status === "finished") throw refuse.sandboxFinished(record.id);
+  return record;
+}

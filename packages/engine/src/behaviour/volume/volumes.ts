@@ -1,0 +1,124 @@
+import { chownSync, mkdirSync, renameSync, rmSync } from "node:fs";
+import { rm } from "node:fs/promises";
+import { join } from "node:path";
+import { isTaken, type Row, type Store } from "../../state/store.ts";
+import { refuse } from "../errors.ts";
+import { isId, newId, shown } from "../ids.ts";
+
+export interface Volume {
+  id: string;
+  /** Undefined for an ephemeral volume. */
+  name: string | undefined;
+  version: number;
+}
+
+/** Volumes: directories on this machine's disk, root-owned, mode 0755, shown in sandboxes under `/__modal/volumes`. */
+export interface Volumes {
+  getOrCreate(request: {
+    name: string;
+    ephemeral: boolean;
+    create: "no" | "if_missing" | "fail_if_exists";
+    version: number;
+  }): Volume;
+  /** Throws NOT_FOUND. */
+  byId(id: string): Volume;
+  /** Where its files lie on the host. */
+  directory(id: string): string;
+  /** `usedBy` names living sandboxes that mount it; then it is refused. */
+  delete(id: string, usedBy: string[]): Promise<void>;
+  heartbeat(id: string): void;
+  /** Removes ephemeral volumes that nobody has kept alive, except those in use. */
+  collect(inUse: Set<string>): Promise<string[]>;
+}
+
+/** Three missed heartbeats of the SDK (300 s each). */
+const ephemeralLifeS = 900;
+
+export function createVolumes(store: Store, dataDir: string): Volumes {
+  const root = join(dataDir, "volumes");
+  mkdirSync(root, { recursive: true, mode: 0o700 });
+  const byName = (name: string) => {
+    const row = store.get("SELECT * FROM volumes WHERE name = ?", name);
+    return row && toVolume(row);
+  };
+  const byId = (id: string) => {
+    const row = isId(id, "vo") ? store.get("SELECT * FROM volumes WHERE id = ?", id) : undefined;
+    if (!row) throw refuse.volumeIdNotFound(shown(id));
+    return toVolume(row);
+  };
+  const create = (name: string | undefined, version: number): Volume => {
+    const volume = { id: newId("vo"), name, version: version || 1 };
+    const directory = join(root, volume.id);
+    mkdirSync(directory, { mode: 0o755 });
+    chownSync(directory, 0, 0);
+    const now = Date.now() / 1000;
+    try {
+      store.run(
+        "INSERT INTO volumes (id, name, version, created_at, heartbeat_at) VALUES (?, ?, ?, ?, ?)",
+        volume.id,
+        name ?? null,
+        volume.version,
+        now,
+        name === undefined ? now : null,
+      );
+    } catch (error) {
+      rmSync(directory, { recursive: true });
+      throw error;
+    }
+    return volume;
+  };
+  const remove = async (id: string) => {
+    store.run("DELETE FROM volumes WHERE id = ?", id);
+    const directory = join(root, id);
+    // Out of the way first: an interrupted removal leaves nothing that looks like a volume.
+    renameSync(directory, `${directory}.gone`);
+    await rm(`${directory}.gone`, { recursive: true, force: true });
+  };
+  return {
+    byId,
+    directory: (id) => join(root, byId(id).id),
+    getOrCreate: ({ name, ephemeral, create: mode, version }) => {
+      if (ephemeral) return create(undefined, version);
+      if (name === "") throw refuse.invalid("A Volume needs a name");
+      const known = byName(name);
+      if (known && mode === "fail_if_exists") throw refuse.volumeExists(shown(name));
+      if (known) return known;
+      if (mode === "no") throw refuse.volumeNotFound(shown(name));
+      if (!/^[A-Za-z0-9._-]{1,64}$/.test(name)) {
+        throw refuse.invalid(
+          `Invalid Volume name '${shown(name)}': use 1 to 64 letters, digits, dashes, dots and underscores`,
+        );
+      }
+      try {
+        return create(name, version);
+      } catch (error) {
+        const other = isTaken(error) ? byName(name) : undefined;
+        if (!other) throw error;
+        return other;
+      }
+    },
+    delete: async (id, usedBy) => {
+      byId(id);
+      if (usedBy.length > 0) throw refuse.volumeBusy(id, usedBy);
+      await remove(id);
+    },
+    heartbeat: (id) => {
+      byId(id);
+      store.run("UPDATE volumes SET heartbeat_at = ? WHERE id = ? AND name IS NULL", Date.now() / 1000, id);
+    },
+    collect: async (inUse) => {
+      const rows = store.all(
+        "SELECT id FROM volumes WHERE name IS NULL AND heartbeat_at < ?",
+        Date.now() / 1000 - ephemeralLifeS,
+      );
+      const stale = rows.map((row) => String(row.id)).filter((id) => !inUse.has(id));
+      for (const id of stale) await remove(id);
+      return stale;
+    },
+  };
+}
+
+function toVolume(row: Row): Volume {
+  const name = row.name;
+  return { id: String(row.id), name: name == null ? undefined : String(name), version: Number(row.version) };
+}

@@ -1,0 +1,71 @@
+import { z } from "zod";
+
+/** What an image name of `FROM` stands for. */
+export const RegistryEntry = z.union([
+  z.object({ base: z.enum(["debian", "node"]).describe("a base that the engine builds itself") }),
+  z.object({
+    directory: z.string().startsWith("/").describe("a root file system on this machine, owned by plain ids"),
+  }),
+]);
+export type RegistryEntry = z.infer<typeof RegistryEntry>;
+
+const port = z.number().int().min(0).max(65_535);
+
+/** The engine's options; `main.ts` reads them as JSON from the file that HOLDFAST_OPTIONS_FILE names. */
+export const EngineOptions = z.object({
+  dataDir: z.string().startsWith("/").describe("root-only directory for everything that lasts"),
+  imageCacheDir: z
+    .string()
+    .startsWith("/")
+    .optional()
+    .describe("where image layers lie, when several engines share them; else below dataDir"),
+  host: z.enum(["127.0.0.1", "localhost"]).default("127.0.0.1").describe("loopback only: the wire is plain text"),
+  port: port.default(0).describe("0: chosen once, then kept in the state so that clients find it again"),
+  tokenId: z.string().min(1),
+  tokenSecret: z.string().min(1),
+  publishedServices: z
+    .array(
+      z.object({
+        name: z.string().min(1),
+        port: port.min(1),
+        target: z.object({ host: z.string().min(1), port: port.min(1) }),
+      }),
+    )
+    .default([])
+    .describe("services of this host that sandboxes reach under a name"),
+  ociRuntime: z.enum(["auto", "crun", "runc", "runsc"]).default("auto"),
+  honourImageUser: z
+    .boolean()
+    .default(false)
+    .describe("false: as on today's Modal everything runs as root; true: as the image's USER (Modal of 2024)"),
+  sandboxDefaults: z
+    .object({
+      timeoutMs: z.number().int().positive().default(300_000).describe("life of a sandbox that asks for none"),
+      maxTimeoutMs: z.number().int().positive().default(86_400_000),
+      memoryBytes: z.number().int().positive().optional().describe("hard limit unless the sandbox asks for another"),
+      milliCpu: z.number().int().positive().optional().describe("1000 = one core"),
+      pids: z.number().int().positive().default(4096),
+    })
+    .prefault({}),
+  registry: z.record(z.string(), RegistryEntry).default({}).describe("more image names, or others for built-in ones"),
+  buildTimeoutMs: z.number().int().positive().default(1_800_000),
+  outputRetentionMs: z
+    .number()
+    .int()
+    .positive()
+    .default(3_600_000)
+    .describe("how long the output of a finished sandbox stays readable"),
+  logLevel: z.enum(["trace", "debug", "info", "warn", "error", "fatal", "silent"]).default("info"),
+});
+/** Options with every default filled in. */
+export type EngineOptions = z.infer<typeof EngineOptions>;
+/** Options as a caller gives them. */
+export type EngineOptionsInput = z.input<typeof EngineOptions>;
+
+/** Parses options; the error lists every problem at once. */
+export function parseOptions(input: unknown): EngineOptions {
+  const parsed = EngineOptions.safeParse(input);
+  if (parsed.success) return parsed.data;
+  const problems = parsed.error.issues.map((issue) => `${issue.path.join(".") || "options"}: ${issue.message}`);
+  throw new Error(`the engine's options are wrong: ${problems.join("; ")}`);
+}

@@ -1,0 +1,90 @@
+import { randomUUID } from "node:crypto";
+import { existsSync, mkdirSync, readdirSync, renameSync } from "node:fs";
+import { rm } from "node:fs/promises";
+import { basename, dirname, join } from "node:path";
+import { DatabaseSync } from "node:sqlite";
+import { sleep } from "@holdfast/std";
+import { runCommand } from "./command.ts";
+
+/**
+ * Overlay layers by content key: directories with plain ids. A layer is made in a directory of its own and appears
+ * under its key by one rename after it is on the disk, so that what is there is whole. Several engines may share it.
+ */
+export interface LayerStore {
+  path(key: string): string;
+  /** The key of a layer of this store, any other path as it is; `pathOf` is the inverse. */
+  nameOf(path: string): string;
+  pathOf(name: string): string;
+  has(key: string): boolean;
+  /** Returns the path of the layer, made by `fill(directory)` if it is missing; concurrent calls share the work. */
+  ensure(key: string, fill: (directory: string) => Promise<void>, signal: AbortSignal): Promise<string>;
+}
+
+export function openLayerStore(root: string): LayerStore {
+  const layers = join(root, "layers");
+  const temporary = join(root, "tmp");
+  const locks = join(root, "locks");
+  for (const dir of [layers, temporary, locks]) mkdirSync(dir, { recursive: true, mode: 0o700 });
+  const flights = new Map<string, Promise<string>>();
+  const path = (key: string) => join(layers, key);
+  const has = (key: string) => existsSync(path(key));
+
+  const make = async (key: string, fill: (directory: string) => Promise<void>, signal: AbortSignal) => {
+    using _lock = await takeLock(join(locks, `${key}.db`), () => has(key), signal);
+    if (has(key)) return path(key);
+    const workshop = join(temporary, `${process.pid}-${randomUUID()}`);
+    const directory = join(workshop, "root");
+    mkdirSync(directory, { recursive: true, mode: 0o755 });
+    try {
+      await fill(directory);
+      await runCommand(["sync", "-f", directory], { signal });
+      renameSync(directory, path(key));
+    } finally {
+      await rm(workshop, { recursive: true, force: true });
+    }
+    return path(key);
+  };
+
+  return {
+    path,
+    nameOf: (layer) => (dirname(layer) === layers ? basename(layer) : layer),
+    pathOf: (name) => (name.startsWith("/") ? name : path(name)),
+    has,
+    ensure: (key, fill, signal) => {
+      if (has(key)) return Promise.resolve(path(key));
+      const running = flights.get(key);
+      if (running !== undefined) return running;
+      const flight = make(key, fill, signal).finally(() => flights.delete(key));
+      flights.set(key, flight);
+      return flight;
+    },
+  };
+}
+
+/** Removes what engines that no longer run have left half made. */
+export async function removeLeftovers(root: string): Promise<void> {
+  const temporary = join(root, "tmp");
+  if (!existsSync(temporary)) return;
+  for (const name of readdirSync(temporary)) {
+    const pid = Number(name.split("-")[0]);
+    if (pid !== process.pid && Number.isInteger(pid) && existsSync(`/proc/${pid}`)) continue;
+    await rm(join(temporary, name), { recursive: true, force: true });
+  }
+}
+
+/** A lock between processes that dies with its holder: SQLite's own. Gives up waiting when `done` turns true. */
+async function takeLock(file: string, done: () => boolean, signal: AbortSignal): Promise<Disposable> {
+  while (!done()) {
+    signal.throwIfAborted();
+    const database = new DatabaseSync(file, { timeout: 0 });
+    try {
+      database.exec("BEGIN EXCLUSIVE");
+      return { [Symbol.dispose]: () => database.close() };
+    } catch (error) {
+      database.close();
+      if (!(error instanceof Error && /locked/.test(error.message))) throw error;
+    }
+    await sleep(200, signal);
+  }
+  return { [Symbol.dispose]: () => undefined };
+}
