@@ -1,7 +1,7 @@
 import { posix } from "node:path";
 import { ABILITIES, longText, MARKDOWN_SAMPLE, numberParts } from "./phrases.ts";
 import { parsePlan, type Step, shellQuote } from "./plan.ts";
-import type { ModelRequest, PastToolUse } from "./request.ts";
+import { type ModelRequest, type PastToolUse, withoutReminders } from "./request.ts";
 import { TodoList } from "./todo.ts";
 import type { ScriptToolUse, ScriptTurn } from "./types.ts";
 
@@ -41,36 +41,52 @@ interface Stage {
   readonly todo: TodoList | undefined;
   /** Files whose content the CLI has seen in this turn; it refuses to edit others. */
   readonly known: Set<string>;
+  /** What was done, in order. */
+  readonly outcomes: Outcome[];
 }
 
 function* play(request: ModelRequest): Flow<ScriptTurn> {
   const steps = parsePlan(request.lastUserText);
   const doable = steps.filter((step) => step.kind !== "unknown");
-  if (doable.length === 0) return { text: ABILITIES };
+  if (doable.length === 0 && request.steered.length === 0) return { text: ABILITIES };
   const acts = doable.filter((step) => !isTalk(step));
   const stage: Stage = {
     request,
     pending: { thinking: "", text: acts.length > 0 ? introduction(acts) : "", counted: [] },
     todo: acts.length >= 3 ? TodoList.choose(request, acts.map(title)) : undefined,
     known: new Set(),
+    outcomes: [],
   };
-  if (acts.length >= 3 && !stage.todo)
-    stage.pending.text += `\n\n${acts.map((step, i) => `${i + 1}. ${title(step)}`).join("\n")}`;
+  if (acts.length >= 3 && !stage.todo) stage.pending.text += `\n\n${numbered(acts)}`;
   if (stage.todo) yield* stage.todo.open((turn) => withPending(stage, turn));
-  const outcomes: Outcome[] = [];
-  for (const step of doable) {
+  if (!(yield* perform(stage, doable))) return withPending(stage, { text: failure(stage.outcomes, acts) });
+  if (stage.todo) yield* stage.todo.close();
+  // What the user said in the middle of the turn comes after what was begun.
+  const later = request.steered.flatMap((text) => parsePlan(text));
+  const added = later.filter((step) => step.kind !== "unknown");
+  const all = [...acts, ...added.filter((step) => !isTalk(step))];
+  if (!(yield* perform(stage, added))) return withPending(stage, { text: failure(stage.outcomes, all) });
+  const missed = [...steps, ...later].filter((step) => step.kind === "unknown").map((step) => `"${step.text}"`);
+  return withPending(stage, { text: summary(stage.outcomes, missed) });
+}
+
+/** Does the steps in turn; false as soon as one fails. */
+function* perform(stage: Stage, steps: readonly Step[]): Flow<boolean> {
+  for (const step of steps) {
     if (isTalk(step)) {
       talk(stage, step);
       continue;
     }
-    stage.todo?.start(outcomes.length);
+    stage.todo?.start(stage.outcomes.length);
     const outcome = yield* act(stage, step);
-    outcomes.push(outcome);
-    if (!outcome.ok) return withPending(stage, { text: failure(outcomes, acts) });
+    stage.outcomes.push(outcome);
+    if (!outcome.ok) return false;
   }
-  if (stage.todo) yield* stage.todo.close();
-  const missed = steps.filter((step) => step.kind === "unknown").map((step) => `"${step.text}"`);
-  return withPending(stage, { text: summary(outcomes, missed) });
+  return true;
+}
+
+function numbered(steps: readonly Step[]): string {
+  return steps.map((step, i) => `${i + 1}. ${title(step)}`).join("\n");
 }
 
 const isTalk = (step: Step) => ["think", "count", "long", "markdown"].includes(step.kind);
@@ -189,7 +205,7 @@ function* readFile(stage: Stage, path: string): Flow<Outcome> {
     return yield* runBash(stage, { command: `cat -- ${shellQuote(path)}`, did, title: `Read ${path}` });
   const result = yield* call(stage, { name: "Read", input: { file_path: absolute(stage, path) } });
   if (result.ok) stage.known.add(absolute(stage, path));
-  const bare = result.text.replaceAll(/<system-reminder>[\s\S]*?<\/system-reminder>/g, "").trimEnd();
+  const bare = withoutReminders(result.text);
   return { ok: result.ok, did, output: bare.replaceAll(/^\s*\d+(?:→|\t)/gm, "") };
 }
 
@@ -263,7 +279,10 @@ function summary(outcomes: readonly Outcome[], missed: readonly string[]): strin
 
 function failure(outcomes: readonly Outcome[], acts: readonly Step[]): string {
   const last = outcomes.at(-1);
-  const lines = [`That did not work. What I tried: ${last?.did ?? "nothing"}. The answer was:${quote(last?.output)}`];
+  const failed = acts[outcomes.length - 1];
+  const lines = [
+    `This did not work: ${failed ? title(failed) : "the last step"}. The answer was:${quote(last?.output)}`,
+  ];
   const done = outcomes.slice(0, -1).map((outcome) => outcome.did);
   if (done.length > 0) lines.push(`Before that I ${done.join(", then ")}.`);
   const left = acts.slice(outcomes.length).map(title);
@@ -273,8 +292,8 @@ function failure(outcomes: readonly Outcome[], acts: readonly Step[]): string {
 
 /** Output as a fenced block, clipped to what a reader wants. */
 function quote(output: string | undefined): string {
-  const text = output?.trimEnd() ?? "";
-  if (text === "") return "";
+  const text = output?.replaceAll(/<\/?tool_use_error>/g, "").trimEnd() ?? "";
+  if (text === "" || text === "(Bash completed with no output)") return "";
   const lines = text.split("\n");
   const clipped = lines.slice(0, 20).join("\n").slice(0, 2000);
   const fence = clipped.includes("```") ? "````" : "```";

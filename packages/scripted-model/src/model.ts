@@ -2,10 +2,11 @@ import { randomBytes, timingSafeEqual } from "node:crypto";
 import type { IncomingHttpHeaders, ServerResponse } from "node:http";
 import { nextDemoTurn } from "./demo.ts";
 import { parseScripts } from "./parse-script.ts";
-import { BadRequestError, type ModelRequest, readModelRequest } from "./request.ts";
+import { BadRequestError, type ModelRequest, readModelRequest, type TurnStart } from "./request.ts";
 import { ScriptStore } from "./script-store.ts";
 import { sideTurn } from "./side.ts";
 import { messageId, type Pace, type Spoken, speakStream, speakWhole } from "./speak.ts";
+import { TurnMemory } from "./turn-memory.ts";
 import type { ModelUsage, RecordEntry, Script, ScriptError, ScriptMatch, ScriptTurn } from "./types.ts";
 
 export interface ScriptedModelOptions {
@@ -55,6 +56,7 @@ class Core implements ScriptedModelCore {
   readonly #pace: Pace;
   readonly #store = new ScriptStore();
   readonly #record: RecordEntry[] = [];
+  readonly #turns = new TurnMemory();
   #seq = 0;
 
   constructor(options: ScriptedModelOptions) {
@@ -91,7 +93,7 @@ class Core implements ScriptedModelCore {
   }
 
   async #messages(call: ModelCall): Promise<ModelCallResult> {
-    const request = readCall(call);
+    const request = readCall(call, (conversation) => this.#turns.start(conversation));
     if (request instanceof BadRequestError) return badRequest(call.res, request);
     const id = messageId();
     const side = sideTurn(request);
@@ -174,9 +176,13 @@ class Core implements ScriptedModelCore {
   }
 }
 
-function readCall(call: ModelCall): ModelRequest | BadRequestError {
+function readCall(call: ModelCall, turnStart?: TurnStart): ModelRequest | BadRequestError {
   const session = call.headers["x-claude-code-session-id"];
-  const context = { sessionId: typeof session === "string" ? session : undefined, sizeBytes: call.body.byteLength };
+  const context = {
+    sessionId: typeof session === "string" ? session : undefined,
+    sizeBytes: call.body.byteLength,
+    ...(turnStart ? { turnStart } : {}),
+  };
   try {
     return readModelRequest(JSON.parse(Buffer.from(call.body).toString("utf8")), context);
   } catch (error) {

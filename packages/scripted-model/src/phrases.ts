@@ -3,7 +3,7 @@ export const ABILITIES = `I am a **scripted demo, not Claude**: no model is conn
 
 - \`Create a file hello.txt that says hello, then run ls -la\`
 - \`Append "one more line" to hello.txt\`, \`Replace hello with goodbye in hello.txt\`, \`Delete hello.txt\`
-- \`Make a directory notes\`, \`List the files\`, \`Read hello.txt\`, \`Run \\\`uname -a\\\`\`
+- \`Make a directory notes\`, \`List the files\`, \`Read hello.txt\`, \`Run uname -a\`
 - several steps joined by "then", or as a numbered list
 - \`Fail on purpose\`, \`Think about the sea\`, \`Count slowly to 50\`, \`Write a long answer of 400 words\`, \`Show a markdown sample\`
 

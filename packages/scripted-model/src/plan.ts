@@ -20,12 +20,18 @@ const VERBS =
   "display|cat|ls|think|count|wait|ask|fail|open|tell";
 /** A file name: a hidden quotation or a word of path characters. */
 const P = "(\uE000\\d+\uE001|[\\w@~./+-]+)";
+/** Characters of a prompt, and of what is left of it without quotations. */
+const MAX_PROMPT = 1_000_000;
+const MAX_WORDING = 4000;
 const MAX_COUNT = 10_000;
 const MAX_WORDS = 20_000;
 
 /** Reads plain words into steps; what is not understood becomes an `unknown` step, never a guess. */
 export function parsePlan(prompt: string): Step[] {
+  if (prompt.length > MAX_PROMPT) return [{ kind: "unknown", text: `${prompt.slice(0, 60)}…` }];
   const quoted = hideQuotes(prompt.trim());
+  // Quotations and fences may be long, the instructions around them not: the patterns are not made for it.
+  if (quoted.text.length > MAX_WORDING) return [{ kind: "unknown", text: `${prompt.trim().slice(0, 60)}…` }];
   const steps: Step[] = [];
   for (const segment of segmentsOf(quoted.text)) {
     const step = readSegment(segment, quoted, steps);

@@ -24,7 +24,10 @@ export interface ModelRequest {
   readonly sessionId?: string;
   /** All prompts of the user, oldest first, without what the CLI put around them. */
   readonly prompts: readonly string[];
+  /** The prompts to answer now, joined: more than one when the CLI merged queued messages. */
   readonly lastUserText: string;
+  /** What the user sent while this turn was running. */
+  readonly steered: readonly string[];
   /** The answers given since the last prompt, with the results of their tool calls. */
   readonly answered: readonly (readonly PastToolUse[])[];
   /** Names this prompt of this conversation. */
@@ -44,10 +47,13 @@ const isObject = (value: unknown): value is Json =>
 
 const DEFAULT_CWD = "/mnt/workspace";
 
+/** Where the prompts of this turn begin among all prompts; `openFrom` is the first since the last answer. */
+export type TurnStart = (conversation: { key: string; count: number; openFrom: number }) => number;
+
 /** Reads a parsed body. Throws `BadRequestError` in the words of the API. */
 export function readModelRequest(
   body: unknown,
-  context: { sessionId?: string | undefined; sizeBytes: number },
+  context: { sessionId?: string | undefined; sizeBytes: number; turnStart?: TurnStart },
 ): ModelRequest {
   if (!isObject(body)) throw new BadRequestError("The request body is not a JSON object.");
   if (typeof body.model !== "string" || body.model === "") throw new BadRequestError("model: Field required");
@@ -56,8 +62,11 @@ export function readModelRequest(
   if (messages.length === 0) throw new BadRequestError("messages: at least one message is required");
   const conversation = readConversation(messages);
   const systemText = [textOf(body.system), ...conversation.systemTexts].join("\n");
-  const lastUserText = conversation.prompts.at(-1) ?? "";
   const sessionId = context.sessionId ?? sessionOf(body.metadata);
+  const { prompts, openFrom } = conversation;
+  const key = sessionId === undefined ? "" : `${sessionId}|${hash(prompts[0] ?? "")}`;
+  const start = context.turnStart?.({ key, count: prompts.length, openFrom }) ?? openFrom;
+  const lastUserText = prompts.slice(start).join("\n");
   return {
     model: body.model,
     stream: body.stream === true,
@@ -66,28 +75,41 @@ export function readModelRequest(
     deferredTools: deferredTools(systemText),
     cwd: cwdOf(systemText),
     ...(sessionId === undefined ? {} : { sessionId }),
-    prompts: conversation.prompts,
+    prompts,
     lastUserText,
+    steered: conversation.steered,
     answered: conversation.answered,
-    promptKey: [sessionId ?? "", conversation.prompts.length, hash(lastUserText)].join("|"),
+    promptKey: [sessionId ?? "", prompts.length, hash(lastUserText)].join("|"),
     sizeBytes: context.sizeBytes,
   };
 }
 
 interface Conversation {
   prompts: string[];
+  /** Index of the first prompt that no answer followed before this turn. */
+  openFrom: number;
+  steered: string[];
   systemTexts: string[];
   answered: PastToolUse[][];
   loadedTools: Set<string>;
 }
 
 function readConversation(messages: readonly Json[]): Conversation {
-  const found: Conversation = { prompts: [], systemTexts: [], answered: [], loadedTools: new Set() };
+  const found: Conversation = {
+    prompts: [],
+    openFrom: 0,
+    steered: [],
+    systemTexts: [],
+    answered: [],
+    loadedTools: new Set(),
+  };
   let previousRole = "";
   for (const message of messages) {
     const role = String(message.role);
     if (role === "system") {
-      found.systemTexts.push(textOf(message.content));
+      const text = textOf(message.content);
+      found.systemTexts.push(text);
+      found.steered.push(...steeredIn(text));
       // A system message stands between a prompt and its answer; it does not end anybody's turn.
       continue;
     }
@@ -112,18 +134,48 @@ function readAnswer(found: Conversation, content: unknown, continued: boolean): 
 }
 
 function readUserMessage(found: Conversation, content: unknown): void {
-  const blocks = blocksOf(content);
-  for (const block of blocks) {
+  for (const block of blocksOf(content)) {
     if (block.type === "tool_result") attachResult(found, block);
+    if (block.type !== "text") continue;
+    const text = String(block.text);
+    found.steered.push(...steeredIn(text));
+    const words = withoutReminders(text).trim();
+    // After an interrupt nothing is left to answer of what came before.
+    if (words.startsWith("[Request interrupted by user")) beginTurn(found);
+    if (words === "" || MACHINE_TEXT.test(words)) continue;
+    if (found.answered.length > 0) beginTurn(found);
+    found.prompts.push(words);
   }
-  const text = blocks
-    .filter((block) => block.type === "text")
-    .map((block) => promptText(String(block.text)))
-    .filter((part) => part !== "")
-    .join("\n");
-  if (text === "") return;
-  found.prompts.push(text);
+}
+
+function beginTurn(found: Conversation): void {
+  found.openFrom = found.prompts.length;
   found.answered = [];
+  found.steered = [];
+}
+
+/** What the CLI says by itself in the user's name: no prompt, and no end of the turn. */
+const MACHINE_TEXT =
+  /^(?:\[Request interrupted by user|<local-command-|<command-name>|<command-message>|Caveat: The messages below|Tool loaded\.$|\[Your previous response had no visible output|Output token limit hit\. Resume|Your (?:previous )?response (?:above )?was (?:stopped|cut off)|\[structured-output-enforce\]|Stop hook feedback:|Continue from where you left off\.$)/;
+
+/** Takes linear time, whatever a sandbox sends: the gateway shares one thread among all of them. */
+export function withoutReminders(text: string): string {
+  const [open, shut] = ["<system-reminder>", "</system-reminder>"];
+  const kept: string[] = [];
+  let at = 0;
+  for (let start = text.indexOf(open); start >= 0; start = text.indexOf(open, at)) {
+    const end = text.indexOf(shut, start);
+    if (end < 0) break;
+    kept.push(text.slice(at, start));
+    at = end + shut.length;
+  }
+  return kept.join("") + text.slice(at);
+}
+
+function steeredIn(text: string): string[] {
+  const marked =
+    /The user sent a new message while you were working:\n([\s\S]*?)(?:\n\n(?:This is how|IMPORTANT)|<\/system-reminder>|$)/g;
+  return [...text.matchAll(marked)].map((match) => match[1]?.trim() ?? "").filter((words) => words !== "");
 }
 
 function attachResult(found: Conversation, block: Json): void {
@@ -136,13 +188,6 @@ function attachResult(found: Conversation, block: Json): void {
     const use = uses[index];
     if (use) uses[index] = { ...use, result };
   }
-}
-
-/** The words of the user in a text block: without reminders, and nothing for what the CLI says by itself. */
-function promptText(text: string): string {
-  const words = text.replaceAll(/<system-reminder>[\s\S]*?<\/system-reminder>/g, "").trim();
-  const machine = /^(\[Request interrupted by user|<local-command-|<command-name>|Caveat: The messages below)/;
-  return machine.test(words) ? "" : words;
 }
 
 function blocksOf(content: unknown): Json[] {
@@ -169,7 +214,9 @@ function toolNames(tools: unknown, loaded: ReadonlySet<string>): Set<string> {
 }
 
 function deferredTools(systemText: string): Set<string> {
-  const list = /deferred tools are now available via ToolSearch[^\n]*\n((?:[A-Za-z_][\w-]*\n)+)/.exec(systemText)?.[1];
+  const marker = systemText.lastIndexOf("deferred tools are now available via ToolSearch");
+  if (marker < 0) return new Set();
+  const list = /^[^\n]*\n((?:[A-Za-z_][\w-]*\n)+)/.exec(systemText.slice(marker, marker + 20_000))?.[1];
   return new Set(list?.trim().split("\n") ?? []);
 }
 

@@ -2,7 +2,7 @@ import { parseScript } from "./parse-script.ts";
 import type { ModelRequest } from "./request.ts";
 import type { Script, ScriptTurn } from "./types.ts";
 
-const FENCE = /```holdfast-script\s*\n([\s\S]*?)\n\s*```/;
+const FENCE = "```holdfast-script";
 /** Conversations whose place in a script is remembered; the oldest is forgotten first. */
 const MAX_CURSORS = 10_000;
 const OVER: ScriptTurn = { text: "The script has no more turns." };
@@ -29,7 +29,7 @@ export class ScriptStore {
 
   /** The scripted turn for this request; undefined when no script is meant. */
   next(request: ModelRequest): ScriptTurn | undefined {
-    const fenced = FENCE.exec(request.lastUserText)?.[1];
+    const fenced = fencedScript(request.lastUserText);
     if (fenced !== undefined) return this.#fromPrompt(fenced, request);
     for (const [index, entry] of this.#scripts.entries()) {
       if (!matches(entry.script, entry.regex, request)) continue;
@@ -63,6 +63,14 @@ export class ScriptStore {
     }
     return turns[at] ?? OVER;
   }
+}
+
+/** The text between the fences; the closing one stands at the beginning of a line. */
+function fencedScript(prompt: string): string | undefined {
+  const open = prompt.indexOf(FENCE);
+  const start = open < 0 ? -1 : prompt.indexOf("\n", open);
+  const end = start < 0 ? -1 : prompt.indexOf("\n```", start);
+  return end < 0 ? undefined : prompt.slice(start + 1, end);
 }
 
 function matches(script: Script, regex: RegExp | undefined, request: ModelRequest): boolean {

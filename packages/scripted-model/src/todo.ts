@@ -53,9 +53,9 @@ export class TodoList {
     this.#ids = created.map((use, index) => /#?(\d+)/.exec(use.result?.text ?? "")?.[1] ?? String(index + 1));
   }
 
-  /** Step `index` begins; the ones before it are done. */
+  /** Step `index` begins; the ones before it are done. Steps that came later are not on the list. */
   start(index: number): void {
-    this.#set(index, "in_progress");
+    if (index < this.#titles.length) this.#set(index, "in_progress");
   }
 
   /** All steps are done. */
@@ -86,7 +86,7 @@ export class TodoList {
     const todos = this.#titles.map((content, i) => ({
       content,
       status: this.#status[i] ?? "pending",
-      activeForm: content.replace(/^(\w+?)e?(?= )/, "$1ing"),
+      activeForm: content.replace(/^Run(?= )/, "Runn").replace(/^(\w+?)e?(?= )/, "$1ing"),
     }));
     return { name: "TodoWrite", input: { todos } };
   }
