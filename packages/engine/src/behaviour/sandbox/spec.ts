@@ -68,7 +68,7 @@ export function toStoredSpec(
 function refuseUnsupported(definition: SandboxDefinition): void {
   const gpu = definition.resources?.gpuConfig;
   const refused: [boolean, string][] = [
-    [gpu != null, "A GPU"],
+    [gpu != null && (gpu.gpuType !== "" || gpu.count > 0), "A GPU"],
     [definition.cloudBucketMounts.length > 0, "CloudBucketMount"],
     [Boolean(definition.proxyId), "A Proxy"],
     [definition.experimentalOutboundPolicy !== null, "An outbound policy"],
