@@ -1,0 +1,190 @@
+import type { Socket } from "node:net";
+import { messageOf } from "../failure.ts";
+import { encodeFrame, FrameDecoder, type GuestMessage, type GuestRequest, guestProtocolVersion } from "../frames.ts";
+import type { Host } from "./host.ts";
+import type { HostedProcess } from "./hosted-process.ts";
+import { RequestError } from "./request-error.ts";
+import { checkRequest, isSignal, requestIdOf } from "./requests.ts";
+
+interface Subscription {
+  readonly hosted: HostedProcess;
+  stdoutOffset: number;
+  stderrOffset: number;
+  failureTold: boolean;
+}
+
+const chunkBytes = 64 * 1024;
+/** What may wait in one connection. More output stays in the spool until the reader has taken this. */
+const maxQueuedBytes = 512 * 1024;
+/** Shared by all: its content is copied into a frame before anything else runs. */
+const chunk = new Uint8Array(chunkBytes);
+
+/** One client. It never holds output in memory: what its reader has not taken is read from the spool again. */
+export class Connection {
+  readonly #socket: Socket;
+  readonly #host: Host;
+  readonly #decoder = new FrameDecoder<unknown>();
+  readonly #subscriptions = new Map<string, Subscription>();
+  readonly #pump = () => this.#send();
+
+  constructor(socket: Socket, host: Host) {
+    this.#socket = socket;
+    this.#host = host;
+    socket.on("data", (data: Buffer) => this.#receive(data));
+    socket.on("drain", () => {
+      socket.resume();
+      this.#send();
+    });
+    // A client may vanish at any time; `close` follows.
+    socket.on("error", () => undefined);
+    socket.on("close", () => {
+      for (const processId of [...this.#subscriptions.keys()]) this.#unsubscribe(processId);
+    });
+    this.#write({ type: "hello", version: guestProtocolVersion, pid: process.pid, processes: host.describe() });
+  }
+
+  #receive(data: Uint8Array): void {
+    try {
+      for (const { header, body } of this.#decoder.push(data)) {
+        this.#answer(header, body).catch((error: unknown) => this.#socket.destroy(asError(error)));
+      }
+    } catch (error) {
+      // Not our protocol: nothing that follows can be understood.
+      this.#socket.destroy(asError(error));
+      return;
+    }
+    // Answers that nobody reads must not pile up.
+    if (this.#socket.writableLength > maxQueuedBytes) this.#socket.pause();
+  }
+
+  async #answer(header: unknown, body: Uint8Array): Promise<void> {
+    const requestId = requestIdOf(header);
+    try {
+      const result = await this.#handle(checkRequest(header), body);
+      this.#write({ type: "reply", requestId, ok: true, ...result });
+    } catch (error) {
+      const code = error instanceof RequestError ? error.code : "bad_request";
+      this.#write({ type: "reply", requestId, ok: false, code, message: messageOf(error) });
+      return;
+    }
+    // Only now, so that output follows the answer to its subscription.
+    this.#send();
+  }
+
+  async #handle(request: GuestRequest, body: Uint8Array): Promise<{ pid?: number }> {
+    switch (request.type) {
+      case "start":
+        return { pid: (await this.#host.start(request)).pid };
+      case "subscribe":
+        this.#subscribe(request);
+        return {};
+      case "unsubscribe":
+        this.#unsubscribe(request.processId);
+        return {};
+      case "stdin": {
+        const hosted = this.#host.claim(request.processId, request.generation);
+        if (body.includes(10)) throw new RequestError("bad_request", "the body holds more than one line");
+        await hosted.writeLine(request.lineId, body);
+        return {};
+      }
+      case "close_stdin":
+        this.#host.claim(request.processId, request.generation).closeStdin();
+        return {};
+      case "signal": {
+        const hosted = this.#host.claim(request.processId, request.generation);
+        if (isSignal(request.signal)) hosted.signal(request.signal, request.group);
+        return {};
+      }
+      case "fence":
+        this.#host.fence(request.sessionId, request.generation);
+        return {};
+      case "committed": {
+        const hosted = this.#host.get(request.processId);
+        hosted.stdout.drop(request.stdoutOffset);
+        hosted.stderr.drop(request.stderrOffset);
+        return {};
+      }
+      case "remove":
+        this.#host.remove(request.processId);
+        this.#unsubscribe(request.processId);
+        return {};
+      case "ping":
+        return {};
+    }
+  }
+
+  #subscribe(request: Extract<GuestRequest, { type: "subscribe" }>): void {
+    const hosted = this.#host.get(request.processId);
+    const { stdoutOffset, stderrOffset } = request;
+    checkOffset("stdout", hosted.stdout, stdoutOffset);
+    checkOffset("stderr", hosted.stderr, stderrOffset);
+    this.#subscriptions.set(request.processId, { hosted, stdoutOffset, stderrOffset, failureTold: false });
+    hosted.watchers.add(this.#pump);
+  }
+
+  #unsubscribe(processId: string): void {
+    this.#subscriptions.get(processId)?.hosted.watchers.delete(this.#pump);
+    this.#subscriptions.delete(processId);
+  }
+
+  /** Sends what is new, one chunk per process in turn, until the reader has enough or there is no more. */
+  #send(): void {
+    for (let again = true; again; ) {
+      again = false;
+      for (const [processId, subscription] of [...this.#subscriptions]) {
+        if (this.#socket.destroyed || this.#socket.writableLength > maxQueuedBytes) return;
+        again = this.#sendNext(processId, subscription) || again;
+      }
+    }
+  }
+
+  #sendNext(processId: string, subscription: Subscription): boolean {
+    const { hosted } = subscription;
+    try {
+      if (this.#sendChunk("stdout", subscription) || this.#sendChunk("stderr", subscription)) return true;
+    } catch {
+      // The spool was removed or dropped below this reader by another client: there is nothing more to send.
+      this.#unsubscribe(processId);
+      return false;
+    }
+    if (hosted.spoolFailed !== null && !subscription.failureTold) {
+      subscription.failureTold = true;
+      this.#write({ type: "spool_failed", processId, message: hosted.spoolFailed });
+    }
+    if (hosted.exit === null) return false;
+    const { code, signal } = hosted.exit;
+    this.#unsubscribe(processId);
+    this.#write({
+      type: "exit",
+      processId,
+      code,
+      signal,
+      stdoutBytes: hosted.stdout.end,
+      stderrBytes: hosted.stderr.end,
+    });
+    return false;
+  }
+
+  #sendChunk(type: "stdout" | "stderr", subscription: Subscription): boolean {
+    const field = `${type}Offset` as const;
+    const offset = subscription[field];
+    const size = subscription.hosted[type].read(offset, chunk);
+    if (size === 0) return false;
+    subscription[field] = offset + size;
+    this.#write({ type, processId: subscription.hosted.processId, offset }, chunk.subarray(0, size));
+    return true;
+  }
+
+  #write(message: GuestMessage, body?: Uint8Array): void {
+    if (!this.#socket.destroyed) this.#socket.write(encodeFrame(message, body));
+  }
+}
+
+function checkOffset(name: string, spool: { start: number; end: number }, offset: number): void {
+  if (offset >= spool.start && offset <= spool.end) return;
+  throw new RequestError("bad_request", `${name} holds bytes ${spool.start} to ${spool.end}, not offset ${offset}`);
+}
+
+function asError(error: unknown): Error {
+  return error instanceof Error ? error : new Error(String(error));
+}

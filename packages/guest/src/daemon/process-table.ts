@@ -1,0 +1,112 @@
+import { readdirSync, readFileSync } from "node:fs";
+import { errnoOf } from "../failure.ts";
+
+export interface ProcessEntry {
+  readonly pid: number;
+  readonly parent: number;
+  readonly group: number;
+  readonly session: number;
+  /** Clock ticks since boot: together with the pid it names a process for ever. */
+  readonly startTime: string;
+  readonly name: string;
+  readonly isZombie: boolean;
+}
+
+/** Every process of this PID namespace. */
+export function readProcessTable(): ProcessEntry[] {
+  const table: ProcessEntry[] = [];
+  for (const name of readdirSync("/proc")) {
+    if (!/^\d+$/.test(name)) continue;
+    const entry = readProcess(Number(name));
+    if (entry !== undefined) table.push(entry);
+  }
+  return table;
+}
+
+/** Undefined when there is no such process. */
+export function readProcess(pid: number): ProcessEntry | undefined {
+  const stat = readProcFile(`/proc/${pid}/stat`);
+  if (stat === undefined) return undefined;
+  // The name is in parentheses and may hold any character.
+  const end = stat.lastIndexOf(")");
+  const fields = stat.slice(end + 2).split(" ");
+  return {
+    pid,
+    name: stat.slice(stat.indexOf("(") + 1, end),
+    isZombie: fields[0] === "Z" || fields[0] === "X",
+    parent: Number(fields[1]),
+    group: Number(fields[2]),
+    session: Number(fields[3]),
+    startTime: fields[19] ?? "",
+  };
+}
+
+/** Set in the environment of each child, so that what it leaves behind can be found after its death. */
+export const markerName = "HOLDFAST_PROCESS";
+
+function hasMarker(pid: number, processId: string): boolean {
+  const environment = readProcFile(`/proc/${pid}/environ`);
+  return environment?.split("\u0000").includes(`${markerName}=${processId}`) ?? false;
+}
+
+function readProcFile(path: string): string | undefined {
+  try {
+    return readFileSync(path, "latin1");
+  } catch (error) {
+    // Gone in the meantime, or another user's where root may not look: then it is not ours to judge.
+    if (["ENOENT", "ESRCH", "EACCES", "EPERM"].includes(errnoOf(error) ?? "")) return undefined;
+    throw error;
+  }
+}
+
+/**
+ * Everything that belongs to the process `leader` with id `processId`: its descendants, its process group and session,
+ * and what left all of these but carries the marker in its environment.
+ */
+export function findMembers(leader: number | undefined, processId: string): ProcessEntry[] {
+  const table = readProcessTable().filter((entry) => !entry.isZombie && entry.pid !== process.pid);
+  const members = new Set<ProcessEntry>();
+  for (const entry of table) {
+    const isRelated =
+      leader !== undefined && (entry.pid === leader || entry.group === leader || entry.session === leader);
+    if (isRelated || hasMarker(entry.pid, processId)) members.add(entry);
+  }
+  for (let before = -1; before !== members.size; ) {
+    before = members.size;
+    const pids = new Set([...members].map((entry) => entry.pid));
+    for (const entry of table) if (pids.has(entry.parent)) members.add(entry);
+  }
+  return [...members];
+}
+
+/** The process that a signal to `leader` is meant for: `runuser` stays behind as a parent and passes nothing on. */
+export function signalTarget(leader: number): number {
+  const entry = readProcess(leader);
+  if (entry === undefined || (entry.name !== "runuser" && entry.name !== "su")) return leader;
+  const children = readProcessTable().filter((child) => child.parent === leader && !child.isZombie);
+  const [only] = children;
+  return children.length === 1 && only !== undefined ? only.pid : leader;
+}
+
+/** False when it was gone already. */
+export function sendSignal(pid: number, signal: NodeJS.Signals): boolean {
+  try {
+    process.kill(pid, signal);
+    return true;
+  } catch (error) {
+    if (errnoOf(error) === "ESRCH") return false;
+    throw error;
+  }
+}
+
+/** Signals all members; with SIGKILL again until no new one appears. Gives how many were signalled. */
+export function signalMembers(leader: number | undefined, processId: string, signal: NodeJS.Signals): number {
+  let signalled = 0;
+  const rounds = signal === "SIGKILL" ? 10 : 1;
+  for (let round = 0; round < rounds; round++) {
+    const sent = findMembers(leader, processId).filter((entry) => sendSignal(entry.pid, signal)).length;
+    signalled += sent;
+    if (sent === 0) break;
+  }
+  return signalled;
+}

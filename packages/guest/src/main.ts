@@ -1,0 +1,131 @@
+import { realpathSync } from "node:fs";
+import { parseArgs } from "node:util";
+import { ownEnvironment } from "./config/environment.ts";
+import { runDaemon } from "./daemon/daemon.ts";
+import { exitCodes, Failure, messageOf, usageFailure } from "./failure.ts";
+import { defaultVolumeRoot, fixPermissions } from "./permissions/permissions.ts";
+import { defaultRunDir, isSafeName } from "./run-paths.ts";
+import { startProcess } from "./start.ts";
+
+const help = `The guest: holds Claude's processes inside a sandbox. Run it as root.
+
+  guest.mjs daemon [--run-dir DIR]
+      Serves processes on DIR/guest.sock until SIGTERM. One per DIR.
+
+  guest.mjs start --session ID --process ID --generation N [--cwd DIR] [--run-dir DIR] -- COMMAND…
+      Starts COMMAND with this environment under the daemon, and the daemon if need be.
+      Prints {"pid":N}. The same --process again prints the process that there is.
+
+  guest.mjs permissions --uid N --gid N [--full] [--volume-root DIR] [--run-dir DIR] PATH…
+      Makes the volume behind each PATH the property of N:N. Prints one JSON line per PATH.
+      Exit code 64 wrong usage, 65 refused, 66 not found, 70 failed (a JSON line on stderr).
+
+DIR of --run-dir is ${defaultRunDir} by default, of --volume-root ${defaultVolumeRoot}.
+`;
+
+function print(value: unknown): void {
+  process.stdout.write(`${JSON.stringify(value)}\n`);
+}
+
+function printError(value: unknown): void {
+  process.stderr.write(`${JSON.stringify(value)}\n`);
+}
+
+type Values = Record<string, string | boolean | undefined>;
+
+function parse(args: readonly string[], names: readonly string[], flags: readonly string[] = []) {
+  const options = Object.fromEntries([
+    ...[...names, "run-dir"].map((name) => [name, { type: "string" as const }]),
+    ...flags.map((name) => [name, { type: "boolean" as const }]),
+  ]);
+  try {
+    const parsed = parseArgs({ args: [...args], options, allowPositionals: true, strict: true });
+    return { values: parsed.values as Values, positionals: parsed.positionals };
+  } catch (error) {
+    throw usageFailure(messageOf(error));
+  }
+}
+
+function text(values: Values, name: string, fallback?: string): string {
+  const value = values[name] ?? fallback;
+  if (typeof value !== "string" || value === "") throw usageFailure(`--${name} is missing`);
+  return value;
+}
+
+function count(values: Values, name: string): number {
+  const value = text(values, name);
+  if (!/^\d{1,15}$/.test(value)) throw usageFailure(`--${name} must be a number, not ${JSON.stringify(value)}`);
+  return Number(value);
+}
+
+function id(values: Values, name: string): string {
+  const value = text(values, name);
+  if (!isSafeName(value)) throw usageFailure(`--${name} must be letters, digits, - and _: ${JSON.stringify(value)}`);
+  return value;
+}
+
+async function daemon(args: readonly string[]): Promise<void> {
+  const { values } = parse(args, []);
+  await runDaemon({
+    runDir: text(values, "run-dir", defaultRunDir),
+    log: (message, fields) => printError({ time: new Date().toISOString(), message, ...fields }),
+  });
+}
+
+async function start(args: readonly string[]): Promise<void> {
+  const end = args.indexOf("--");
+  if (end === -1) throw usageFailure("the command is missing: put it after --");
+  const { values, positionals } = parse(args.slice(0, end), ["session", "process", "generation", "cwd"]);
+  const argv = args.slice(end + 1);
+  if (argv.length === 0 || positionals.length > 0) throw usageFailure("the command is missing: put it after --");
+  const started = await startProcess({
+    runDir: text(values, "run-dir", defaultRunDir),
+    sessionId: id(values, "session"),
+    processId: id(values, "process"),
+    generation: count(values, "generation"),
+    cwd: text(values, "cwd", process.cwd()),
+    argv,
+    env: ownEnvironment(),
+    script: realpathSync(process.argv[1] ?? ""),
+  });
+  print(started);
+}
+
+function permissions(args: readonly string[]): void {
+  const { values, positionals } = parse(args, ["uid", "gid", "volume-root"], ["full"]);
+  if (positionals.length === 0) throw usageFailure("name at least one path");
+  for (const path of positionals) {
+    print(
+      fixPermissions(path, {
+        uid: count(values, "uid"),
+        gid: count(values, "gid"),
+        volumeRoot: text(values, "volume-root", defaultVolumeRoot),
+        runDir: text(values, "run-dir", defaultRunDir),
+        full: values.full === true,
+        onProgress: (progress) => printError({ progress }),
+      }),
+    );
+  }
+}
+
+async function main(args: readonly string[]): Promise<number> {
+  const [command, ...rest] = args;
+  try {
+    if (command === "--help" || command === "help" || rest[0] === "--help") process.stdout.write(help);
+    else if (command === "daemon") await daemon(rest);
+    else if (command === "start") await start(rest);
+    else if (command === "permissions") permissions(rest);
+    else throw usageFailure(command === undefined ? "no command" : `unknown command ${JSON.stringify(command)}`);
+    return exitCodes.ok;
+  } catch (error) {
+    if (error instanceof Failure) {
+      printError({ code: error.code, message: error.message, remedy: error.remedy });
+      return error.exitCode;
+    }
+    const remedy = "Try again; if it fails again, start a new sandbox.";
+    printError({ code: "unexpected", message: messageOf(error), remedy });
+    return command === "permissions" ? exitCodes.software : exitCodes.failed;
+  }
+}
+
+process.exit(await main(process.argv.slice(2)));
