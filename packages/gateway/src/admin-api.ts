@@ -158,7 +158,7 @@ function parseJson(body: Buffer): unknown {
   }
 }
 
-const INPUT_ERRORS: ReadonlySet<string> = new Set(["InputError", "BodyTooLargeError", "ScriptError"]);
+const INPUT_ERRORS: ReadonlySet<string> = new Set(["InputError", "BodyTooLargeError", "ScriptFormatError"]);
 
 function isInputError(error: unknown): boolean {
   return error instanceof z.ZodError || (error instanceof Error && INPUT_ERRORS.has(error.name));

@@ -1,4 +1,4 @@
-import { chmod, lchown, mkdir, readdir } from "node:fs/promises";
+import { access, chmod, constants, lchown, mkdir, readdir } from "node:fs/promises";
 import { join } from "node:path";
 
 /**
@@ -19,4 +19,8 @@ export async function dropPrivileges(options: {
   process.setgroups?.([gid]);
   process.setgid?.(gid);
   process.setuid?.(uid);
+  await access(dataDir, constants.R_OK | constants.W_OK | constants.X_OK).catch((error: unknown) => {
+    const todo = `Give the directories above it mode 711: then uid ${uid} can pass through them without reading them.`;
+    throw new Error(`The data directory ${dataDir} cannot be entered as uid ${uid}. ${todo}`, { cause: error });
+  });
 }

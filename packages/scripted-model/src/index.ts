@@ -5,7 +5,7 @@ export {
   type ScriptedModelCore,
   type ScriptedModelOptions,
 } from "./model.ts";
-export { parseScripts } from "./parse-script.ts";
+export { parseScripts, ScriptFormatError } from "./parse-script.ts";
 export { createScriptedModelHandler, type ScriptedModel, startScriptedModel } from "./server.ts";
 export { SCRIPTED_SIGNATURE } from "./speak.ts";
 export type {

@@ -2,12 +2,17 @@ import type { Script, ScriptError, ScriptMatch, ScriptToolUse, ScriptTurn } from
 
 type Json = Readonly<Record<string, unknown>>;
 
-/** Reads `{when?, turns, times?}`, or a bare list of turns. Throws an `Error` that names the field that is wrong. */
+/** The script is written wrongly; the message names the field. */
+export class ScriptFormatError extends Error {
+  override name = "ScriptFormatError";
+}
+
+/** Reads `{when?, turns, times?}`, or a bare list of turns. Throws `ScriptFormatError`. */
 export function parseScript(value: unknown): Script {
   if (Array.isArray(value)) return { turns: value.map((turn, i) => parseTurn(turn, `[${i}]`)) };
   const script = object(value, "script", ["when", "turns", "times"]);
   const turns = script.turns;
-  if (!Array.isArray(turns)) throw new Error("turns: a list of turns is needed");
+  if (!Array.isArray(turns)) throw new ScriptFormatError("turns: a list of turns is needed");
   return {
     turns: turns.map((turn, i) => parseTurn(turn, `turns[${i}]`)),
     ...optional(script, "when", (when) => parseMatch(when)),
@@ -27,7 +32,11 @@ function parseMatch(value: unknown): ScriptMatch {
     ...optional(match, "session", string("when.session")),
     ...optional(match, "regex", (source) => {
       const text = string("when.regex")(source);
-      return new RegExp(text, "s").source;
+      try {
+        return new RegExp(text, "s").source;
+      } catch (error) {
+        throw new ScriptFormatError("when.regex: not a regular expression", { cause: error });
+      }
     }),
   };
 }
@@ -46,7 +55,7 @@ function parseTurn(value: unknown, path: string): ScriptTurn {
     ),
     ...optional(turn, "stopReason", string(`${path}.stopReason`)),
     ...optional(turn, "deltas", (deltas) => {
-      if (!Array.isArray(deltas)) throw new Error(`${path}.deltas: a list of strings is needed`);
+      if (!Array.isArray(deltas)) throw new ScriptFormatError(`${path}.deltas: a list of strings is needed`);
       return deltas.map((delta, i) => string(`${path}.deltas[${i}]`)(delta));
     }),
     ...optional(turn, "delayMs", number(`${path}.delayMs`)),
@@ -69,7 +78,7 @@ function parseError(value: unknown, path: string): ScriptError {
   const error = object(value, path, ["status", "type", "message", "retryAfter"]);
   const status = number(`${path}.status`)(error.status);
   if (!Number.isInteger(status) || status < 400 || status > 599)
-    throw new Error(`${path}.status: 400 to 599 is needed`);
+    throw new ScriptFormatError(`${path}.status: 400 to 599 is needed`);
   return {
     status,
     type: string(`${path}.type`)(error.type ?? "api_error"),
@@ -80,16 +89,16 @@ function parseError(value: unknown, path: string): ScriptError {
 
 function parseCut(value: unknown, path: string): "mid_text" | "after_block" | "mid_tool" {
   if (value === "mid_text" || value === "after_block" || value === "mid_tool") return value;
-  throw new Error(`${path}: "mid_text", "after_block" or "mid_tool" is needed`);
+  throw new ScriptFormatError(`${path}: "mid_text", "after_block" or "mid_tool" is needed`);
 }
 
 /** With `fields`, a misspelt field is an error and not silence. */
 function object(value: unknown, path: string, fields?: readonly string[]): Json {
   if (typeof value !== "object" || value === null || Array.isArray(value))
-    throw new Error(`${path}: an object is needed`);
+    throw new ScriptFormatError(`${path}: an object is needed`);
   const unknown = fields ? Object.keys(value).find((key) => !fields.includes(key)) : undefined;
   if (unknown !== undefined)
-    throw new Error(`${path}: there is no field "${unknown}"; known are ${fields?.join(", ")}`);
+    throw new ScriptFormatError(`${path}: there is no field "${unknown}"; known are ${fields?.join(", ")}`);
   return value as Json;
 }
 
@@ -101,7 +110,7 @@ function optional<K extends string, T>(from: Json, key: K, read: (value: unknown
 
 function string(path: string): (value: unknown) => string {
   return (value) => {
-    if (typeof value !== "string") throw new Error(`${path}: a string is needed`);
+    if (typeof value !== "string") throw new ScriptFormatError(`${path}: a string is needed`);
     return value;
   };
 }
@@ -109,7 +118,7 @@ function string(path: string): (value: unknown) => string {
 function number(path: string): (value: unknown) => number {
   return (value) => {
     if (typeof value !== "number" || !Number.isFinite(value) || value < 0)
-      throw new Error(`${path}: a number ≥ 0 is needed`);
+      throw new ScriptFormatError(`${path}: a number ≥ 0 is needed`);
     return value;
   };
 }
