@@ -1,0 +1,67 @@
+import { type FormEvent, useState } from "react";
+import { ApiError, wordsOf } from "../../state/api.ts";
+import type { AppStore } from "../../state/app-store.ts";
+import { Button } from "../../ui/button.tsx";
+import field from "../../ui/field.module.css";
+import css from "./login.module.css";
+
+/** What a browser sees that nobody has logged in. */
+export function Login({ store }: { store: AppStore }) {
+  const [key, setKey] = useState("");
+  const [busy, setBusy] = useState(false);
+  const [problem, setProblem] = useState<string | null>(null);
+  const login = async () => {
+    setBusy(true);
+    setProblem(null);
+    try {
+      await store.api.login(key.trim());
+      await store.loggedIn();
+    } catch (error) {
+      const wrong = error instanceof ApiError && error.status === 401;
+      setProblem(wrong ? "This key is not valid. Use one that `holdfast account add NAME` printed." : wordsOf(error));
+    } finally {
+      setBusy(false);
+    }
+  };
+  const submit = (event: FormEvent) => {
+    event.preventDefault();
+    if (key.trim() !== "") void login();
+  };
+  return (
+    <main className={css.login} data-testid="login">
+      <div className={css.card}>
+        <h1>Log in to Holdfast</h1>
+        <p>
+          Open the address that <code>script/start</code> printed; it logs this browser in. Or paste the key of an
+          account:
+        </p>
+        <form className={field.field} onSubmit={submit}>
+          <label htmlFor="account-key">Account key</label>
+          <div className={field.row}>
+            <input
+              id="account-key"
+              className={field.input}
+              data-testid="login-key"
+              type="password"
+              autoComplete="current-password"
+              spellCheck={false}
+              value={key}
+              onChange={(event) => setKey(event.target.value)}
+            />
+            <Button type="submit" look="primary" data-testid="login-submit" disabled={busy || key.trim() === ""}>
+              {busy ? "Logging in…" : "Log in"}
+            </Button>
+          </div>
+          <p className={field.help}>
+            <code>holdfast account add NAME</code> makes an account and prints its key.
+          </p>
+          {problem && (
+            <p className={field.problem} role="alert">
+              {problem}
+            </p>
+          )}
+        </form>
+      </div>
+    </main>
+  );
+}

@@ -1,0 +1,64 @@
+import { Link } from "wouter";
+import type { AppStore } from "../../state/app-store.ts";
+import { Button } from "../../ui/button.tsx";
+import { useNow } from "../../ui/clock.ts";
+import { formatAgo } from "../../ui/format.ts";
+import { Icon } from "../../ui/icons.tsx";
+import { useCell } from "../../ui/use-cell.ts";
+import { stateOf, titleOf } from "./session-words.ts";
+import css from "./sessions-list.module.css";
+
+export interface SessionsListProps {
+  store: AppStore;
+  currentId: string | null;
+  /** Told after a choice: a drawer closes then. */
+  onChosen: () => void;
+}
+
+export function SessionsList({ store, currentId, onChosen }: SessionsListProps) {
+  const list = useCell(store.list);
+  const minute = Math.floor(useNow(true) / 60_000) * 60_000 + 60_000;
+  return (
+    <div className={css.list}>
+      <Link href="/new" className={css.new} data-testid="new-session" onClick={onChosen}>
+        <Icon name="plus" /> New session
+      </Link>
+      {list.problem && (
+        <div className={css.problem}>
+          <p>{list.problem}</p>
+          <Button onClick={() => void store.refreshList()}>Try again</Button>
+        </div>
+      )}
+      {list.phase === "ready" && list.sessions.length === 0 && <p className={css.none}>No sessions yet</p>}
+      <ul className={css.items}>
+        {list.sessions.map((session) => {
+          const state = stateOf(session);
+          const current = session.id === currentId;
+          return (
+            <li key={session.id}>
+              <Link
+                href={`/sessions/${session.id}`}
+                className={css.item}
+                data-testid="session-item"
+                data-id={session.id}
+                data-status={session.status}
+                aria-current={current ? "page" : undefined}
+                onClick={onChosen}
+              >
+                <span className={css.title}>{titleOf(session)}</span>
+                <span className={css.state}>
+                  <Icon name={state.icon} /> {state.word} · {formatAgo(session.updated_at, minute)}
+                </span>
+              </Link>
+            </li>
+          );
+        })}
+      </ul>
+      {list.nextPage && (
+        <Button look="quiet" onClick={() => void store.moreSessions()}>
+          Show older sessions
+        </Button>
+      )}
+    </div>
+  );
+}

@@ -1,0 +1,73 @@
+import type { Session, Status } from "@holdfast/protocol";
+import type { Activity } from "../../state/activity.ts";
+import type { SessionView } from "../../state/session-store.ts";
+import { Button } from "../../ui/button.tsx";
+import { useNow } from "../../ui/clock.ts";
+import { formatCost, formatElapsed } from "../../ui/format.ts";
+import { Icon, type IconName } from "../../ui/icons.tsx";
+import { titleOf } from "../sessions/session-words.ts";
+import css from "./header.module.css";
+
+export interface HeaderProps {
+  session: Session | undefined;
+  view: SessionView | null;
+  status: Status | null;
+  isNew: boolean;
+  onMenu: () => void;
+  onSettings: () => void;
+}
+
+export function Header({ session, view, status, isNew, onMenu, onSettings }: HeaderProps) {
+  const mode = status?.model.mode;
+  return (
+    <header className={css.header}>
+      <Button look="quiet" className={css.menu} aria-label="Sessions" data-testid="menu" onClick={onMenu}>
+        <Icon name="menu" />
+      </Button>
+      <h1 className={css.title}>{isNew ? "New session" : titleOf(session)}</h1>
+      <div className={css.facts}>
+        {view && <StatePill activity={view.activity} stopping={view.stopping} />}
+        {mode && (
+          <span className={css.pill} data-testid="model-mode" data-mode={mode}>
+            {mode === "scripted" ? "Scripted demo" : "Claude"}
+          </span>
+        )}
+        {session && (
+          <span className={css.cost} data-testid="cost" title="Cost of this session">
+            {formatCost(session.holdfast.cost_usd)}
+          </span>
+        )}
+      </div>
+      <Button look="quiet" aria-label="Settings" data-testid="settings" onClick={onSettings}>
+        <Icon name="settings" />
+      </Button>
+    </header>
+  );
+}
+
+const outcomes: Record<NonNullable<Activity["outcome"]>, [IconName, string]> = {
+  completed: ["check", "Idle"],
+  stopped: ["stop", "Stopped"],
+  failed: ["cross", "Failed"],
+  interrupted: ["warning", "Cut off"],
+  limit: ["warning", "Limit reached"],
+  terminated: ["stop", "Ended"],
+};
+
+function StatePill({ activity, stopping }: { activity: Activity; stopping: boolean }) {
+  const now = useNow(activity.working);
+  const [icon, word] = activity.working ? (["dot", "Working"] as const) : outcomes[activity.outcome ?? "completed"];
+  const elapsed = activity.since && now > 0 ? now - Date.parse(activity.since) : 0;
+  const words = activity.working && stopping ? "Stopping" : word;
+  return (
+    <span
+      className={css.pill}
+      data-testid="state"
+      data-state={activity.working ? "working" : (activity.outcome ?? "idle")}
+      title={activity.doing ?? undefined}
+    >
+      <Icon name={icon} /> {words}
+      {activity.working && elapsed >= 1_000 ? ` ${formatElapsed(elapsed)}` : ""}
+    </span>
+  );
+}

@@ -1,0 +1,112 @@
+import { type ReactNode, useCallback, useLayoutEffect, useMemo, useRef, useState } from "react";
+import { Virtualizer, type VirtualizerHandle } from "virtua";
+import type { Row } from "../../state/rows.ts";
+import type { SessionStore } from "../../state/session-store.ts";
+import { Icon } from "../../ui/icons.tsx";
+import { useCell } from "../../ui/use-cell.ts";
+import { createFolds, TranscriptContext } from "./contexts.ts";
+import { RowView } from "./row.tsx";
+import css from "./transcript.module.css";
+import { Typing } from "./typing.tsx";
+import { useAutoScroll } from "./use-auto-scroll.ts";
+
+/** Older messages are asked for when so little is left above the view. */
+const loadAheadPx = 1_200;
+
+export interface TranscriptProps {
+  session: SessionStore;
+  /** Shown when there is nothing to read. */
+  empty: ReactNode;
+}
+
+/** The conversation: only the rows in view exist in the document. Mount it with the session's id as key. */
+export function Transcript({ session, empty }: TranscriptProps) {
+  const view = useCell(session.view);
+  const { rows, activity } = view;
+  const [folds] = useState(createFolds);
+  const context = useMemo(() => ({ session, folds }), [session, folds]);
+  const scroller = useRef<HTMLDivElement>(null);
+  const content = useRef<HTMLDivElement>(null);
+  const list = useRef<VirtualizerHandle>(null);
+  const [focusedId, setFocusedId] = useState<string | null>(null);
+  const sentCount = rows.reduce((sum, row) => sum + (row.kind === "pending" ? 1 : 0), 0);
+  const scroll = useAutoScroll({ scroller, content, rowCount: rows.length, lastRowId: rows.at(-1)?.id, sentCount });
+  const shift = usePrepended(rows);
+  const { following } = scroll.state;
+
+  const maybeLoadOlder = useCallback(() => {
+    const el = scroller.current;
+    if (!el || !session.view.get().hasOlder || session.view.get().loadingOlder) return;
+    const short = el.scrollHeight < el.clientHeight * 1.5;
+    if (short || (!following && el.scrollTop < loadAheadPx)) void session.loadOlder();
+  }, [session, following]);
+  // biome-ignore lint/correctness/useExhaustiveDependencies: new rows may leave the view as short as before
+  useLayoutEffect(maybeLoadOlder, [maybeLoadOlder, rows]);
+
+  // The row with the focus stays mounted when it scrolls away: focus is never lost.
+  const focusedAt = focusedId === null ? -1 : rows.findIndex((row) => row.id === focusedId);
+  const keepMounted = useMemo(() => (focusedAt < 0 ? [] : [focusedAt]), [focusedAt]);
+  const onFocus = (target: EventTarget) => {
+    const id = rowOf(target);
+    setFocusedId(id);
+    if (id !== null && id !== rows.at(-1)?.id && target instanceof Element && target.matches(":focus-visible"))
+      scroll.release();
+  };
+
+  return (
+    <TranscriptContext value={context}>
+      <div className={css.frame}>
+        <div
+          ref={scroller}
+          className={css.scroller}
+          data-testid="transcript"
+          data-following={following}
+          role="log"
+          aria-live="off"
+          aria-label="Conversation"
+          // biome-ignore lint/a11y/noNoninteractiveTabindex: a scrolling region must be reachable by keyboard
+          tabIndex={0}
+          onFocus={(event) => onFocus(event.target)}
+          onBlur={() => setFocusedId(null)}
+          onScroll={maybeLoadOlder}
+        >
+          <div ref={content} className={css.content}>
+            {rows.length === 0 && view.phase === "ready" && !activity.typing ? empty : null}
+            <Virtualizer
+              ref={list}
+              scrollRef={scroller}
+              data={rows}
+              shift={shift}
+              bufferSize={400}
+              keepMounted={keepMounted}
+              onResize={scroll.pin}
+            >
+              {(row) => <RowView key={row.id} row={row} />}
+            </Virtualizer>
+            {activity.typing && <Typing still={activity.doing !== null} />}
+          </div>
+        </div>
+        {view.loadingOlder && <p className={css.older}>Reading older messages…</p>}
+        {!following && (
+          <button type="button" className={css.jump} data-testid="jump" onClick={scroll.jump}>
+            <Icon name="down" /> Jump to latest{scroll.state.unseen > 0 ? ` (${scroll.state.unseen} new)` : ""}
+          </button>
+        )}
+      </div>
+    </TranscriptContext>
+  );
+}
+
+const rowOf = (target: EventTarget): string | null =>
+  target instanceof Element ? (target.closest<HTMLElement>("[data-row]")?.dataset.row ?? null) : null;
+
+/** Whether this render has rows before the first one of the last render: the list then keeps its place from the end. */
+function usePrepended(rows: readonly Row[]): boolean {
+  const first = useRef<string | undefined>(undefined);
+  const firstId = rows[0]?.id;
+  const before = first.current;
+  useLayoutEffect(() => {
+    first.current = firstId;
+  }, [firstId]);
+  return before !== undefined && firstId !== before && rows.some((row) => row.id === before);
+}

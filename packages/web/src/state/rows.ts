@@ -1,0 +1,326 @@
+import type { EventOf, SessionEvent } from "@holdfast/protocol";
+import type { Draft, SessionLog } from "./log.ts";
+import type { OutboxItem } from "./outbox.ts";
+
+export type ToolState = "running" | "ok" | "error";
+
+interface RowOf<K extends string> {
+  kind: K;
+  /** Of the event that made the row: stable, so a row keeps its place, focus and state. */
+  id: string;
+  /** Made by a subagent: shown indented. */
+  nested?: boolean;
+}
+
+export interface UserRow extends RowOf<"user"> {
+  event: EventOf<"user.message">;
+}
+/** `event` is null while the text is a draft. */
+export interface TextRow extends RowOf<"text"> {
+  event: EventOf<"agent.message"> | null;
+}
+export interface ThinkingRow extends RowOf<"thinking"> {
+  event: EventOf<"agent.thinking"> | null;
+}
+export interface ToolRow extends RowOf<"tool"> {
+  /** Null when the call lies on an older page that is not loaded. */
+  use: EventOf<"agent.tool_use"> | null;
+  result: EventOf<"agent.tool_result"> | null;
+  state: ToolState;
+  /** The turn ended and no result ever came. */
+  abandoned: boolean;
+  /** An older todo list: folded. */
+  superseded: boolean;
+}
+export interface InitRow extends RowOf<"init"> {
+  event: EventOf<"holdfast.initialized">;
+}
+export interface ResultRow extends RowOf<"result"> {
+  event: EventOf<"holdfast.turn_result"> | EventOf<"session.status_idle"> | EventOf<"session.status_terminated">;
+}
+export interface ErrorRow extends RowOf<"error"> {
+  event: EventOf<"session.error">;
+}
+export interface NoticeRow extends RowOf<"notice"> {
+  level: "info" | "warning" | "error";
+  text: string;
+  /** When the announced retry happens, in ms since the epoch. Null when nothing is waited for. */
+  retryAtMs: number | null;
+}
+export interface StepsRow extends RowOf<"steps"> {
+  steps: readonly EventOf<"holdfast.step">[];
+  /** When each of them was first spoken of, RFC 3339. */
+  starts: readonly string[];
+}
+export interface OtherRow extends RowOf<"other"> {
+  event: EventOf<"holdfast.other">;
+}
+export interface PendingRow extends RowOf<"pending"> {
+  item: OutboxItem;
+}
+
+export type Row =
+  | UserRow
+  | TextRow
+  | ThinkingRow
+  | ToolRow
+  | InitRow
+  | ResultRow
+  | ErrorRow
+  | NoticeRow
+  | StepsRow
+  | OtherRow
+  | PendingRow;
+
+/** Computes the rows of a log, giving back the same objects for rows that did not change. */
+export class RowBuilder {
+  #previous = new Map<string, Row>();
+  #rows: readonly Row[] = [];
+
+  build(log: SessionLog, outbox: readonly OutboxItem[]): readonly Row[] {
+    const rows = [...committedRows(log.events), ...draftRows(log.drafts)];
+    for (const item of outbox)
+      if (!item.eventId || !log.byId.has(item.eventId)) rows.push({ kind: "pending", id: item.clientId, item });
+    const seen = new Map<string, Row>();
+    let changed = rows.length !== this.#rows.length;
+    const reused = rows.map((row, i) => {
+      const old = this.#previous.get(row.id);
+      const kept = old && sameRow(old, row) ? old : row;
+      seen.set(row.id, kept);
+      if (kept !== this.#rows[i]) changed = true;
+      return kept;
+    });
+    this.#previous = seen;
+    if (changed) this.#rows = reused;
+    return this.#rows;
+  }
+}
+
+function sameRow(a: Row, b: Row): boolean {
+  const left: Record<string, unknown> = { ...a };
+  const right: Record<string, unknown> = { ...b };
+  const keys = Object.keys(right);
+  if (keys.length !== Object.keys(left).length) return false;
+  return keys.every((key) => {
+    const x = left[key];
+    const y = right[key];
+    if (Array.isArray(x) && Array.isArray(y)) return x.length === y.length && x.every((entry, i) => entry === y[i]);
+    return Object.is(x, y);
+  });
+}
+
+const draftRows = (drafts: readonly Draft[]): Row[] =>
+  drafts
+    .filter((draft) => draft.kind === "agent.thinking" || draft.text.trim() !== "")
+    .map((draft) =>
+      draft.kind === "agent.message"
+        ? { kind: "text", id: draft.id, event: null }
+        : { kind: "thinking", id: draft.id, event: null },
+    );
+
+interface StepsBuilding extends StepsRow {
+  steps: EventOf<"holdfast.step">[];
+  starts: string[];
+}
+
+interface Building {
+  rows: Row[];
+  /** Tool calls by event id. */
+  tools: Map<string, ToolRow>;
+  steps: Map<string, { row: StepsBuilding; at: number; epoch: number }>;
+  group: StepsBuilding | null;
+  /** Counts the points where a new step list begins. */
+  epoch: number;
+  lastTodo: ToolRow | null;
+  /** A result line or an error has told how the turn ended. */
+  told: boolean;
+}
+
+function committedRows(events: readonly SessionEvent[]): Row[] {
+  const to: Building = {
+    rows: [],
+    tools: new Map(),
+    steps: new Map(),
+    group: null,
+    epoch: 0,
+    lastTodo: null,
+    told: false,
+  };
+  for (const event of events) addRow(to, event);
+  return to.rows;
+}
+
+function addRow(to: Building, event: SessionEvent): void {
+  switch (event.type) {
+    case "user.message":
+      breakSteps(to);
+      to.told = false;
+      to.rows.push({ kind: "user", id: event.id, event });
+      return;
+    case "agent.message":
+      if (textOf(event.content) !== "") to.rows.push({ kind: "text", id: event.id, event, ...nesting(event) });
+      return;
+    case "agent.thinking":
+      to.rows.push({ kind: "thinking", id: event.id, event, ...nesting(event) });
+      return;
+    case "agent.tool_use":
+      addToolUse(to, event);
+      return;
+    case "agent.tool_result":
+      addToolResult(to, event);
+      return;
+    case "session.error":
+      to.told = true;
+      to.rows.push({ kind: "error", id: event.id, event });
+      return;
+    case "holdfast.initialized":
+      if (event.first) to.rows.push({ kind: "init", id: event.id, event });
+      return;
+    case "holdfast.step":
+      addStep(to, event);
+      return;
+    case "holdfast.notice":
+      addNotice(to, event);
+      return;
+    case "holdfast.other":
+      to.rows.push({ kind: "other", id: event.id, event });
+      return;
+    case "user.interrupt":
+      to.rows.push(notice(event.id, "info", "Stop requested"));
+      return;
+    case "agent.thread_context_compacted":
+      to.rows.push(notice(event.id, "info", "Claude summarised the conversation so far to make room"));
+      return;
+    default:
+      addStatus(to, event);
+      return;
+  }
+}
+
+function addStatus(
+  to: Building,
+  event: Extract<SessionEvent, { type: `session.status_${string}` | "holdfast.turn_result" }>,
+): void {
+  if (event.type === "session.status_running") {
+    to.told = false;
+    return;
+  }
+  breakSteps(to);
+  if (event.type === "holdfast.turn_result") {
+    to.told = true;
+    to.rows.push({ kind: "result", id: event.id, event });
+    return;
+  }
+  abandonTools(to);
+  const outcome = event.type === "session.status_idle" ? (event.holdfast?.outcome ?? "completed") : "terminated";
+  // The result line, or the error above, has told it already.
+  if (!to.told && outcome !== "completed") to.rows.push({ kind: "result", id: event.id, event });
+  to.told = false;
+}
+
+const nesting = (event: { holdfast?: { parent_event_id?: string | undefined } | undefined }) =>
+  event.holdfast?.parent_event_id ? { nested: true } : {};
+
+const notice = (id: string, level: NoticeRow["level"], text: string): NoticeRow => ({
+  kind: "notice",
+  id,
+  level,
+  text,
+  retryAtMs: null,
+});
+
+function addToolUse(to: Building, event: EventOf<"agent.tool_use">): void {
+  const row: ToolRow = {
+    kind: "tool",
+    id: event.id,
+    use: event,
+    result: null,
+    state: "running",
+    abandoned: false,
+    superseded: false,
+    ...nesting(event),
+  };
+  if (event.name === "TodoWrite") {
+    if (to.lastTodo) to.lastTodo.superseded = true;
+    to.lastTodo = row;
+  }
+  to.tools.set(event.id, row);
+  to.rows.push(row);
+}
+
+function addToolResult(to: Building, event: EventOf<"agent.tool_result">): void {
+  const state: ToolState = event.is_error ? "error" : "ok";
+  const row = to.tools.get(event.tool_use_id);
+  if (row) {
+    row.result = event;
+    row.state = state;
+    row.abandoned = false;
+    return;
+  }
+  to.rows.push({
+    kind: "tool",
+    id: event.id,
+    use: null,
+    result: event,
+    state,
+    abandoned: false,
+    superseded: false,
+    ...nesting(event),
+  });
+}
+
+function abandonTools(to: Building): void {
+  for (const row of to.tools.values())
+    if (!row.result && !row.abandoned) {
+      row.abandoned = true;
+      row.state = "error";
+    }
+}
+
+function breakSteps(to: Building): void {
+  to.group = null;
+  to.epoch++;
+}
+
+const stepEnded = (step: EventOf<"holdfast.step">) => step.state !== "running";
+
+function addStep(to: Building, event: EventOf<"holdfast.step">): void {
+  const known = to.steps.get(event.step_id);
+  const before = known?.row.steps[known.at];
+  // A step that had ended and begins again after a new message is a new one, whatever its id.
+  const again = before && known.epoch !== to.epoch && stepEnded(before) && !stepEnded(event);
+  if (known && !again) {
+    known.row.steps[known.at] = event;
+    return;
+  }
+  if (!to.group) {
+    const row: StepsBuilding = { kind: "steps", id: event.id, steps: [], starts: [] };
+    to.rows.push(row);
+    to.group = row;
+  }
+  to.steps.set(event.step_id, { row: to.group, at: to.group.steps.length, epoch: to.epoch });
+  to.group.steps.push(event);
+  to.group.starts.push(event.processed_at);
+}
+
+function addNotice(to: Building, event: EventOf<"holdfast.notice">): void {
+  const last = to.rows.at(-1);
+  const retryAtMs =
+    event.retry_delay_ms === undefined ? null : Date.parse(event.processed_at) + Math.max(0, event.retry_delay_ms);
+  // One row for a chain of retries: the newest says how it stands.
+  if (retryAtMs !== null && last?.kind === "notice" && last.retryAtMs !== null) {
+    last.text = event.text;
+    last.level = event.level;
+    last.retryAtMs = retryAtMs;
+    return;
+  }
+  to.rows.push({ kind: "notice", id: event.id, level: event.level, text: event.text, retryAtMs });
+}
+
+/** The text blocks of a message, as one text. */
+export function textOf(content: readonly { type: string; text?: string }[]): string {
+  return content
+    .map((block) => (block.type === "text" ? (block.text ?? "") : ""))
+    .filter((text) => text !== "")
+    .join("\n\n");
+}

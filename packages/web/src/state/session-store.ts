@@ -1,0 +1,312 @@
+import type { Session, SessionEvent } from "@holdfast/protocol";
+import { type Activity, activityOf } from "./activity.ts";
+import { type Api, ApiError, wordsOf } from "./api.ts";
+import { type ConnectionState, EventStream } from "./event-stream.ts";
+import { FrameScheduler } from "./frame-scheduler.ts";
+import { type Draft, emptyLog, hasGap, type LogInput, reduce, type SessionLog } from "./log.ts";
+import { type Cell, cell } from "./observable.ts";
+import { type OutboxInput, type OutboxItem, reduceOutbox, resendWindowMs, restoreOutbox } from "./outbox.ts";
+import { type Row, RowBuilder } from "./rows.ts";
+
+export interface SessionView {
+  phase: "loading" | "ready" | "failed";
+  /** Why the first page could not be read; the rest stays usable. */
+  problem: string | null;
+  rows: readonly Row[];
+  activity: Activity;
+  /** Stop was asked for and the turn has not ended yet. */
+  stopping: boolean;
+  hasOlder: boolean;
+  loadingOlder: boolean;
+}
+
+const idleActivity: Activity = { working: false, since: null, typing: false, doing: null, outcome: null };
+
+export interface SessionStoreOptions {
+  api: Api;
+  id: string;
+  /** What the list of sessions knows of it. */
+  listed: () => Session | undefined;
+  /** The session's state or cost may have changed. */
+  onChanged: () => void;
+  onProblem: (text: string) => void;
+  storage: Pick<Storage, "getItem" | "setItem" | "removeItem">;
+}
+
+/** One open session: its log, what waits to be sent, and the connection. React only looks at it. */
+export class SessionStore implements Disposable {
+  readonly id: string;
+  readonly view: Cell<SessionView>;
+  readonly connection: Cell<ConnectionState> = cell<ConnectionState>({
+    state: "connecting",
+    lastFrameMs: 0,
+    attempt: 0,
+  });
+  /** Changes with every painted delta; rows change only with the log. */
+  readonly drafts: Cell<readonly Draft[]> = cell<readonly Draft[]>([]);
+  readonly #options: SessionStoreOptions;
+  readonly #rows = new RowBuilder();
+  readonly #frames: FrameScheduler;
+  readonly #ended = new AbortController();
+  #log: SessionLog = emptyLog;
+  #outbox: readonly OutboxItem[] = [];
+  #queue: LogInput[] = [];
+  #stream: EventStream | null = null;
+  #nextPage: string | null = null;
+  #sending: Promise<void> = Promise.resolve();
+  #gapTries = 0;
+
+  constructor(options: SessionStoreOptions) {
+    this.#options = options;
+    this.id = options.id;
+    this.#frames = new FrameScheduler(() => this.#flush());
+    this.view = cell<SessionView>({
+      phase: "loading",
+      problem: null,
+      rows: [],
+      activity: idleActivity,
+      stopping: false,
+      hasOlder: false,
+      loadingOlder: false,
+    });
+    this.#restoreOutbox();
+    void this.load();
+  }
+
+  [Symbol.dispose](): void {
+    this.#ended.abort();
+    this.#frames[Symbol.dispose]();
+    this.#stream?.[Symbol.dispose]();
+  }
+
+  /** Reads the newest page, then follows the log. Also the way out of a failed load. */
+  async load(): Promise<void> {
+    this.#patch({ problem: null, phase: this.#log.events.length > 0 ? "ready" : "loading" });
+    try {
+      const page = await this.#options.api.events(this.id, undefined, this.#ended.signal);
+      this.#takePage(page);
+      this.#patch({ phase: "ready" });
+      this.#stream ??= this.#follow();
+    } catch (error) {
+      if (this.#ended.signal.aborted) return;
+      this.#patch({ phase: "failed", problem: wordsOf(error) });
+    }
+  }
+
+  async loadOlder(): Promise<void> {
+    const page = this.#nextPage;
+    if (!page || this.view.get().loadingOlder) return;
+    this.#patch({ loadingOlder: true });
+    try {
+      this.#takePage(await this.#options.api.events(this.id, page, this.#ended.signal));
+    } catch (error) {
+      if (!this.#ended.signal.aborted) this.#options.onProblem(`Older messages could not be read. ${wordsOf(error)}`);
+    } finally {
+      this.#patch({ loadingOlder: false });
+    }
+  }
+
+  send(text: string): void {
+    const clientId = crypto.randomUUID();
+    this.#changeOutbox({ type: "queued", clientId, text, atMs: Date.now() });
+    this.#enqueueDelivery(clientId);
+  }
+
+  resend(clientId: string): void {
+    this.#changeOutbox({ type: "retried", clientId });
+    this.#enqueueDelivery(clientId);
+  }
+
+  discard(clientId: string): void {
+    this.#changeOutbox({ type: "discarded", clientId });
+  }
+
+  async stop(): Promise<void> {
+    if (this.view.get().stopping) return;
+    this.#patch({ stopping: true });
+    try {
+      await this.#options.api.interrupt(this.id, crypto.randomUUID());
+    } catch (error) {
+      this.#patch({ stopping: false });
+      this.#options.onProblem(`The turn could not be stopped. ${wordsOf(error)}`);
+    }
+  }
+
+  draftText(id: string): string {
+    return this.drafts.get().find((draft) => draft.id === id)?.text ?? "";
+  }
+
+  /** What the list says has changed: the activity of a session without events comes from there. */
+  relist(): void {
+    this.#publish();
+  }
+
+  #follow(): EventStream {
+    return new EventStream({
+      url: (after) => this.#options.api.streamUrl(this.id, after),
+      cursor: () => reduce(this.#log, this.#queue).lastSeq,
+      onInput: (input) => {
+        this.#queue.push(input);
+        this.#frames.request();
+      },
+      onGapVerdict: () => void this.#refresh(),
+      onRefused: () => void this.#whyRefused(),
+      onState: (state) => this.connection.set(state),
+    });
+  }
+
+  async #refresh(): Promise<void> {
+    try {
+      this.#takePage(await this.#options.api.events(this.id, undefined, this.#ended.signal));
+    } catch (error) {
+      if (!this.#ended.signal.aborted)
+        this.#options.onProblem(`The newest messages could not be read. ${wordsOf(error)}`);
+    }
+  }
+
+  /** EventSource hides the status of a refusal; an ordinary request tells it (a 401 leads to the login). */
+  async #whyRefused(): Promise<void> {
+    try {
+      await this.#options.api.session(this.id, this.#ended.signal);
+    } catch (error) {
+      if (this.#ended.signal.aborted || !(error instanceof ApiError) || error.transient) return;
+      this.#stream?.[Symbol.dispose]();
+      this.#stream = null;
+      this.#patch({ phase: "failed", problem: wordsOf(error) });
+    }
+  }
+
+  #takePage(page: { data: readonly SessionEvent[]; nextPage: string | null }): void {
+    const before = this.#log.firstSeq;
+    const empty = this.#log.events.length === 0;
+    this.#queue.push({ type: "page", events: page.data, hasOlder: page.nextPage !== null });
+    this.#flush();
+    // The cursor belongs to the page that is now the oldest one.
+    if (empty || this.#log.firstSeq !== before) this.#nextPage = page.nextPage;
+  }
+
+  #flush(): void {
+    const inputs = this.#queue;
+    this.#queue = [];
+    const before = this.#log;
+    this.#log = reduce(before, inputs);
+    if (this.#log !== before) {
+      if (this.#log.byId !== before.byId) this.#settleOutbox();
+      this.#publish();
+      this.drafts.set(this.#log.drafts);
+    }
+    if (hasGap(this.#log)) this.#fillGap();
+    else this.#gapTries = 0;
+  }
+
+  /** Something is missing: ask again from the last whole event; if that does not help, read the newest page. */
+  #fillGap(): void {
+    this.#gapTries++;
+    if (this.#gapTries === 1) this.#stream?.reopen();
+    else if (this.#gapTries % 8 === 0) void this.#refresh();
+  }
+
+  #settleOutbox(): void {
+    if (this.#outbox.length === 0) return;
+    const clientIds = new Set<string>();
+    for (const event of this.#log.events)
+      if (event.type === "user.message" && event.holdfast?.client_id) clientIds.add(event.holdfast.client_id);
+    const { byId } = this.#log;
+    this.#setOutbox(reduceOutbox(this.#outbox, { type: "arrived", has: (id) => byId.has(id), clientIds }));
+  }
+
+  #publish(): void {
+    const before = this.view.get();
+    const rows = this.#rows.build(this.#log, this.#outbox);
+    const next = activityOf(this.#log, this.#outbox, this.#options.listed()?.status);
+    const activity = sameActivity(before.activity, next) ? before.activity : next;
+    const stopping = before.stopping && activity.working;
+    const { hasOlder } = this.#log;
+    if (
+      rows !== before.rows ||
+      activity !== before.activity ||
+      stopping !== before.stopping ||
+      hasOlder !== before.hasOlder
+    )
+      this.view.set({ ...before, rows, activity, stopping, hasOlder });
+    if (activity.working !== before.activity.working || activity.outcome !== before.activity.outcome)
+      this.#options.onChanged();
+  }
+
+  #patch(change: Partial<SessionView>): void {
+    this.view.set({ ...this.view.get(), ...change });
+  }
+
+  #enqueueDelivery(clientId: string): void {
+    // One after the other: messages arrive in the order in which they were written.
+    this.#sending = this.#sending.then(() => this.#deliver(clientId));
+  }
+
+  async #deliver(clientId: string): Promise<void> {
+    for (let attempt = 1; ; attempt++) {
+      const item = this.#outbox.find((entry) => entry.clientId === clientId);
+      if (item?.state !== "sending" || item.eventId || this.#ended.signal.aborted) return;
+      try {
+        const events = await this.#options.api.send(this.id, item.text, { clientId, signal: this.#ended.signal });
+        const eventId = events.find((event) => event.type === "user.message")?.id;
+        if (eventId) this.#changeOutbox({ type: "acknowledged", clientId, eventId });
+        return;
+      } catch (error) {
+        if (this.#ended.signal.aborted) return;
+        const lasting = !(error instanceof ApiError && error.transient);
+        if (lasting || Date.now() - item.atMs > resendWindowMs) {
+          this.#changeOutbox({ type: "failed", clientId, problem: wordsOf(error) });
+          return;
+        }
+        await waitMs(Math.min(10_000, 500 * 2 ** (attempt - 1)), this.#ended.signal);
+      }
+    }
+  }
+
+  #changeOutbox(input: OutboxInput): void {
+    this.#setOutbox(reduceOutbox(this.#outbox, input));
+    this.#settleOutbox();
+    this.#publish();
+  }
+
+  #setOutbox(items: readonly OutboxItem[]): void {
+    if (items === this.#outbox) return;
+    this.#outbox = items;
+    const key = `holdfast.outbox.${this.id}`;
+    if (items.length === 0) this.#options.storage.removeItem(key);
+    else this.#options.storage.setItem(key, JSON.stringify(items));
+  }
+
+  #restoreOutbox(): void {
+    const stored = this.#options.storage.getItem(`holdfast.outbox.${this.id}`);
+    if (!stored) return;
+    this.#outbox = restoreOutbox(JSON.parse(stored) as OutboxItem[], Date.now());
+    for (const item of this.#outbox) if (item.state === "sending") this.#enqueueDelivery(item.clientId);
+    this.#publish();
+  }
+}
+
+function sameActivity(a: Activity, b: Activity): boolean {
+  return (
+    a.working === b.working &&
+    a.since === b.since &&
+    a.typing === b.typing &&
+    a.doing === b.doing &&
+    a.outcome === b.outcome
+  );
+}
+
+/** Waits, or less when the network comes back or the page is left. */
+function waitMs(ms: number, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    const stop = new AbortController();
+    const done = () => {
+      stop.abort();
+      clearTimeout(timer);
+      resolve();
+    };
+    const timer = setTimeout(done, ms);
+    addEventListener("online", done, { signal: stop.signal });
+    signal.addEventListener("abort", done, { signal: stop.signal });
+  });
+}
