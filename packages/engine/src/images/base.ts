@@ -115,7 +115,14 @@ function finishDebian(root: string): void {
   rmSync(join(root, "etc/dpkg/dpkg.cfg.d/99mmdebstrap"), { force: true });
   writeFileSync(
     join(root, "etc/apt/apt.conf.d/docker-clean"),
-    'APT::Keep-Downloaded-Packages "false";\nAcquire::Languages "none";\nAPT::AutoRemove::SuggestsImportant "false";\n',
+    [
+      'APT::Keep-Downloaded-Packages "false";',
+      'APT::AutoRemove::SuggestsImportant "false";',
+      'Acquire::Languages "none";',
+      'Dir::Cache::pkgcache "";',
+      'Dir::Cache::srcpkgcache "";',
+      "",
+    ].join("\n"),
   );
   writeFileSync(join(root, "etc/dpkg/dpkg.cfg.d/docker"), `force-unsafe-io\n${excludes.join("\n")}\n`);
   writeFileSync(join(root, "etc/hostname"), "sandbox\n");

@@ -8,7 +8,13 @@ export function buildSettings(machine: MachineSettings): {
   env: Record<string, string>;
   files: { path: string; content: string }[];
 } {
-  const env: Record<string, string> = { ...machine.proxies, APT_CONFIG: `${settingsDir}/apt.conf` };
+  const env: Record<string, string> = {
+    ...machine.proxies,
+    APT_CONFIG: `${settingsDir}/apt.conf`,
+    // Caches that would only make the layer larger; they go with the settings.
+    npm_config_cache: `${settingsDir}/npm`,
+    NODE_DISABLE_COMPILE_CACHE: "1",
+  };
   const files = [
     { path: `${settingsDir}/apt.conf`, content: `${machine.aptSettings}DPkg::Options:: "--force-unsafe-io";\n` },
   ];

@@ -4,5 +4,5 @@ export const pins = {
   node: "24.21.0",
   npm: "11.19.1",
   /** Raised when the way a base layer is made changes. */
-  recipe: 1,
+  recipe: 2,
 } as const;

@@ -1,10 +1,10 @@
 import { rmSync } from "node:fs";
-import { join } from "node:path";
 import { ulid } from "../behaviour/ids.ts";
 import type { Network } from "../network/types.ts";
 import type { Runtime } from "../runtime/types.ts";
 import { settingsDir } from "./build-settings.ts";
 import { lineSplitter } from "./command.ts";
+import { pathInside } from "./inside.ts";
 import { unshiftIds } from "./unshift.ts";
 
 /** A command to run in a sandbox of its own, writing into a new layer. */
@@ -68,7 +68,8 @@ export async function runStep(step: Step, directory: string, context: StepContex
     await runtime.forget(sandboxId);
     await network.detach(sandboxId);
   }
-  rmSync(join(directory, settingsDir), { recursive: true, force: true });
+  const settings = pathInside(directory, settingsDir);
+  if (settings !== undefined) rmSync(settings, { recursive: true, force: true });
   await unshiftIds(directory, context.hostIdBase);
   return code;
 }

@@ -3,11 +3,12 @@ import { join } from "node:path";
 import { rangeSize } from "../state/id-ranges.ts";
 
 /**
- * Gives a layer that a user namespace wrote its plain ids back: host ids from `base` on become 0, 1, … . Nobody else may
- * write the tree meanwhile. Never follows a link. Safe to repeat.
+ * Makes sure that a layer has plain ids. Through an idmapped mount it has them already, but for what overlayfs makes for
+ * itself (disk id 65 536, see the runtime's id maps); where layers are written with shifted ids, host ids from `base` on
+ * become 0, 1, … . Nobody else may write the tree meanwhile. Never follows a link. Safe to repeat.
  */
 export async function unshiftIds(directory: string, base: number): Promise<void> {
-  const plain = (id: number) => (id >= base && id < base + rangeSize ? id - base : id);
+  const plain = (id: number) => (id === rangeSize ? 0 : id >= base && id < base + rangeSize ? id - base : id);
   const visit = (path: string): boolean => {
     const stat = lstatSync(path);
     const uid = plain(stat.uid);

@@ -1,5 +1,5 @@
 import { lstatSync, readFileSync } from "node:fs";
-import { join } from "node:path";
+import { pathInside } from "./inside.ts";
 
 /** A user of an image. */
 export interface ImageUser {
@@ -13,9 +13,10 @@ export interface ImageUser {
 /** Reads a plain file of an image without following links out of it; undefined when the image has none. */
 export function readImageFile(layers: string[], path: string): string | undefined {
   for (const layer of layers) {
-    const stat = lstatSync(join(layer, path), { throwIfNoEntry: false });
-    if (!stat) continue;
-    return stat.isFile() ? readFileSync(join(layer, path), "utf8") : undefined;
+    const file = pathInside(layer, path);
+    const stat = file === undefined ? undefined : lstatSync(file, { throwIfNoEntry: false });
+    if (file === undefined || !stat) continue;
+    return stat.isFile() ? readFileSync(file, "utf8") : undefined;
   }
   return undefined;
 }

@@ -196,7 +196,7 @@ export interface SandboxDefinition {
     memoryMbMax: number;
     milliCpu: number;
     milliCpuMax: number;
-    gpuConfig: unknown;
+    gpuConfig: { count: number; gpuType: string } | null;
   } | null;
   timeoutSecs: number;
   idleTimeoutSecs?: number;
