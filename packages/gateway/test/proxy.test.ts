@@ -291,6 +291,21 @@ test("an upstream that cannot be reached is a 502 that says so", async () => {
   expect(String(error)).toMatch(/502 .*could not reach 127\.0\.0\.1:9: the connection was refused/);
 });
 
+test("a connection that the upstream closed while it was idle is no error", async () => {
+  const used = new WeakSet<object>();
+  const upstream = await fakeUpstream((req, res) => {
+    // Every second request on a connection finds it closed.
+    if (used.has(req.socket)) req.socket.destroy();
+    else sendMessage(res);
+    used.add(req.socket);
+  });
+  const gateway = await start({ upstream: upstream.url, credential: REAL_KEY });
+  const client = await clientOf(gateway);
+  await client.messages.create(ask());
+  expect((await client.messages.create(ask())).content).toMatchObject([{ text: "from upstream" }]);
+  expect(upstream.requests).toHaveLength(3);
+});
+
 test("an upstream that falls silent is given up after the limit", async () => {
   const upstream = await fakeUpstream(() => undefined);
   const gateway = await start({ upstream: upstream.url, credential: REAL_KEY, upstreamSilenceMs: 1000 });
