@@ -45,7 +45,12 @@ export class EgressKeeper {
       link = await EgressLink.connect(directory, this.#onRefusal);
       log.info("egress started");
     }
-    await link.request("synchronise", this.#options.snapshot());
+    try {
+      await link.request("synchronise", this.#options.snapshot());
+    } catch (error) {
+      link.close();
+      throw error;
+    }
     void this.#watch(link);
     return link;
   }
@@ -69,8 +74,8 @@ export class EgressKeeper {
     await link.closed;
     this.#link = undefined;
     const { log } = this.#options;
+    if (!this.#closed.signal.aborted) log.error("egress ended: the sandboxes' connections are cut; starting another");
     for (let backoffMs = 50; !this.#closed.signal.aborted; backoffMs = Math.min(backoffMs * 2, maxBackoffMs)) {
-      log.error("egress ended: the sandboxes' connections are cut; starting another");
       try {
         await this.link();
         return;

@@ -1,14 +1,5 @@
 import { type ChildProcess, spawn } from "node:child_process";
-import {
-  closeSync,
-  existsSync,
-  fstatSync,
-  ftruncateSync,
-  openSync,
-  readFileSync,
-  rmSync,
-  writeFileSync,
-} from "node:fs";
+import { closeSync, existsSync, fstatSync, ftruncateSync, openSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import type { Readable } from "node:stream";
 import { setTimeout as delay } from "node:timers/promises";
@@ -30,7 +21,8 @@ export async function startEgress(directory: string, routerPath: string): Promis
   if (fstatSync(log).size > maxLogBytes) ftruncateSync(log);
   const child = spawn(process.execPath, [program, directory, routerPath], {
     cwd: "/",
-    env: {},
+    // Spares every start but the first the TypeScript compiler, which would stay in memory (27 MB).
+    env: { NODE_COMPILE_CACHE: join(directory, "compile-cache") },
     detached: true,
     stdio: ["ignore", "pipe", log],
   });
@@ -38,7 +30,6 @@ export async function startEgress(directory: string, routerPath: string): Promis
   try {
     if (child.stdout === null) throw new Error("It has no stdout.");
     await readyLine(child, child.stdout, () => lastWords(directory));
-    writeFileSync(pidFile(directory), `${child.pid}`, { mode: 0o600 });
   } catch (cause) {
     child.kill("SIGKILL");
     throw new NetworkError({
@@ -83,6 +74,13 @@ export function egressPid(directory: string): number | undefined {
   } catch {
     // No record, or no such process.
     return undefined;
+  }
+}
+
+/** Removes what an egress that has ended left in its directory. */
+export function removeEgressFiles(directory: string): void {
+  for (const name of ["egress.pid", "egress.sock", "egress.log", "compile-cache"]) {
+    rmSync(join(directory, name), { recursive: true, force: true });
   }
 }
 

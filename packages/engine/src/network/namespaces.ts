@@ -92,6 +92,9 @@ export async function ensureRouter(instance: string): Promise<{ made: boolean }>
       "net/ipv4/conf/all/accept_redirects": "0",
       "net/ipv4/conf/all/send_redirects": "0",
       "net/ipv6/conf/default/disable_ipv6": "1",
+      // Connections of all sandboxes come in by one listener; a burst of one must not cost another's.
+      "net/core/somaxconn": "16384",
+      "net/ipv4/tcp_max_syn_backlog": "16384",
       "net/netfilter/nf_conntrack_udp_timeout": "5",
       "net/netfilter/nf_conntrack_udp_timeout_stream": "5",
     });

@@ -1,11 +1,11 @@
-import { mkdirSync, rmSync } from "node:fs";
-import { join } from "node:path";
+import { mkdirSync } from "node:fs";
+import { resolve } from "node:path";
 import type { Logger } from "pino";
 import { normaliseHost } from "./egress/domains.ts";
 import { compilePolicy } from "./egress/policy.ts";
 import type { Service } from "./egress/protocol.ts";
 import { EgressKeeper } from "./egress-keeper.ts";
-import { endEgress } from "./egress-process.ts";
+import { endEgress, removeEgressFiles } from "./egress-process.ts";
 import * as names from "./names.ts";
 import * as namespaces from "./namespaces.ts";
 import { NetworkError, reasonOf } from "./network-error.ts";
@@ -20,7 +20,8 @@ export type CreateNetworkOptions = NetworkOptions & { log: Logger };
  * it left half made. Throws `NetworkError` when this machine cannot do it (`probeNetwork` says why).
  */
 export async function createNetwork(options: CreateNetworkOptions): Promise<Network> {
-  const { instance, stateDir, log } = options;
+  const { instance, log } = options;
+  const stateDir = resolve(options.stateDir);
   names.checkInstance(instance);
   mkdirSync(stateDir, { recursive: true, mode: 0o700 });
   const state = openState(stateDir, (error) => {
@@ -33,7 +34,7 @@ export async function createNetwork(options: CreateNetworkOptions): Promise<Netw
   const services = serviceTable(options.publishedServices, state);
   state.save();
   await removeUnknownNamespaces(instance, state);
-  const network = new NamespaceNetwork(options, state, services);
+  const network = new NamespaceNetwork({ ...options, stateDir }, state, services);
   try {
     await network.open();
     return network;
@@ -184,7 +185,7 @@ class NamespaceNetwork implements Network {
     );
     await namespaces.deleteNamespaces([names.routerNamespace(this.#instance)]);
     this.#state.remove();
-    rmSync(join(this.#stateDir, "egress.log"), { force: true });
+    removeEgressFiles(this.#stateDir);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -1,4 +1,5 @@
 const maxBatch = 8;
+const refillDelayMs = 20;
 
 interface Waiter {
   resolve: (slot: number) => void;
@@ -20,6 +21,7 @@ export class SlotPool implements AsyncDisposable {
   readonly #waiters: Waiter[] = [];
   #making: number[] = [];
   #filling: Promise<void> | undefined;
+  #refill: NodeJS.Timeout | undefined;
   #closed = false;
 
   constructor(options: SlotPoolOptions) {
@@ -34,9 +36,18 @@ export class SlotPool implements AsyncDisposable {
   async take(): Promise<number> {
     if (this.#closed) throw new Error("The network is closed.");
     const slot = this.#ready.shift();
-    const taken = slot ?? new Promise<number>((resolve, reject) => this.#waiters.push({ resolve, reject }));
-    this.fill();
-    return await taken;
+    if (slot === undefined) {
+      const { promise, resolve, reject } = Promise.withResolvers<number>();
+      this.#waiters.push({ resolve, reject });
+      this.fill();
+      return await promise;
+    }
+    // Not at once: starting tools would take the processor from the sandbox that starts now.
+    this.#refill ??= setTimeout(() => {
+      this.#refill = undefined;
+      this.fill();
+    }, refillDelayMs).unref();
+    return slot;
   }
 
   /** Starts to fill in the background. */
@@ -74,6 +85,7 @@ export class SlotPool implements AsyncDisposable {
   /** Removes what is ready and lets nobody take any more. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.#closed = true;
+    clearTimeout(this.#refill);
     await this.#filling;
     for (const waiter of this.#waiters.splice(0)) waiter.reject(new Error("The network is closed."));
     await this.#options.destroy(this.#ready.splice(0));

@@ -1,11 +1,11 @@
 import { type ChildProcess, spawn } from "node:child_process";
-import { existsSync, readdirSync, writeFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from "vitest";
 import { egressPid } from "../../src/network/egress-process.ts";
-import type { Network } from "../../src/network/index.ts";
+import { type Network, probeNetwork } from "../../src/network/index.ts";
 import { allow, createNetworkBench, gateway, instance, type NetworkBench, portOf } from "./_bench.ts";
 import { ip, outsideAddress, until } from "./_fake-host.ts";
 import { echoServer, openLive } from "./_live.ts";
@@ -189,4 +189,18 @@ test("malformed policies, names and instances are refused with a reason", async 
   await expect(opened.attach("sb-1", allow(["exa mple.com"]))).rejects.toThrow("exa mple.com");
   await expect(opened.setPolicy("sb-1", { kind: "open" })).rejects.toThrow("Attach it first");
   await expect(bench.open({ instance: "Too-Long-Name" })).rejects.toThrow("1 to 6 characters");
+});
+
+test("egress gives up its privileges once it listens", async () => {
+  network = await bench.open();
+  const status = readFileSync(`/proc/${egressPid(bench.options.stateDir)}/status`, "utf8");
+  expect(/^Uid:\s+(\d+)\s+(\d+)\s+(\d+)/m.exec(status)?.slice(1)).toEqual(["61004", "61004", "61004"]);
+  expect(/^CapEff:\s+(\S+)/m.exec(status)?.[1]).toBe("0000000000000000");
+  expect(statSync(bench.options.stateDir).mode & 0o777).toBe(0o700);
+});
+
+test("the probe finds that it works here, and leaves nothing", async () => {
+  const probe = await probeNetwork();
+  expect(probe.checks.filter((check) => !check.ok)).toEqual([]);
+  expect(probe.ok).toBe(true);
 });

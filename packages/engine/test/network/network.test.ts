@@ -179,6 +179,26 @@ describe("connections", () => {
     await until(() => echo.sockets.size === 0, "the upstream to be closed");
   });
 
+  test("one sandbox that opens too many is refused, its neighbour is not", async () => {
+    bench.host.listenOutside(echoServer(), 72);
+    const [greedy, modest] = await Promise.all(["sb-1", "sb-2"].map((id) => network.attach(id, { kind: "open" })));
+    if (greedy === undefined || modest === undefined) throw new Error("attach returned nothing");
+    const script = `
+      let closed = 0;
+      for (let n = 0; n < 2100; n++) {
+        const socket = require("net").connect(72, "${outsideAddress}", () => socket.write("x"));
+        socket.on("error", () => {});
+        socket.on("close", () => { if (++closed === 52) console.log("refused"); });
+      }`;
+    const child = spawnInside(greedy, [process.execPath, "-e", script], bench.host);
+    const gone = new Promise((resolve) => child.on("close", resolve));
+    await new Promise((resolve) => child.stdout.once("data", resolve));
+    expect((await curl(modest, `http://${outsideAddress}/`)).stdout).toBe(`outside ${outsideAddress}`);
+    expect(bench.logged.some((line) => line.reason === "too_many_connections")).toBe(true);
+    child.kill("SIGKILL");
+    await gone;
+  });
+
   test("a slow reader holds the sender back instead of filling memory", async () => {
     let sent = 0;
     const flood = createServer((socket) => {

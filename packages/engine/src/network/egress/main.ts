@@ -1,12 +1,13 @@
 import { createSocket } from "node:dgram";
-import { fstatSync, openSync, rmSync, writeSync } from "node:fs";
+import { fstatSync, openSync, rmSync, writeFileSync, writeSync } from "node:fs";
+import { flushCompileCache } from "node:module";
 import { createServer } from "node:net";
 import { proxyPort, resolverPort } from "../names.ts";
 import { bindInNamespace } from "../native.ts";
 import { createControl } from "./control.ts";
 import { hostAddresses } from "./host-addresses.ts";
 import { createNameServers } from "./name-servers.ts";
-import { controlSocket } from "./protocol.ts";
+import { controlSocket, pidFile } from "./protocol.ts";
 import { accept } from "./proxy.ts";
 import { createResolver } from "./resolver.ts";
 import { createWorld } from "./sandbox.ts";
@@ -30,6 +31,8 @@ process.on("SIGTERM", stop);
 // Exclusive by nature: a second egress of the same router fails here, before it touches anything.
 const sockets = bindInNamespace(routerPath, { tcp: proxyPort, udp: resolverPort });
 
+writeFileSync(pidFile(directoryFd), `${process.pid}`, { mode: 0o600 });
+
 // The rest needs no privilege, and reads what strangers write.
 const dropPrivileges = () => {
   process.setgroups?.([egressUid]);
@@ -51,9 +54,10 @@ resolver.serveUdp(questions);
 questions.on("error", () => {});
 
 rmSync(controlPath, { force: true });
-proxy.listen({ fd: sockets.tcp, backlog: 1_024 }, () => {
+proxy.listen({ fd: sockets.tcp }, 16_384, () => {
   questions.bind({ fd: sockets.udp }, () => {
     control.server.listen(controlPath, () => {
+      flushCompileCache();
       dropPrivileges();
       writeSync(1, `${JSON.stringify({ ready: true, pid: process.pid })}\n`);
     });

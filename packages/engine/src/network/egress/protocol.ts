@@ -11,6 +11,11 @@ export function controlSocket(directoryFd: number): string {
   return `/proc/self/fd/${directoryFd}/egress.sock`;
 }
 
+/** Where egress writes its process id before it listens. */
+export function pidFile(directoryFd: number): string {
+  return `/proc/self/fd/${directoryFd}/egress.pid`;
+}
+
 /** A published service with the address it has inside sandboxes. */
 export interface Service {
   /** Lower case, no trailing dot. */

@@ -1,3 +1,4 @@
+import { readFileSync } from "node:fs";
 import { connect, type Socket } from "node:net";
 import { type Claim, Connection } from "./connection.ts";
 import { readFirstName } from "./first-name.ts";
@@ -6,11 +7,17 @@ import { decide, forbidden } from "./policy.ts";
 import type { NameResolver } from "./resolver.ts";
 import type { Sandbox, World } from "./sandbox.ts";
 
-const maxConnectionsPerSandbox = 2_048;
+/** Two descriptors each; one sandbox never takes more than a quarter of what this process may open. */
+const maxConnectionsPerSandbox = Math.min(2_048, Math.floor(openFilesLimit() / 8));
 /** A client that says nothing by then is no TLS or HTTP client. */
 const firstNameMs = 10_000;
 const dialMs = 30_000;
 const maxAddressesTried = 4;
+
+function openFilesLimit(): number {
+  const limit = /^Max open files\s+(\d+)/m.exec(readFileSync("/proc/self/limits", "utf8"))?.[1];
+  return limit === undefined ? Number.POSITIVE_INFINITY : Number(limit);
+}
 
 /** A refusal with the reason that is reported. */
 class Refused extends Error {
@@ -90,7 +97,10 @@ async function forward(parts: ProxyParts, sandbox: Sandbox, intercepted: Interce
   }
 }
 
-/** Goes where the name leads that the client says, not to the address it dialled: that one could belong to anybody. */
+/**
+ * Goes where the name leads that the client says, not to the address it dialled: that one could belong to anybody. A
+ * server that answers for several names can still be asked for another one inside the connection.
+ */
 async function forwardByName(parts: ProxyParts, sandbox: Sandbox, intercepted: Intercepted): Promise<void> {
   const { connection, port } = intercepted;
   const limit = AbortSignal.any([connection.signal, AbortSignal.timeout(firstNameMs)]);
