@@ -34,6 +34,7 @@ export const SCRIPTED_SIGNATURE = "aG9sZGZhc3Qtc2NyaXB0ZWQtbW9kZWw";
 /** More deltas than this help nobody: longer texts come in bigger ones. */
 const MAX_DELTAS = 5000;
 const TOOL_DELTA_FACTOR = 4;
+const CUT_DELAY_MS = 30;
 
 export function messageId(): string {
   return `msg_${randomBytes(12).toString("hex")}`;
@@ -52,6 +53,8 @@ export async function speakStream(turn: ScriptTurn, speech: Speech): Promise<Spo
     await voice.event("ping", {});
     for (const block of blocksOf(turn)) {
       if (!(await sayBlock(voice, block, blocks))) {
+        // A listener that gets words and end at once may throw the words away: let it read them first.
+        await sleep(CUT_DELAY_MS, speech.signal);
         res.destroy();
         return { outcome: "cut", blocks, usage };
       }
