@@ -5,6 +5,7 @@ import type { Host } from "./host.ts";
 import type { HostedProcess } from "./hosted-process.ts";
 import { RequestError } from "./request-error.ts";
 import { checkRequest, isSignal, requestIdOf } from "./requests.ts";
+import { isDiskFull } from "./spool.ts";
 
 interface Subscription {
   readonly hosted: HostedProcess;
@@ -63,7 +64,8 @@ export class Connection {
       const result = await this.#handle(checkRequest(header), body);
       this.#write({ type: "reply", requestId, ok: true, ...result });
     } catch (error) {
-      const code = error instanceof RequestError ? error.code : "bad_request";
+      const otherCode = isDiskFull(error) ? "spool_full" : "bad_request";
+      const code = error instanceof RequestError ? error.code : otherCode;
       this.#write({ type: "reply", requestId, ok: false, code, message: messageOf(error) });
       return;
     }

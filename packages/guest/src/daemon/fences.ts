@@ -1,4 +1,4 @@
-import { mkdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
+import { closeSync, constants, mkdirSync, openSync, readFileSync, writeSync } from "node:fs";
 import { join } from "node:path";
 import { errnoOf } from "../failure.ts";
 
@@ -26,12 +26,20 @@ export class Fences {
     const highest = this.get(sessionId);
     if (generation < highest) return false;
     if (generation > highest) {
-      const path = join(this.#folder, sessionId);
-      writeFileSync(`${path}.new`, String(generation), { mode: 0o600 });
-      renameSync(`${path}.new`, path);
+      this.#store(sessionId, generation);
       this.#known.set(sessionId, generation);
     }
     return true;
+  }
+
+  /** In place, in one write of a fixed size: a new server must be able to take over when the disk is full. */
+  #store(sessionId: string, generation: number): void {
+    const descriptor = openSync(join(this.#folder, sessionId), constants.O_WRONLY | constants.O_CREAT, 0o600);
+    try {
+      writeSync(descriptor, String(generation).padEnd(20, " "), 0);
+    } finally {
+      closeSync(descriptor);
+    }
   }
 
   #load(sessionId: string): number {
