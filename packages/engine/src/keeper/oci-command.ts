@@ -15,8 +15,6 @@ export interface OciCommandOptions {
 export interface OciResult {
   /** 0 when it did what it was asked. */
   code: number;
-  /** Process group of the call; what it left behind is in it. */
-  pgid: number;
   /** The runtime's last words. */
   message: string;
 }
@@ -34,7 +32,7 @@ export class OciCommand {
     if (!options.cgroups && options.kind === "crun") this.#globalArgs.push("--cgroup-manager", "disabled");
   }
 
-  /** A call gets a session of its own, so that its process group names it and no terminal signal reaches it. */
+  /** A call gets a session of its own, so that no terminal signal reaches it. */
   async run(options: OciCommandOptions): Promise<OciResult> {
     rmSync(options.log, { force: true });
     const args = [...this.#globalArgs, "--log", options.log, "--log-format", "json", ...options.args];
@@ -45,7 +43,7 @@ export class OciCommand {
     try {
       const code = await exitOf(child);
       const late = code !== 0 && child.signalCode === "SIGKILL" ? `no answer within ${options.timeoutMs} ms` : "";
-      return { code, pgid: pid ?? -1, message: code === 0 ? "" : lastMessage(options.log) || late };
+      return { code, message: code === 0 ? "" : lastMessage(options.log) || late };
     } finally {
       clearTimeout(timer);
       if (pid !== undefined) this.live.delete(pid);

@@ -5,7 +5,7 @@ import type { ExitStatus } from "../runtime/types.ts";
 import type { Children } from "./children.ts";
 import { writeJsonDurably } from "./durable-file.ts";
 import { KeeperError } from "./keeper-error.ts";
-import type { OciCommand } from "./oci-command.ts";
+import type { OciCommand, OciResult } from "./oci-command.ts";
 import type { ExecPaths } from "./paths.ts";
 import type { ExecSnapshot } from "./protocol.ts";
 import { Spool } from "./spool.ts";
@@ -49,7 +49,6 @@ export class SandboxProcess {
   readonly #stdout: Spool;
   readonly #stderr: Spool;
   #stdin: Stdin = closedStdin();
-  #pgid = -1;
   #exited = false;
   #timer: NodeJS.Timeout | undefined;
   #terminalFd: number | undefined;
@@ -77,7 +76,6 @@ export class SandboxProcess {
       this.#stderr.destroy();
       throw new KeeperError("exec_failed", started.message || `the runtime ended with code ${started.code}`);
     }
-    this.#pgid = started.pgid;
     this.pid = Number(readFileSync(paths.pid, "utf8"));
     if (this.#options.timeoutMs !== undefined) {
       this.#timer = setTimeout(() => this.#killAll(), Math.min(this.#options.timeoutMs, MAX_TIMER_MS));
@@ -97,7 +95,10 @@ export class SandboxProcess {
   }
 
   async writeStdin(offset: number, data: Uint8Array, eof: boolean): Promise<void> {
-    if (this.#exited) throw new KeeperError("not_running", "The process has ended; it takes no more input.");
+    // A client whose acknowledgement was lost sends again what was taken: that is no error, even now.
+    if (this.#exited && offset + data.length > this.#stdin.bytes) {
+      throw new KeeperError("not_running", "The process has ended; it takes no more input.");
+    }
     await this.#stdin.accept(offset, data, eof);
   }
 
@@ -120,7 +121,7 @@ export class SandboxProcess {
     this.#stderr.destroy();
   }
 
-  async #startOnPipes(oci: OciCommand): Promise<{ code: number; pgid: number; message: string }> {
+  async #startOnPipes(oci: OciCommand): Promise<OciResult> {
     const { paths, stdin, stdout, stderr, command } = this.#options;
     const input = stdin ? makePipe() : undefined;
     const out = stdout === "pipe" ? makePipe() : undefined;
@@ -142,7 +143,7 @@ export class SandboxProcess {
     }
   }
 
-  async #startOnTerminal(oci: OciCommand): Promise<{ code: number; pgid: number; message: string }> {
+  async #startOnTerminal(oci: OciCommand): Promise<OciResult> {
     const { paths, command, pty } = this.#options;
     this.#stderr.finish();
     await using terminal = await acceptTerminal(this.#options.consolePath);
@@ -174,13 +175,10 @@ export class SandboxProcess {
 
   #killAll(): void {
     if (this.#exited) return;
-    for (const pid of [-this.#pgid, this.pid]) {
-      try {
-        process.kill(pid, "SIGKILL");
-      } catch {
-        // ESRCH: this group has no members left, or a program made its own; the process itself is killed below.
-      }
-    }
+    const pgid = processGroupOf(this.pid);
+    // The runtime gave the process a group of its own; never ours.
+    if (pgid !== undefined && pgid > 1 && pgid !== process.pid) process.kill(-pgid, "SIGKILL");
+    process.kill(this.pid, "SIGKILL");
   }
 
   async #finish(exit: ExitStatus): Promise<void> {
@@ -228,5 +226,16 @@ export class SandboxProcess {
       this.#onSpoolChange = undefined;
       timeout.abort();
     }
+  }
+}
+
+function processGroupOf(pid: number): number | undefined {
+  try {
+    const stat = readFileSync(`/proc/${pid}/stat`, "latin1");
+    const group = Number(stat.slice(stat.lastIndexOf(")") + 2).split(" ")[2]);
+    return Number.isInteger(group) ? group : undefined;
+  } catch {
+    // Gone already: nothing to kill.
+    return undefined;
   }
 }

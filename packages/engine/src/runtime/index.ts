@@ -1,5 +1,6 @@
 export { createRuntime, type RuntimeLog, type RuntimeOptions } from "./oci-runtime.ts";
 export type { OciRuntimeName } from "./oci-runtime-choice.ts";
+export { type IsolationProblem, type IsolationReport, probeIsolation } from "./probe.ts";
 export {
   type ExecSpec,
   type ExecState,

@@ -22,14 +22,25 @@ export async function findRuntime(wanted: OciRuntimeName): Promise<FoundRuntime>
     throw new RuntimeError("unavailable", "runsc is not supported yet: choose crun, runc or auto as OCI runtime.");
   }
   const candidates = wanted === "auto" ? (["crun", "runc"] as const) : [wanted];
+  const refused: string[] = [];
   for (const kind of candidates) {
     const version = await versionOf(kind);
-    if (version !== undefined) return { binary: kind, kind, version };
+    if (version === undefined) refused.push(`${kind} is not installed`);
+    else if (kind === "runc" && isOldRunc(version)) refused.push(`${version} is too old`);
+    else return { binary: kind, kind, version };
   }
   throw new RuntimeError(
     "unavailable",
-    `No OCI runtime was found (looked for ${candidates.join(", ")}). Install one: apt-get install crun`,
+    `No usable OCI runtime: ${refused.join(", ")}. Install crun: apt-get install crun`,
   );
+}
+
+/** Before 1.2, runc joins the user namespace first and may then not join a network namespace made by someone else. */
+export function isOldRunc(version: string): boolean {
+  const match = /(\d+)\.(\d+)/.exec(version);
+  if (match === null) return false;
+  const [major, minor] = [Number(match[1]), Number(match[2])];
+  return major < 1 || (major === 1 && minor < 2);
 }
 
 async function versionOf(binary: string): Promise<string | undefined> {

@@ -77,7 +77,15 @@ class OciRuntime implements Runtime {
     await this.#connection();
     const paths = sandboxPaths(this.#layout, spec.sandboxId);
     const cgroupsPath = `${this.#layout.cgroupParent}/${spec.sandboxId}`;
-    const config = ociConfig({ spec, paths, cgroupsPath, rlimits: this.#rlimits, arch: process.arch });
+    // The keeper's mount namespace may be older than the mount below which network namespaces are pinned: see it with our eyes.
+    const networkNamespace = `/proc/${process.pid}/root${spec.networkNamespace}`;
+    const config = ociConfig({
+      spec: { ...spec, networkNamespace },
+      paths,
+      cgroupsPath,
+      rlimits: this.#rlimits,
+      arch: process.arch,
+    });
     await this.#request({
       op: "create",
       sandboxId: spec.sandboxId,
