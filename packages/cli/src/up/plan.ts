@@ -1,5 +1,5 @@
 import { join } from "node:path";
-import type { ServiceSpec } from "./child.ts";
+import type { Ready, ServiceSpec } from "./child.ts";
 import type { Secrets } from "./secrets.ts";
 import type { RunningSystem } from "./system.ts";
 
@@ -36,18 +36,20 @@ export function plan(input: PlanInput): Record<Name, (services: () => Services) 
       main: join(input.packagesDir, name, "src", "main.ts"),
       readyTimeoutMs: 60_000,
       options: (last) => {
-        const options = parts[name](input, services, last === undefined ? 0 : Number(last.port));
+        const options = parts[name](input, services, last);
         return input.adjust?.(name, options) ?? options;
       },
     });
   return { s3: make("s3"), gateway: make("gateway"), engine: make("engine"), server: make("server") };
 }
 
-/** `port` is 0 at the first start, later the one it had: the others know it by then. */
-function s3Options({ dataDir, secrets }: PlanInput, _services: () => Services, port: number) {
+/** A service chooses its port at its first start; when it is started again, the others know it by then. */
+const again = (last: Ready | undefined, name = "port") => (last === undefined ? 0 : Number(last[name]));
+
+function s3Options({ dataDir, secrets }: PlanInput, _services: () => Services, last: Ready | undefined) {
   return {
     host: "127.0.0.1",
-    port,
+    port: again(last),
     dataDir: join(dataDir, "s3"),
     uid: users.s3,
     gid: users.s3,
@@ -57,10 +59,16 @@ function s3Options({ dataDir, secrets }: PlanInput, _services: () => Services, p
   };
 }
 
-function gatewayOptions({ dataDir, secrets, anthropicApiKey }: PlanInput, _services: () => Services, port: number) {
+function gatewayOptions(
+  { dataDir, secrets, anthropicApiKey }: PlanInput,
+  _services: () => Services,
+  last: Ready | undefined,
+) {
   return {
     host: "127.0.0.1",
-    port,
+    port: again(last),
+    // Not on the port that sandboxes reach.
+    adminPort: again(last, "adminPort"),
     dataDir: join(dataDir, "gateway"),
     uid: users.gateway,
     gid: users.gateway,
@@ -70,11 +78,15 @@ function gatewayOptions({ dataDir, secrets, anthropicApiKey }: PlanInput, _servi
   };
 }
 
-function engineOptions({ dataDir, secrets, imageCacheDir }: PlanInput, services: () => Services, port: number) {
+function engineOptions(
+  { dataDir, secrets, imageCacheDir }: PlanInput,
+  services: () => Services,
+  last: Ready | undefined,
+) {
   const target = (service: "gateway" | "s3") => ({ host: "127.0.0.1", port: portOf(services(), service) });
   return {
     host: "127.0.0.1",
-    port,
+    port: again(last),
     dataDir: join(dataDir, "engine"),
     tokenId: secrets.modalTokenId,
     tokenSecret: secrets.modalTokenSecret,
@@ -109,7 +121,7 @@ function serverOptions({ dataDir, secrets, port, packagesDir }: PlanInput, servi
     gateway: {
       sandboxUrl: inside(gatewayInside),
       domain: gatewayInside.name,
-      adminUrl: local("gateway"),
+      adminUrl: String(services().gateway.ready?.adminUrl),
       adminToken: secrets.gatewayAdminToken,
       tokenSecret: secrets.gatewayTokenSecret,
     },
