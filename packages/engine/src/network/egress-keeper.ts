@@ -1,6 +1,12 @@
 import { setTimeout as delay } from "node:timers/promises";
 import type { Logger } from "pino";
-import { type EgressConfiguration, protocolVersion, type Refusal, type SandboxRule } from "./egress/protocol.ts";
+import {
+  type EgressConfiguration,
+  type EgressMethods,
+  protocolVersion,
+  type Refusal,
+  type SandboxRule,
+} from "./egress/protocol.ts";
 import { EgressLink } from "./egress-link.ts";
 import { endEgress, startEgress } from "./egress-process.ts";
 import { NetworkError, reasonOf } from "./network-error.ts";
@@ -33,6 +39,20 @@ export class EgressKeeper {
       throw error;
     });
     return await this.#link;
+  }
+
+  /** Tells egress of a change, once more if it dies over it. */
+  async tell<M extends "put" | "remove">(method: M, params: EgressMethods[M]["params"]): Promise<void> {
+    const link = await this.link();
+    try {
+      await link.request(method, params);
+    } catch (error) {
+      if (link.isOpen) throw error;
+      // It died of something else: told again to the one that follows.
+      await link.closed;
+      const next = await this.link();
+      await next.request(method, params);
+    }
   }
 
   async #open(): Promise<EgressLink> {

@@ -32,7 +32,10 @@ export class EgressLink {
     socket.on("close", () => this.#fail());
     // 'close' follows.
     socket.on("error", () => {});
-    createInterface({ input: socket }).on("line", (line) => {
+    const lines = createInterface({ input: socket });
+    // Repeats the socket's errors.
+    lines.on("error", () => {});
+    lines.on("line", (line) => {
       const message = JSON.parse(line) as EgressMessage;
       if ("event" in message) onRefusal(message.refusal);
       else this.#settle(message);
@@ -65,6 +68,10 @@ export class EgressLink {
       this.#pending.set(id, { resolve: resolve as Pending["resolve"], reject, timer });
       this.#socket.write(`${JSON.stringify({ id, method, params })}\n`);
     });
+  }
+
+  get isOpen(): boolean {
+    return this.#socket.writable;
   }
 
   close(): void {

@@ -152,16 +152,14 @@ class NamespaceNetwork implements Network {
     // Recorded first: an egress that starts meanwhile then knows it too.
     this.#state.value.sandboxes[id] = { slot, policy };
     this.#state.save();
-    const link = await this.#egress.link();
-    await link.request("put", { id, address: names.sandboxAddress(slot), policy });
+    await this.#egress.tell("put", { id, address: names.sandboxAddress(slot), policy });
   }
 
   async detach(sandboxId: string): Promise<void> {
     await this.#inTurn(sandboxId, async () => {
       const known = this.#state.value.sandboxes[sandboxId];
       if (known === undefined) return;
-      const link = await this.#egress.link();
-      await link.request("remove", { id: sandboxId });
+      await this.#egress.tell("remove", { id: sandboxId });
       await namespaces.deleteSandboxNamespaces(this.#instance, [known.slot]);
       // Last: whatever fails above is found and done again.
       delete this.#state.value.sandboxes[sandboxId];

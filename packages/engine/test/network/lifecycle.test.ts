@@ -85,6 +85,18 @@ test("an egress that is killed is replaced, and sandboxes have their network aga
   await bench.expectRefused(inside, `http://${outsideAddress}/`, "not_in_allowlist");
 });
 
+test("a change that egress had not answered when it died is made all the same", async () => {
+  network = await bench.open();
+  const inside = await network.attach("sb-1", { kind: "blocked" });
+  const pid = Number(egressPid(bench.options.stateDir));
+  process.kill(pid, "SIGSTOP");
+  const changed = network.setPolicy("sb-1", { kind: "open" });
+  await new Promise(setImmediate);
+  process.kill(pid, "SIGKILL");
+  await changed;
+  expect((await bench.curl(inside, `http://${outsideAddress}/`)).stdout).toBe(`outside ${outsideAddress}`);
+});
+
 test("an egress that died without an engine is replaced by the next one", async () => {
   network = await bench.open();
   const inside = await network.attach("sb-1", allow([gateway]));

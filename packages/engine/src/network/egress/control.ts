@@ -29,7 +29,10 @@ export function createControl(world: () => World, onShutdown: () => void): Contr
     socket.on("close", () => engines.delete(socket));
     // 'close' follows; the engine comes back when it wants to.
     socket.on("error", () => {});
-    createInterface({ input: socket }).on("line", (line) => {
+    const lines = createInterface({ input: socket });
+    // Repeats the socket's errors.
+    lines.on("error", () => {});
+    lines.on("line", (line) => {
       const request = JSON.parse(line) as EgressRequest;
       try {
         send(socket, { id: request.id, result: handle(world(), request) });
