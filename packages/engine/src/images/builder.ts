@@ -18,7 +18,6 @@ export interface BuiltImage {
   user?: string;
   shell?: string[];
   entrypoint?: string[];
-  cmd?: string[];
 }
 
 export interface BuildRequest {
@@ -129,12 +128,11 @@ async function apply(instruction: Instruction, before: Progress, work: Work): Pr
     case "shell":
       return { ...before, shell: instruction.args };
     case "cmd":
+      // A sandbox runs the command it is given, else sleeps: CMD has no say.
+      return before;
     case "entrypoint": {
-      const args = instruction.form === "exec" ? instruction.args : [...shell, instruction.script];
-      // As Docker does: a new entry point drops an inherited command.
-      if (instruction.kind === "cmd") return { ...before, cmd: args };
-      const { cmd: _, ...rest } = before;
-      return { ...rest, entrypoint: args };
+      const entrypoint = instruction.form === "exec" ? instruction.args : [...shell, instruction.script];
+      return { ...before, entrypoint };
     }
     case "workdir": {
       const wanted = substitute(instruction.path, values);

@@ -40,10 +40,9 @@ export function runAs(image: BuiltImage, honourImageUser: boolean): ImageUser {
   return user;
 }
 
-/** The arguments of the main process: Docker's rules for ENTRYPOINT and CMD, sleeping where there is neither. */
+/** The arguments of the main process: the image's ENTRYPOINT (which must run its arguments), then the command or sleep. */
 export function mainArgs(args: string[], image: BuiltImage): string[] {
-  const command = args.length > 0 ? args : (image.cmd ?? sleepForever);
-  return [...(image.entrypoint ?? []), ...command];
+  return [...(image.entrypoint ?? []), ...(args.length > 0 ? args : sleepForever)];
 }
 
 export interface LaunchInput {

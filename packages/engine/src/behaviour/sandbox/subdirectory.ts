@@ -1,5 +1,7 @@
 import { closeSync, constants, mkdirSync, openSync } from "node:fs";
 import { join } from "node:path";
+import { refuse } from "../errors.ts";
+import { shown } from "../ids.ts";
 
 /**
  * Makes sure that `subPath` below `root` is a directory reached without any link, made where missing, and returns its
@@ -21,6 +23,10 @@ export function ensureSubdirectory(root: string, subPath: string): string {
       closeSync(handle);
       handle = next;
     }
+  } catch (error) {
+    const code = error instanceof Error && "code" in error ? error.code : undefined;
+    if (code !== "ENOTDIR" && code !== "ELOOP") throw error;
+    throw refuse.precondition(`Sub path '${shown(subPath)}' is not a directory of the volume; links are not followed`);
   } finally {
     closeSync(handle);
   }
