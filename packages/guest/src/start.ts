@@ -2,6 +2,7 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { closeSync, existsSync, mkdirSync, openSync, readFileSync } from "node:fs";
 import { connect, type Socket } from "node:net";
 import { sleep, withDeadline } from "@holdfast/std";
+import { smallProcessEnvironment, smallProcessFlags } from "./daemon/memory.ts";
 import { closeInheritedDescriptors } from "./descriptors.ts";
 import { errnoOf, exitCodes, Failure, messageOf } from "./failure.ts";
 import { encodeFrame, FrameDecoder, type GuestMessage, type GuestRequest, guestProtocolVersion } from "./frames.ts";
@@ -74,12 +75,11 @@ function spawnDaemon(options: StartProcessOptions): ChildProcess {
   try {
     const daemon = spawn(
       process.execPath,
-      // A small young generation: buffers of a flood are freed early and the program stays small.
-      ["--max-semi-space-size=1", "--max-old-space-size=128", options.script, "daemon", "--run-dir", options.runDir],
+      [...smallProcessFlags, options.script, "daemon", "--run-dir", options.runDir],
       {
         cwd: "/",
         // Nothing of ours: it may hold the secrets of one session.
-        env: { PATH: "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", LANG: "C.UTF-8" },
+        env: { PATH: "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", ...smallProcessEnvironment },
         stdio: ["ignore", log, log],
         detached: true,
       },

@@ -199,7 +199,8 @@ test("50 MB beside a reader that does not read: the child never waits, memory st
   expect(exit.stdoutBytes).toBe(size);
   const status = readFileSync(`/proc/${daemonPid}/status`, "utf8");
   const peakKb = Number(/VmHWM:\s+(\d+)/.exec(status)?.[1]);
-  expect(peakKb).toBeLessThan(100_000);
+  // 58 MB here; a daemon that kept what its stuck reader has not taken would need 50 more.
+  expect(peakKb).toBeLessThan(68_000);
   // The stuck one has lost nothing: it reads on from where it was.
   stuck.socket.resume();
   await stuck.waitFor("exit");

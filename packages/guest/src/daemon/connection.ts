@@ -3,6 +3,7 @@ import { messageOf } from "../failure.ts";
 import { encodeFrame, FrameDecoder, type GuestMessage, type GuestRequest, guestProtocolVersion } from "../frames.ts";
 import type { Host } from "./host.ts";
 import type { HostedProcess } from "./hosted-process.ts";
+import { noteBuffers } from "./memory.ts";
 import { RequestError } from "./request-error.ts";
 import { checkRequest, isSignal, requestIdOf } from "./requests.ts";
 import { isDiskFull } from "./spool.ts";
@@ -173,6 +174,7 @@ export class Connection {
     const size = subscription.hosted[type].read(offset, chunk);
     if (size === 0) return false;
     subscription[field] = offset + size;
+    noteBuffers(size);
     this.#write({ type, processId: subscription.hosted.processId, offset }, chunk.subarray(0, size));
     return true;
   }

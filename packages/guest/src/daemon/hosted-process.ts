@@ -3,6 +3,7 @@ import { rmSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { messageOf } from "../failure.ts";
 import type { GuestProcess } from "../frames.ts";
+import { noteBuffers } from "./memory.ts";
 import { markerName, readProcess, sendSignal, signalMembers, signalTarget } from "./process-table.ts";
 import {
   appendLineId,
@@ -211,6 +212,7 @@ export class HostedProcess {
   }
 
   #take(name: OutputName, chunk: Uint8Array): void {
+    noteBuffers(chunk.length);
     if (this.spoolFailed !== null || this.exit !== null) return;
     try {
       this[name].append(chunk);
