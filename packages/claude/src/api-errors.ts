@@ -47,14 +47,21 @@ const verdicts = new Map<string, Verdict>([
   ["server_error", failed("The connection to the model broke. Send the message again.", "exhausted")],
 ]);
 
+const tooLong = failed("The conversation no longer fits the model. Send /compact, or start a new session.");
 const unknown = failed("Send the message again; if it fails again, start a new session.", "exhausted");
 
 /** A failed model call as Managed Agents tells it. */
 export function apiErrorEvent(name: string, message: string, status: number | undefined): SessionErrorEvent {
+  const isTooLong = /^(Prompt is too long|Request too large)/.test(message);
+  if (isTooLong) return errorEvent("prompt_too_long", message, tooLong);
   const verdict = status === 529 ? overloaded : (verdicts.get(name) ?? unknown);
+  return errorEvent(name, message, verdict);
+}
+
+function errorEvent(code: string, message: string, verdict: Verdict): SessionErrorEvent {
   return {
     type: "session.error",
     error: { type: verdict.type, message, retry_status: { type: verdict.retry } },
-    holdfast: { code: name, remedy: verdict.remedy },
+    holdfast: { code, remedy: verdict.remedy },
   };
 }

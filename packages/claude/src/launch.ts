@@ -47,8 +47,9 @@ export interface ClaudeEnvironment {
 /** Environment of a Claude process, without the address and the token of the gateway (they come as a secret). */
 export function claudeEnvironment(options: ClaudeEnvironment): Record<string, string> {
   return {
-    HOME: `${options.stateMount}/home`,
-    CLAUDE_CONFIG_DIR: `${options.stateMount}/home/.claude`,
+    // The mount itself: a HOME that does not exist costs the conversation, silently.
+    HOME: options.stateMount,
+    CLAUDE_CONFIG_DIR: `${options.stateMount}/.claude`,
     LANG: "C.UTF-8",
     DISABLE_AUTOUPDATER: "1",
     CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC: "1",

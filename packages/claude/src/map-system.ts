@@ -167,11 +167,16 @@ function mapTask(mapping: Mapping, line: JsonObject): void {
   const what = asString(line.summary) ?? asString(line.description) ?? asString(line.task_id) ?? "task";
   const toolUseId = asString(line.tool_use_id);
   const failed = status === "failed" || asString(patch.error) !== undefined;
-  const state = status ?? (patch.is_backgrounded === true ? "moved to the background" : undefined);
+  const isMoved = patch.is_backgrounded === true;
+  if (kind === "task_updated" && !failed && !isMoved) {
+    mapping.quiet = "state of a task, told in words by its notification";
+    return;
+  }
+  const state = status ?? (isMoved ? "moved to the background" : undefined);
   notice(mapping, line, {
     kind,
     level: failed ? "warning" : "info",
-    text: shorten(state === undefined ? what : `${what}: ${state}`, 4096),
+    text: shorten(state === undefined || what.includes(state) ? what : `${what}: ${state}`, 4096),
     data: {
       task_id: asString(line.task_id) ?? null,
       ...(toolUseId === undefined
