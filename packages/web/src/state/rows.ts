@@ -51,6 +51,8 @@ export interface StepsRow extends RowOf<"steps"> {
   steps: readonly EventOf<"holdfast.step">[];
   /** When each of them was first spoken of, RFC 3339. */
   starts: readonly string[];
+  /** The turn ended while a step still ran: nothing more will be said of it. */
+  cutOff: boolean;
 }
 export interface OtherRow extends RowOf<"other"> {
   event: EventOf<"holdfast.other">;
@@ -72,28 +74,36 @@ export type Row =
   | OtherRow
   | PendingRow;
 
-/** Computes the rows of a log, giving back the same objects for rows that did not change. */
+/** Computes the rows of a log, giving back the same objects, and the same array, for what did not change. */
 export class RowBuilder {
-  #previous = new Map<string, Row>();
+  #events: readonly SessionEvent[] | null = null;
+  #committed: readonly Row[] = [];
+  #tail: readonly Row[] = [];
   #rows: readonly Row[] = [];
 
   build(log: SessionLog, outbox: readonly OutboxItem[]): readonly Row[] {
-    const rows = [...committedRows(log.events), ...draftRows(log.drafts)];
-    for (const item of outbox)
-      if (!item.eventId || !log.byId.has(item.eventId)) rows.push({ kind: "pending", id: item.clientId, item });
-    const seen = new Map<string, Row>();
-    let changed = rows.length !== this.#rows.length;
-    const reused = rows.map((row, i) => {
-      const old = this.#previous.get(row.id);
-      const kept = old && sameRow(old, row) ? old : row;
-      seen.set(row.id, kept);
-      if (kept !== this.#rows[i]) changed = true;
-      return kept;
-    });
-    this.#previous = seen;
-    if (changed) this.#rows = reused;
+    const committed = log.events === this.#events ? this.#committed : reuse(this.#committed, committedRows(log.events));
+    const waiting = outbox.filter((item) => !item.eventId || !log.byId.has(item.eventId));
+    const pending = waiting.map((item): Row => ({ kind: "pending", id: item.clientId, item }));
+    const tail = reuse(this.#tail, [...draftRows(log.drafts), ...pending]);
+    if (committed !== this.#committed || tail !== this.#tail) this.#rows = [...committed, ...tail];
+    this.#events = log.events;
+    this.#committed = committed;
+    this.#tail = tail;
     return this.#rows;
   }
+}
+
+function reuse(before: readonly Row[], rows: readonly Row[]): readonly Row[] {
+  const byId = new Map(before.map((row) => [row.id, row]));
+  let changed = rows.length !== before.length;
+  const reused = rows.map((row, i) => {
+    const old = byId.get(row.id);
+    const kept = old && sameRow(old, row) ? old : row;
+    if (kept !== before[i]) changed = true;
+    return kept;
+  });
+  return changed ? reused : before;
 }
 
 function sameRow(a: Row, b: Row): boolean {
@@ -212,6 +222,7 @@ function addStatus(
     return;
   }
   abandonTools(to);
+  cutOffSteps(to);
   const outcome = event.type === "session.status_idle" ? (event.holdfast?.outcome ?? "completed") : "terminated";
   // The result line, or the error above, has told it already.
   if (!to.told && outcome !== "completed") to.rows.push({ kind: "result", id: event.id, event });
@@ -277,6 +288,14 @@ function abandonTools(to: Building): void {
     }
 }
 
+/** Syncs go on after a turn; every other step belongs to it. */
+function cutOffSteps(to: Building): void {
+  for (const { row, at } of to.steps.values()) {
+    const step = row.steps[at];
+    if (step?.state === "running" && step.step !== "sync") row.cutOff = true;
+  }
+}
+
 function breakSteps(to: Building): void {
   to.group = null;
   to.epoch++;
@@ -291,10 +310,11 @@ function addStep(to: Building, event: EventOf<"holdfast.step">): void {
   const again = before && known.epoch !== to.epoch && stepEnded(before) && !stepEnded(event);
   if (known && !again) {
     known.row.steps[known.at] = event;
+    known.row.cutOff = false;
     return;
   }
   if (!to.group) {
-    const row: StepsBuilding = { kind: "steps", id: event.id, steps: [], starts: [] };
+    const row: StepsBuilding = { kind: "steps", id: event.id, steps: [], starts: [], cutOff: false };
     to.rows.push(row);
     to.group = row;
   }

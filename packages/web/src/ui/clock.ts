@@ -18,9 +18,9 @@ function subscribe(listener: () => void): () => void {
 }
 
 const never = () => () => undefined;
-const nowSeconds = () => Math.floor(Date.now() / 1_000);
 
-/** Now, in whole seconds as ms since the epoch. Changes once a second while `active`. */
-export function useNow(active: boolean): number {
-  return useSyncExternalStore(active ? subscribe : never, active ? nowSeconds : () => 0) * 1_000;
+/** Now, in ms since the epoch, rounded down to `stepMs`. Changes while `active`; 0 otherwise. */
+export function useNow(active: boolean, stepMs = 1_000): number {
+  const read = () => (active ? Math.floor(Date.now() / stepMs) * stepMs : 0);
+  return useSyncExternalStore(active ? subscribe : never, read);
 }

@@ -69,7 +69,7 @@ export function Composer(props: ComposerProps) {
         className={css.field}
         data-testid="composer"
         aria-label="Message Claude"
-        placeholder={working ? "Message Claude (it will be queued)" : "Message Claude"}
+        placeholder={working ? "Message Claude (queued)" : "Message Claude"}
         enterKeyHint={coarse.matches ? "enter" : "send"}
         rows={1}
         value={text}

@@ -17,7 +17,7 @@ export interface SessionsListProps {
 
 export function SessionsList({ store, currentId, onChosen }: SessionsListProps) {
   const list = useCell(store.list);
-  const minute = Math.floor(useNow(true) / 60_000) * 60_000 + 60_000;
+  const minute = useNow(true, 60_000) + 60_000;
   return (
     <div className={css.list}>
       <Link href="/new" className={css.new} data-testid="new-session" onClick={onChosen}>

@@ -18,7 +18,8 @@ export function StatusBanners({ status, onAddKey }: { status: Status | null; onA
         <div className={css.banner} data-level="warning" data-testid="banner-scripted">
           <Icon name="warning" />
           <span>
-            <strong>Scripted demo, not Claude.</strong> Answers come from a script.
+            <strong>Scripted demo, not Claude.</strong>
+            <span className={css.aside}> Answers come from a script.</span>
           </span>
           <button type="button" className={css.link} data-testid="add-key" onClick={onAddKey}>
             Add a key

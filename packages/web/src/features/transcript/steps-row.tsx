@@ -19,8 +19,8 @@ const words: Record<Step["state"], string> = {
 
 /** The steps of something that takes time. One line when all went well; failures stay open. */
 export function StepsRowView({ row }: { row: StepsRow }) {
-  const running = row.steps.some((step) => step.state === "running");
-  const trouble = row.steps.some((step) => step.state === "failed" || step.state === "warning");
+  const running = !row.cutOff && row.steps.some((step) => step.state === "running");
+  const trouble = row.cutOff || row.steps.some((step) => step.state === "failed" || step.state === "warning");
   const [open, toggle] = useFold(`${row.id}/steps`, false);
   const unfolded = running || trouble || open;
   const failed = row.steps.some((step) => step.state === "failed");
@@ -40,7 +40,12 @@ export function StepsRowView({ row }: { row: StepsRow }) {
       {unfolded && (
         <ol className={css.stepList}>
           {row.steps.map((step, i) => (
-            <StepView key={step.step_id} step={step} startedAt={row.starts[i] ?? step.processed_at} />
+            <StepView
+              key={step.step_id}
+              step={step}
+              cutOff={row.cutOff}
+              startedAt={row.starts[i] ?? step.processed_at}
+            />
           ))}
         </ol>
       )}
@@ -59,17 +64,18 @@ function summaryOf(row: StepsRow): string {
 const durationOf = (step: Step, startedAt: string) =>
   step.duration_ms ?? Math.max(0, Date.parse(step.processed_at) - Date.parse(startedAt));
 
-function StepView({ step, startedAt }: { step: Step; startedAt: string }) {
-  const running = step.state === "running";
+function StepView({ step, cutOff, startedAt }: { step: Step; cutOff: boolean; startedAt: string }) {
+  const stopped = cutOff && step.state === "running";
+  const running = step.state === "running" && !stopped;
   const now = useNow(running);
   const elapsed = running ? now - Date.parse(startedAt) : durationOf(step, startedAt);
-  const time = running ? (elapsed >= 1_000 ? formatElapsed(elapsed) : "") : formatDuration(elapsed);
+  const time = timeOf(elapsed, running, stopped);
   const attempt = step.attempt !== undefined && step.attempt > 1 ? `try ${step.attempt}` : "";
   return (
     <li className={css.step} data-state={step.state} data-step={step.step}>
       <span className={css.stepIcon}>
-        <StepIcon state={step.state} />
-        <span className={css.hidden}>{words[step.state]}: </span>
+        {stopped ? <Icon name="stop" /> : <StepIcon state={step.state} />}
+        <span className={css.hidden}>{stopped ? "not finished" : words[step.state]}: </span>
       </span>
       <span className={css.stepTitle}>{step.title}</span>
       <span className={css.toolNote}>{[countOf(step), attempt, time].filter(Boolean).join(" · ")}</span>
@@ -84,6 +90,12 @@ function StepView({ step, startedAt }: { step: Step; startedAt: string }) {
       {step.detail ? <p className={css.stepDetail}>{step.detail}</p> : null}
     </li>
   );
+}
+
+function timeOf(elapsedMs: number, running: boolean, stopped: boolean): string {
+  if (stopped) return "not finished";
+  if (running) return elapsedMs >= 1_000 ? formatElapsed(elapsedMs) : "";
+  return elapsedMs > 0 ? formatDuration(elapsedMs) : "";
 }
 
 function countOf(step: Step): string {

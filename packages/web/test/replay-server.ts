@@ -1,0 +1,342 @@
+import { readFile } from "node:fs/promises";
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
+import type { AddressInfo } from "node:net";
+import { extname, join, normalize } from "node:path";
+import type { DraftFrame, NewEvent, Session, SessionEvent, Status } from "@holdfast/protocol";
+
+const types: Record<string, string> = {
+  ".html": "text/html; charset=utf-8",
+  ".js": "text/javascript",
+  ".css": "text/css",
+  ".svg": "image/svg+xml",
+};
+
+interface Stream {
+  response: ServerResponse;
+  sessionId: string;
+}
+
+interface Entry {
+  session: Session;
+  events: SessionEvent[];
+  drafts: Map<string, { kind: "agent.message" | "agent.thinking"; text: string }>;
+}
+
+/** The HTTP API as the page sees it, over logs that a test writes. Serves the built page under the strictest policy. */
+export class ReplayServer implements AsyncDisposable {
+  readonly sessions = new Map<string, Entry>();
+  readonly requests: { method: string; path: string; key: string | undefined; body: unknown }[] = [];
+  status: Status = defaultStatus();
+  /** Answer 401 to everything but the login until somebody has logged in. */
+  locked = false;
+  /** Answers to `POST …/events`: the next ones fail with this status. */
+  failSends: number[] = [];
+  /** While false, streams and requests are cut at once. */
+  online = true;
+  #keys = new Map<string, SessionEvent[]>();
+  #streams = new Set<Stream>();
+  readonly #server: Server;
+  readonly #dist: string;
+  #clockMs = Date.now() - 60_000;
+
+  private constructor(dist: string) {
+    this.#dist = dist;
+    this.#server = createServer((request, response) => {
+      this.#handle(request, response).catch((error: unknown) => {
+        response.writeHead(500).end(String(error));
+      });
+    });
+  }
+
+  static async start(dist: string): Promise<ReplayServer> {
+    const replay = new ReplayServer(dist);
+    await new Promise<void>((resolve) => replay.#server.listen(0, "127.0.0.1", resolve));
+    return replay;
+  }
+
+  get url(): string {
+    return `http://127.0.0.1:${(this.#server.address() as AddressInfo).port}`;
+  }
+
+  get streamCount(): number {
+    return this.#streams.size;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#server.closeAllConnections();
+    await new Promise<void>((resolve) => this.#server.close(() => resolve()));
+  }
+
+  addSession(id: string, title: string | null = id): Entry {
+    const at = new Date(this.#clockMs).toISOString();
+    const session: Session = {
+      id,
+      type: "session",
+      agent: {},
+      environment_id: "env_1",
+      title,
+      status: "idle",
+      metadata: {},
+      created_at: at,
+      updated_at: at,
+      archived_at: null,
+      budget: null,
+      outcome_evaluations: [],
+      resources: [],
+      stats: {},
+      usage: {},
+      vault_ids: [],
+      holdfast: { workspace: "default", last_seq: 0, cost_usd: 0 },
+    };
+    const entry: Entry = { session, events: [], drafts: new Map() };
+    this.sessions.set(id, entry);
+    return entry;
+  }
+
+  /** Appends to the log, a `gapMs` after the last one, and tells every stream. */
+  append(sessionId: string, event: NewEvent, options: { silent?: boolean; gapMs?: number } = {}): SessionEvent {
+    const entry = this.#entry(sessionId);
+    this.#clockMs += options.gapMs ?? 400;
+    const seq = entry.events.length + 1;
+    const full = {
+      id: `sevt_${sessionId}${seq}`,
+      ...event,
+      seq,
+      processed_at: new Date(this.#clockMs).toISOString(),
+    } as SessionEvent;
+    entry.events.push(full);
+    entry.drafts.delete(full.id);
+    if (full.type === "session.status_running") entry.session.status = "running";
+    if (full.type === "session.status_idle") entry.session.status = "idle";
+    if (full.type === "holdfast.turn_result") entry.session.holdfast.cost_usd = full.total_cost_usd;
+    if (!options.silent) this.#toStreams(sessionId, frame(full, full.seq));
+    return full;
+  }
+
+  draft(sessionId: string, draft: DraftFrame): void {
+    const { drafts } = this.#entry(sessionId);
+    if (draft.type === "event_start") drafts.set(draft.event.id, { kind: draft.event.type, text: "" });
+    else if (draft.type === "holdfast.draft_void") drafts.delete(draft.event_id);
+    else {
+      const open = drafts.get(draft.event_id);
+      if (open) open.text += draft.delta.content.text;
+    }
+    this.#toStreams(sessionId, frame(draft));
+  }
+
+  /** Raw text into every stream, for what a real server should never send. */
+  raw(sessionId: string, text: string): void {
+    this.#toStreams(sessionId, text);
+  }
+
+  cutStreams(): void {
+    for (const stream of this.#streams) stream.response.destroy();
+  }
+
+  #entry(id: string): Entry {
+    const entry = this.sessions.get(id);
+    if (!entry) throw new Error(`no session ${id}`);
+    return entry;
+  }
+
+  #toStreams(sessionId: string, text: string): void {
+    for (const stream of this.#streams) if (stream.sessionId === sessionId) stream.response.write(text);
+  }
+
+  async #handle(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const url = new URL(request.url ?? "/", this.url);
+    if (!url.pathname.startsWith("/v1/")) return this.#file(url.pathname, response);
+    if (!this.online) return void request.socket.destroy();
+    const body = await readJson(request);
+    const method = request.method ?? "GET";
+    this.requests.push({ method, path: url.pathname, key: headerOf(request, "idempotency-key"), body });
+    if (url.pathname === "/v1/login") return this.#login(body, response);
+    if (this.locked)
+      return problem(response, 401, {
+        code: "key_missing",
+        title: "No API key or session cookie was sent",
+        remedy: "Log in.",
+      });
+    if (url.pathname === "/v1/status") return json(response, 200, this.status);
+    if (url.pathname === "/v1/credential") return this.#credential(method, body, response);
+    if (url.pathname === "/v1/sessions") return this.#collection(method, response);
+    const [, id = "", rest = ""] = /^\/v1\/sessions\/([^/]+)(.*)$/.exec(url.pathname) ?? [];
+    const entry = this.sessions.get(id);
+    if (!entry)
+      return json(response, 404, {
+        type: "error",
+        error: {
+          type: "not_found_error",
+          message: "This account has no session with this id. List the sessions with GET /v1/sessions.",
+        },
+        request_id: "req_1",
+      });
+    if (rest === "") return json(response, 200, entry.session);
+    if (rest === "/events/stream") return this.#stream(entry, url, request, response);
+    if (method === "POST") return this.#send(entry, request, body, response);
+    return page(entry, url, response);
+  }
+
+  #login(body: unknown, response: ServerResponse): void {
+    if ((body as { api_key?: string } | null)?.api_key !== "key_right") {
+      problem(response, 401, {
+        code: "key_wrong",
+        title: "The API key or login is not valid",
+        remedy: "Use another.",
+      });
+      return;
+    }
+    this.locked = false;
+    json(response, 200, {});
+  }
+
+  #credential(method: string, body: unknown, response: ServerResponse): void {
+    const key = (body as { api_key?: string } | null)?.api_key ?? "";
+    if (method === "PUT" && !key.startsWith("sk-ant-")) {
+      problem(response, 400, {
+        code: "credential_invalid",
+        title: "This does not look like an Anthropic API key",
+        remedy: "Paste the whole key; it begins with sk-ant-.",
+      });
+      return;
+    }
+    this.status = {
+      ...this.status,
+      model:
+        method === "PUT"
+          ? { mode: "anthropic", credential: { source: "file", last4: key.slice(-4) } }
+          : { mode: "scripted", credential: { source: "none", last4: null } },
+    };
+    json(response, 200, {});
+  }
+
+  #collection(method: string, response: ServerResponse): void {
+    if (method === "POST") {
+      json(response, 200, this.addSession(`sesn_new${this.sessions.size}`, null).session);
+      return;
+    }
+    const data = [...this.sessions.values()].map((entry) => entry.session);
+    json(response, 200, { data, next_page: null });
+  }
+
+  #stream(entry: Entry, url: URL, request: IncomingMessage, response: ServerResponse): void {
+    response.writeHead(200, { "content-type": "text/event-stream", "cache-control": "no-store" });
+    response.write('event: ping\ndata: {"verdict":"ok"}\n\n');
+    const after = Number(headerOf(request, "last-event-id") ?? url.searchParams.get("after") ?? 0);
+    for (const event of entry.events) if (event.seq > after) response.write(frame(event, event.seq));
+    for (const [id, draft] of entry.drafts) {
+      response.write(frame({ type: "event_start", event: { type: draft.kind, id } }));
+      if (draft.text !== "") response.write(frame(delta(id, draft.text)));
+    }
+    const stream: Stream = { response, sessionId: entry.session.id };
+    this.#streams.add(stream);
+    response.on("close", () => this.#streams.delete(stream));
+  }
+
+  #send(entry: Entry, request: IncomingMessage, body: unknown, response: ServerResponse): void {
+    const failure = this.failSends.shift();
+    const key = headerOf(request, "idempotency-key");
+    const known = key === undefined ? undefined : this.#keys.get(key);
+    if (failure === 0) {
+      request.socket.destroy();
+      return;
+    }
+    if (failure !== undefined) {
+      json(response, failure, {
+        type: "error",
+        error: { type: "api_error", message: "No sandbox could be started. Send the message again." },
+      });
+      return;
+    }
+    if (known) {
+      json(response, 200, { data: known });
+      return;
+    }
+    const sent = (body as { events: { type: string; content?: { type: "text"; text: string }[] }[] }).events;
+    const data = sent.map((event) =>
+      event.type === "user.interrupt"
+        ? this.append(entry.session.id, { type: "user.interrupt" })
+        : this.append(entry.session.id, {
+            type: "user.message",
+            content: event.content ?? [],
+            ...(key === undefined ? {} : { holdfast: { client_id: key } }),
+          }),
+    );
+    if (key !== undefined) this.#keys.set(key, data);
+    json(response, 200, { data });
+  }
+
+  async #file(path: string, response: ServerResponse): Promise<void> {
+    const name = normalize(path === "/" ? "/index.html" : path);
+    try {
+      const content = await readFile(join(this.#dist, name));
+      response.writeHead(200, {
+        "content-type": types[extname(name)] ?? "application/octet-stream",
+        "content-security-policy": "default-src 'self'; require-trusted-types-for 'script'",
+      });
+      response.end(content);
+    } catch {
+      response.writeHead(404).end("not found");
+    }
+  }
+}
+
+export const delta = (id: string, text: string): DraftFrame => ({
+  type: "event_delta",
+  event_id: id,
+  delta: { type: "content_delta", index: 0, content: { type: "text", text } },
+});
+
+export const start = (id: string, type: "agent.message" | "agent.thinking" = "agent.message"): DraftFrame => ({
+  type: "event_start",
+  event: { type, id },
+});
+
+function frame(data: unknown, seq?: number): string {
+  return `event: message\n${seq === undefined ? "" : `id: ${seq}\n`}data: ${JSON.stringify(data)}\n\n`;
+}
+
+function page(entry: Entry, url: URL, response: ServerResponse): void {
+  const before = Number(url.searchParams.get("page") ?? entry.events.length + 1);
+  const limit = Number(url.searchParams.get("limit") ?? 300);
+  const data = entry.events
+    .filter((event) => event.seq < before)
+    .slice(-limit)
+    .reverse();
+  const first = data.at(-1)?.seq ?? 1;
+  json(response, 200, { data, next_page: first > 1 ? String(first) : null });
+}
+
+function headerOf(request: IncomingMessage, name: string): string | undefined {
+  const value = request.headers[name];
+  return Array.isArray(value) ? value[0] : value;
+}
+
+async function readJson(request: IncomingMessage): Promise<unknown> {
+  const chunks: Buffer[] = [];
+  for await (const chunk of request) chunks.push(chunk as Buffer);
+  const text = Buffer.concat(chunks).toString();
+  return text === "" ? null : JSON.parse(text);
+}
+
+function json(response: ServerResponse, status: number, body: unknown): void {
+  response.writeHead(status, { "content-type": "application/json" }).end(JSON.stringify(body));
+}
+
+function problem(
+  response: ServerResponse,
+  status: number,
+  body: { code: string; title: string; remedy: string },
+): void {
+  json(response, status, { type: `https://holdfast/problems/${body.code}`, status, ...body });
+}
+
+function defaultStatus(): Status {
+  return {
+    account: { id: "acc_1", name: "demo" },
+    version: "0.1.0",
+    model: { mode: "scripted", credential: { source: "none", last4: null } },
+    storage: { state: "on", bucket: "agent-docs", key_prefix: "docs/acc_1/", reason: null },
+    image: { state: "ready", detail: null },
+  };
+}
