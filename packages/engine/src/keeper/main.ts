@@ -67,14 +67,15 @@ async function run(options: KeeperArguments): Promise<void> {
   });
   const leave = (): void => {
     clearInterval(vanished);
-    // The reply to `shutdown` still has to be written: the connections end after it, then the process does.
+    rmSync(layout.socket, { force: true });
+    unmountDetach(layout.privateDir);
+    rmdirSync(layout.privateDir);
+    // The reply to `shutdown` still has to be written; connections end after it, then the process.
     setImmediate(() => {
-      server.close();
-      rmSync(layout.socket, { force: true });
-      unmountDetach(layout.privateDir);
-      rmdirSync(layout.privateDir);
-      closeSync(lockFd);
-      setImmediate(() => process.exit(0));
+      server.close(() => {
+        closeSync(lockFd);
+        process.exit(0);
+      });
     });
   };
   const vanished = setInterval(() => {

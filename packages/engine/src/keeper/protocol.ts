@@ -19,7 +19,7 @@ export interface CreateRequest {
   layers: string[];
   upperDir?: string;
   mounts: { source: string; readOnly: boolean; idmapped: boolean }[];
-  files: { content: string }[];
+  files: { path: string; content: string }[];
   symlinks: { path: string; target: string }[];
 }
 

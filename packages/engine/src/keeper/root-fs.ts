@@ -6,6 +6,7 @@ import {
   lchownSync,
   lstatSync,
   mkdirSync,
+  openSync,
   readdirSync,
   rmdirSync,
   statSync,
@@ -88,13 +89,14 @@ function mountOverlay({ request, paths, layout, maps }: RootFsOptions): string {
   return workDir;
 }
 
-/** Makes /tmp and the volume links. The tree is a stranger's: every path is resolved inside it. */
+/** Makes /tmp, the volume links and what files are bound over. The tree is a stranger's: every path is resolved inside it. */
 function prepareRoot(root: string, request: CreateRequest): void {
   const rootFd = openInRootDirectory(root);
   try {
     const owner = request.hostIdBase;
     makeDirectory(rootFd, "/tmp", { owner, mode: 0o1777 });
     for (const link of request.symlinks) makeSymlink(rootFd, link, owner);
+    for (const { path } of request.files) makeFileTarget(rootFd, path, owner);
   } finally {
     closeSync(rootFd);
   }
@@ -116,7 +118,14 @@ function makeDirectory(rootFd: number, path: string, options: { owner: number; m
   makeDirectory(rootFd, posix.dirname(path), { owner: options.owner, mode: 0o755 });
   const parent = openInRoot(rootFd, posix.dirname(path), constants.O_RDONLY | constants.O_DIRECTORY);
   try {
-    mkdirSync(`/proc/self/fd/${parent}/${posix.basename(path)}`, { mode: options.mode });
+    const entry = `/proc/self/fd/${parent}/${posix.basename(path)}`;
+    if (lstatSync(entry, { throwIfNoEntry: false }) !== undefined) {
+      throw new KeeperError(
+        "invalid",
+        `${path} is needed as a directory, but in the image it is a file or leads nowhere.`,
+      );
+    }
+    mkdirSync(entry, { mode: options.mode });
     const made = openInRoot(rootFd, path, constants.O_RDONLY | constants.O_DIRECTORY);
     try {
       // mkdir's mode passes through the umask.
@@ -125,6 +134,25 @@ function makeDirectory(rootFd: number, path: string, options: { owner: number; m
     } finally {
       closeSync(made);
     }
+  } finally {
+    closeSync(parent);
+  }
+}
+
+/** Runtimes refuse to bind over a link that leads nowhere, which /etc/resolv.conf of many images is. */
+function makeFileTarget(rootFd: number, path: string, owner: number): void {
+  makeDirectory(rootFd, posix.dirname(path), { owner, mode: 0o755 });
+  const parent = openInRoot(rootFd, posix.dirname(path), constants.O_RDONLY | constants.O_DIRECTORY);
+  try {
+    const entry = `/proc/self/fd/${parent}/${posix.basename(path)}`;
+    const found = lstatSync(entry, { throwIfNoEntry: false });
+    if (found?.isFile()) return;
+    if (found !== undefined && !found.isSymbolicLink()) {
+      throw new KeeperError("invalid", `${path} is needed as a file, but in the image it is something else.`);
+    }
+    if (found !== undefined) unlinkSync(entry);
+    closeSync(openSync(entry, "wx", 0o644));
+    lchownSync(entry, owner, owner);
   } finally {
     closeSync(parent);
   }

@@ -1,4 +1,4 @@
-import { mkdirSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, statSync, writeFileSync } from "node:fs";
 import { rename, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
@@ -189,6 +189,7 @@ export class Sandbox {
 
   /** For a sandbox whose keeper died: no one can own its pipes again, so it ends. */
   async recover(): Promise<void> {
+    await this.#closeExecs();
     const final = await readJson(this.paths.final);
     if (final !== undefined) {
       this.#final = final as SandboxState;
@@ -198,6 +199,25 @@ export class Sandbox {
     if (record !== undefined) this.#record = record as SandboxRecord;
     this.#end("lost");
     await this.#ending;
+  }
+
+  /** Execs whose end nobody saw: killed with their sandbox, with the output that was kept. */
+  async #closeExecs(): Promise<void> {
+    const execIds = existsSync(this.paths.execs) ? readdirSync(this.paths.execs).filter(isSafeName) : [];
+    for (const execId of execIds) {
+      const paths = execPaths(this.#context.layout, this.id, execId);
+      if ((await readJson(paths.exit)) !== undefined) continue;
+      const size = (path: string): number => statSync(path, { throwIfNoEntry: false })?.size ?? 0;
+      const lost: ExecSnapshot = {
+        exit: { signal: 9 },
+        stdinBytes: 0,
+        stdinClosed: true,
+        stdoutBytes: size(paths.stdout),
+        stderrBytes: size(paths.stderr),
+        lostBytes: 0,
+      };
+      await writeJsonDurably(paths.exit, lost);
+    }
   }
 
   #mainEnded(exit: ExitStatus): void {

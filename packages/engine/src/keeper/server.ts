@@ -3,6 +3,8 @@ import { createServer, type Server, type Socket } from "node:net";
 import { KeeperError } from "./keeper-error.ts";
 import { encodeFrame, FrameDecoder, type KeeperEvent, type Reply, type Request } from "./protocol.ts";
 
+const CLOSE_TIMEOUT_MS = 2_000;
+
 export interface KeeperServerOptions {
   socketPath: string;
   handle(request: Request, payload: Uint8Array): Promise<unknown>;
@@ -39,10 +41,13 @@ export class KeeperServer {
     this.#dirty.set(`${event.sandboxId}/${event.execId}`, event);
   }
 
-  /** Stops listening; open connections end after what was written to them. */
-  close(): void {
-    this.#server.close();
+  /** Stops listening; open connections end after what was written to them, or are cut when they do not. */
+  close(onClosed: () => void): void {
+    this.#server.close(onClosed);
     for (const client of this.#clients) client.end();
+    setTimeout(() => {
+      for (const client of this.#clients) client.destroy();
+    }, CLOSE_TIMEOUT_MS);
   }
 
   #flush(): void {

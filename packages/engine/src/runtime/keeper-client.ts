@@ -86,6 +86,17 @@ export class KeeperClient {
     });
   }
 
+  /** Resolves when the keeper has closed the connection, at the latest after `timeoutMs`. */
+  closes(timeoutMs: number): Promise<void> {
+    return new Promise((resolve) => {
+      const timer = setTimeout(resolve, timeoutMs);
+      this.events.once("close", () => {
+        clearTimeout(timer);
+        resolve();
+      });
+    });
+  }
+
   /** Lets go of the keeper; it and its sandboxes live on. */
   close(): void {
     this.#socket.destroy();

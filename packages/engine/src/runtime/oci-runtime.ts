@@ -32,6 +32,7 @@ export interface RuntimeOptions {
   log: RuntimeLog;
 }
 
+const SHUTDOWN_TIMEOUT_MS = 30_000;
 const SOCKET_PATH_LIMIT = 104;
 
 /** Opens the runtime over `stateDir`: connects to its living keeper or starts one, which ends what an earlier one lost. */
@@ -94,7 +95,7 @@ class OciRuntime implements Runtime {
       layers: spec.layers,
       ...(spec.upperDir !== undefined ? { upperDir: spec.upperDir } : {}),
       mounts: spec.mounts.map(({ source, readOnly, idmapped }) => ({ source, readOnly, idmapped })),
-      files: spec.files.map(({ content }) => ({ content })),
+      files: spec.files,
       symlinks: spec.symlinks,
     });
     if (signal.aborted) {
@@ -196,7 +197,10 @@ class OciRuntime implements Runtime {
   }
 
   async shutdown(): Promise<void> {
-    await this.#request({ op: "shutdown" });
+    const client = await this.#connection();
+    const ended = client.closes(SHUTDOWN_TIMEOUT_MS);
+    await client.request({ op: "shutdown" });
+    await ended;
     await this[Symbol.asyncDispose]();
   }
 

@@ -1,9 +1,24 @@
 import { execFileSync } from "node:child_process";
 import { randomUUID } from "node:crypto";
-import { chmodSync, copyFileSync, existsSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { createRuntime, type ExecSpec, type ExitStatus, type Runtime, type SandboxSpec } from "../../src/runtime/index.ts";
+import {
+  createRuntime,
+  type ExecSpec,
+  type ExitStatus,
+  type Runtime,
+  type SandboxSpec,
+} from "../../src/runtime/index.ts";
 
 const BUSYBOX = "/bin/busybox";
 export const HOST_ID_BASE = 400_000;
@@ -109,7 +124,8 @@ export class Machine implements AsyncDisposable {
   async read(sandboxId: string, execId: string, fd: 1 | 2 = 1, offset = 0): Promise<string> {
     const chunks: Uint8Array[] = [];
     const target = { sandboxId, execId, fd, offset };
-    for await (const chunk of this.runtime.readOutput(target, { signal: AbortSignal.timeout(WAIT_MS) })) chunks.push(chunk);
+    for await (const chunk of this.runtime.readOutput(target, { signal: AbortSignal.timeout(WAIT_MS) }))
+      chunks.push(chunk);
     return Buffer.concat(chunks).toString("utf8");
   }
 

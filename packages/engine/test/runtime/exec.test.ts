@@ -136,13 +136,17 @@ describe.skipIf(printSkipReason())("execs", () => {
     for (let attempt = 0; attempt < 3; attempt++) {
       await machine.start(sandboxId, "", { args: ["no-such-program"] }).catch(() => undefined);
     }
-    const { stdout } = await machine.run(sandboxId, "until ! ps -o args | grep -qE '^.(crun|runc)'; do sleep 0.05; done; echo none");
+    const { stdout } = await machine.run(
+      sandboxId,
+      "until ! ps -o args | grep -qE '^.(crun|runc)'; do sleep 0.05; done; echo none",
+    );
     expect(stdout).toBe("none\n");
   });
 
   it("gives a terminal of the size asked for, with job control, and passes a resize on", async () => {
     const pty = { rows: 33, cols: 99, term: "xterm-256color" };
-    const command = "tty; stty size; echo $TERM; trap 'stty size; exit 4' WINCH; echo ready; while :; do sleep 0.05; done";
+    const command =
+      "tty; stty size; echo $TERM; trap 'stty size; exit 4' WINCH; echo ready; while :; do sleep 0.05; done";
     const execId = await machine.start(sandboxId, command, { pty });
     const seen = await machine.readUntil(sandboxId, execId, "ready");
     expect(seen).toContain("/dev/pts/0\r\n33 99\r\nxterm-256color\r\n");
