@@ -1,0 +1,40 @@
+import { chownSync, existsSync, mkdirSync, statSync } from "node:fs";
+import { dirname } from "node:path";
+import { Kysely } from "kysely";
+import { Migrator } from "kysely/migration";
+import type { Database, Schema } from "../../ports/database.ts";
+import { sqliteDialect } from "./dialect.ts";
+import { migrations } from "./migrations.ts";
+
+export interface OpenDatabase extends AsyncDisposable {
+  db: Database;
+}
+
+/** Opens the file (made when missing, private) and brings its schema up to date. Safe beside a running server. */
+export async function openDatabase(file: string): Promise<OpenDatabase> {
+  const directory = dirname(file);
+  mkdirSync(directory, { recursive: true, mode: 0o700 });
+  const fresh = !existsSync(file);
+  const db = new Kysely<Schema>({ dialect: sqliteDialect(file) });
+  try {
+    const { error } = await new Migrator({
+      db,
+      provider: { getMigrations: async () => migrations("blob") },
+    }).migrateToLatest();
+    if (error !== undefined) throw error;
+  } catch (error) {
+    await db.destroy();
+    throw new Error(`The database ${file} cannot be opened: ${error instanceof Error ? error.message : error}`, {
+      cause: error,
+    });
+  }
+  if (fresh) giveToOwnerOf(directory, file);
+  return { db, [Symbol.asyncDispose]: () => db.destroy() };
+}
+
+/** A root shell (`holdfast account add`) may be the first to open it; the server then runs as another user. */
+function giveToOwnerOf(directory: string, file: string): void {
+  if (process.getuid?.() !== 0) return;
+  const { uid, gid } = statSync(directory);
+  for (const path of [file, `${file}-wal`, `${file}-shm`]) if (existsSync(path)) chownSync(path, uid, gid);
+}

@@ -1,0 +1,33 @@
+import type { Status } from "@holdfast/protocol";
+import type { Logger } from "pino";
+import type { ServerOptions } from "./config/options.ts";
+import type { WebFiles } from "./config/web-files.ts";
+import type { Account, Accounts } from "./domain/accounts/accounts.ts";
+import type { Sessions } from "./domain/sessions/sessions.ts";
+import type { EventLog } from "./ports/event-log.ts";
+import type { ModelGateway } from "./ports/model-gateway.ts";
+
+/** Everything that a request may need; made once, by `main.ts`. */
+export interface AppContext {
+  options: Pick<ServerOptions, "allowedHosts" | "allowedOrigins" | "loginToken" | "heartbeatMs">;
+  /** The built page. */
+  web: WebFiles;
+  version: string;
+  logger: Logger;
+  accounts: Accounts;
+  /** The account of a logged-in browser. */
+  defaultAccount: Account;
+  sessions: Sessions;
+  log: EventLog;
+  gateway: ModelGateway;
+  /** Parts of `GET /v1/status` that are not the account's or the model's. */
+  state: () => Pick<Status, "image"> & { storage: (accountId: string) => Status["storage"] };
+  /** Signs login cookies. */
+  cookieSecret: string;
+  /** Known once the server listens. */
+  port: () => number;
+  /** Aborts when the server stops: ends open streams. */
+  closing: AbortSignal;
+  /** Resolves when a request can be served in full; rejects with the reason otherwise. */
+  ready: () => Promise<void>;
+}

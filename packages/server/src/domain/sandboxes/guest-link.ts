@@ -1,0 +1,170 @@
+import {
+  encodeFrame,
+  FrameDecoder,
+  type GuestMessage,
+  type GuestProcess,
+  type GuestRequest,
+  guestSocketPath,
+} from "@holdfast/guest";
+import { isAbort, withDeadline } from "@holdfast/std";
+import type { RunningExec, SandboxHandle } from "../../ports/sandbox-provider.ts";
+
+type Reply = Extract<GuestMessage, { type: "reply" }>;
+type WithoutId<T> = T extends { requestId: number } ? Omit<T, "requestId"> : never;
+export type GuestCall = WithoutId<GuestRequest>;
+
+/** Where a process's output goes. The next frame is read when the promise has settled: that is the back-pressure. */
+export interface ProcessListener {
+  stdout(offset: number, bytes: Uint8Array): Promise<void>;
+  stderr(offset: number, bytes: Uint8Array): Promise<void>;
+  exit(message: Extract<GuestMessage, { type: "exit" }>): Promise<void>;
+  spoolFailed(message: string): Promise<void>;
+}
+
+export class GuestError extends Error {
+  override name = "GuestError";
+  readonly code: string;
+  constructor(code: string, message: string) {
+    super(`the guest refused: ${message} (${code})`);
+    this.code = code;
+  }
+}
+
+/** The connection to the guest is gone; the guest and its processes may well live. */
+export class LinkLostError extends Error {
+  override name = "LinkLostError";
+}
+
+const callTimeoutMs = 15_000;
+const helloTimeoutMs = 15_000;
+
+/** One attached exec to a sandbox's guest, shared by all sessions in it. */
+export class GuestLink implements AsyncDisposable {
+  readonly #exec: RunningExec;
+  readonly #calls = new Map<number, PromiseWithResolvers<Reply>>();
+  readonly #listeners = new Map<string, ProcessListener>();
+  readonly #ended = new AbortController();
+  #nextId = 1;
+  #lost: LinkLostError | undefined;
+  /** As they were when the link was opened. */
+  processes: GuestProcess[] = [];
+
+  private constructor(exec: RunningExec) {
+    this.#exec = exec;
+  }
+
+  /** Resolves when the guest has said hello. */
+  static async open(handle: SandboxHandle, signal: AbortSignal): Promise<GuestLink> {
+    const exec = await handle.exec(["socat", "-", `UNIX-CONNECT:${guestSocketPath}`], { signal });
+    const link = new GuestLink(exec);
+    const hello = Promise.withResolvers<void>();
+    const errors = tailOf(exec.stderr);
+    link.#read(hello.resolve).then(
+      async () => hello.reject(link.#lose(`its exec ended: ${(await errors).trim() || "no output"}`)),
+      (error) => hello.reject(link.#lose(error instanceof Error ? error.message : String(error), error)),
+    );
+    try {
+      await withDeadline(() => hello.promise, { what: "the guest's greeting", timeoutMs: helloTimeoutMs, signal });
+    } catch (error) {
+      await link[Symbol.asyncDispose]();
+      throw error;
+    }
+    return link;
+  }
+
+  get isLost(): boolean {
+    return this.#lost !== undefined;
+  }
+
+  /** Aborts, with a `LinkLostError`, when the link is gone. */
+  get lost(): AbortSignal {
+    return this.#ended.signal;
+  }
+
+  /** One request and its answer. Throws `GuestError` when the guest refuses. Never call it from a listener and wait. */
+  async call(
+    call: GuestCall,
+    options: { body?: Uint8Array; signal: AbortSignal },
+  ): Promise<Extract<Reply, { ok: true }>> {
+    if (this.#lost !== undefined) throw this.#lost;
+    const requestId = this.#nextId++;
+    const answer = Promise.withResolvers<Reply>();
+    this.#calls.set(requestId, answer);
+    try {
+      const reply = await withDeadline(
+        async () => {
+          await this.#exec.write(encodeFrame({ ...call, requestId } as GuestRequest, options.body));
+          return await answer.promise;
+        },
+        { what: `the guest's answer to ${call.type}`, timeoutMs: callTimeoutMs, signal: options.signal },
+      );
+      if (!reply.ok) throw new GuestError(reply.code, reply.message);
+      return reply;
+    } finally {
+      this.#calls.delete(requestId);
+      answer.promise.catch(() => undefined);
+    }
+  }
+
+  /** Tells without waiting for an answer. */
+  tell(call: GuestCall): void {
+    const requestId = this.#nextId++;
+    // A link that is gone loses it; what is told this way is only good to know for the guest.
+    this.#exec.write(encodeFrame({ ...call, requestId } as GuestRequest)).catch(() => undefined);
+  }
+
+  /** From now on this process's output goes to `listener`. Call `subscribe` afterwards. */
+  listen(processId: string, listener: ProcessListener): () => void {
+    this.#listeners.set(processId, listener);
+    return () => {
+      if (this.#listeners.get(processId) === listener) this.#listeners.delete(processId);
+    };
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#lose("it was closed");
+    // The exec may be gone already, and then there is nothing to close.
+    await this.#exec.closeStdin().catch(() => undefined);
+  }
+
+  async #read(onHello: () => void): Promise<void> {
+    const decoder = new FrameDecoder<GuestMessage>();
+    for await (const chunk of this.#exec.stdout) {
+      for (const { header, body } of decoder.push(chunk)) {
+        if (this.#lost !== undefined) return;
+        if (header.type === "hello") {
+          this.processes = header.processes;
+          onHello();
+        } else if (header.type === "reply") this.#calls.get(header.requestId)?.resolve(header);
+        else await this.#deliver(header, body);
+      }
+    }
+  }
+
+  async #deliver(header: Exclude<GuestMessage, { type: "hello" | "reply" }>, body: Uint8Array): Promise<void> {
+    const listener = this.#listeners.get(header.processId);
+    if (listener === undefined) return;
+    if (header.type === "exit") await listener.exit(header);
+    else if (header.type === "spool_failed") await listener.spoolFailed(header.message);
+    else await listener[header.type](header.offset, body);
+  }
+
+  #lose(why: string, cause?: unknown): LinkLostError {
+    if (this.#lost !== undefined) return this.#lost;
+    this.#lost = new LinkLostError(`the connection to the sandbox's guest is gone: ${why}`, { cause });
+    for (const { reject } of this.#calls.values()) reject(this.#lost);
+    this.#listeners.clear();
+    this.#ended.abort(this.#lost);
+    return this.#lost;
+  }
+}
+
+async function tailOf(stream: AsyncIterable<Uint8Array>): Promise<string> {
+  let text = "";
+  try {
+    for await (const chunk of stream) text = (text + new TextDecoder().decode(chunk)).slice(-2_000);
+  } catch (error) {
+    if (!isAbort(error)) text += ` (${error instanceof Error ? error.message : error})`;
+  }
+  return text;
+}

@@ -1,0 +1,76 @@
+import { gzipSync } from "node:zlib";
+import type { ImageTemplate } from "../../ports/sandbox-provider.ts";
+
+export interface ImageInput {
+  base: string;
+  claudeVersion: string;
+  extraCommands: readonly string[];
+  /** The guest program, one JavaScript module. */
+  guestBundle: string;
+}
+
+/** Of one RUN: a kernel takes 128 KiB for one argument. */
+const chunkChars = 90_000;
+
+const tools = ["ca-certificates", "curl", "git", "jq", "procps", "python3", "ripgrep", "socat", "awscli"];
+
+/** The `claude-code` image: Claude Code for an unprivileged user, tools, our guest program. Nothing in it is secret. */
+export function claudeCodeTemplate({ base, claudeVersion, extraCommands, guestBundle }: ImageInput): ImageTemplate {
+  const layers = [
+    {
+      title: "System packages",
+      commands: [
+        `RUN apt-get update && apt-get install -y --no-install-recommends ${tools.join(" ")} && rm -rf /var/lib/apt/lists/*`,
+      ],
+    },
+    { title: "User claudeuser", commands: [`RUN ${makeUser}`] },
+    { title: `Claude Code ${claudeVersion}`, commands: [`RUN ${installClaude(claudeVersion)}`] },
+    {
+      title: "Guest program",
+      commands: [
+        "RUN mkdir -p /opt/holdfast /mnt/workspace /mnt/state && chown 0:0 /opt/holdfast && chmod 755 /opt/holdfast",
+        ...guestCommands(guestBundle),
+        ...extraCommands,
+        // Modal ran execs as the image's user once and ignores it today: root under both.
+        "USER root",
+      ],
+    },
+  ];
+  return { base, layers };
+}
+
+/** The official Node image has a user `node` with these ids, which would be in the way. */
+const makeUser = [
+  'for name in $(getent passwd 1000 | cut -d: -f1); do userdel -r "$name" 2>/dev/null || userdel "$name"; done',
+  'for name in $(getent group 1000 | cut -d: -f1); do groupdel "$name"; done',
+  "groupadd -g 1000 claudeuser",
+  "useradd -u 1000 -g 1000 -m -s /bin/bash claudeuser",
+].join(" && ");
+
+/** Moved, not copied: the program has hundreds of megabytes. */
+function installClaude(version: string): string {
+  const work = "/tmp/claude-install";
+  return [
+    'case "$(uname -m)" in x86_64) arch=x64;; aarch64) arch=arm64;; *) echo "no Claude Code for $(uname -m)" >&2; exit 1;; esac',
+    `mkdir -p ${work} && cd ${work}`,
+    `npm install --prefix ${work} --cache ${work}/.cache --no-audit --no-fund --no-save --ignore-scripts "@anthropic-ai/claude-code-linux-$arch@${version}"`,
+    `mv "${work}/node_modules/@anthropic-ai/claude-code-linux-$arch/claude" /usr/local/bin/claude`,
+    `cd / && rm -rf ${work}`,
+    "chown 0:0 /usr/local/bin/claude && chmod 755 /usr/local/bin/claude",
+    "claude --version",
+  ].join(" && ");
+}
+
+function guestCommands(bundle: string): string[] {
+  const packed = gzipSync(bundle, { level: 9 }).toString("base64");
+  const file = "/opt/holdfast/guest.mjs";
+  const commands: string[] = [];
+  for (let from = 0; from < packed.length; from += chunkChars) {
+    const redirect = from === 0 ? ">" : ">>";
+    commands.push(`RUN printf %s '${packed.slice(from, from + chunkChars)}' ${redirect} ${file}.b64`);
+  }
+  commands.push(
+    `RUN base64 -d ${file}.b64 | gunzip > ${file} && rm ${file}.b64 && chmod 644 ${file} && node --check ${file}`,
+  );
+  return commands;
+}

@@ -1,0 +1,102 @@
+import { retry } from "@holdfast/std";
+import type { SandboxHandle } from "../../ports/sandbox-provider.ts";
+import type { Workspace } from "../sessions/workspaces.ts";
+import { GuestLink } from "./guest-link.ts";
+
+/** The sandbox has ended; its workspace is as it was. */
+export class SandboxGoneError extends Error {
+  override name = "SandboxGoneError";
+  constructor(sandboxId: string) {
+    super(`sandbox ${sandboxId} has ended`);
+  }
+}
+
+/** A sandbox that runs, with the one connection to its guest and the count of those who need it. */
+export class LiveSandbox {
+  readonly handle: SandboxHandle;
+  readonly workspace: Workspace;
+  /** Of its intent row. */
+  readonly rowId: string;
+  readonly #gone = new AbortController();
+  readonly #onUse: (users: number) => void;
+  #link: Promise<GuestLink> | undefined;
+  #users = 0;
+
+  constructor(options: {
+    handle: SandboxHandle;
+    workspace: Workspace;
+    rowId: string;
+    onUse: (users: number) => void;
+  }) {
+    this.handle = options.handle;
+    this.workspace = options.workspace;
+    this.rowId = options.rowId;
+    this.#onUse = options.onUse;
+  }
+
+  get id(): string {
+    return this.handle.id;
+  }
+
+  /** Aborts, with a `SandboxGoneError`, when the sandbox has ended. */
+  get gone(): AbortSignal {
+    return this.#gone.signal;
+  }
+
+  get users(): number {
+    return this.#users;
+  }
+
+  /** As long as someone uses it, it is not stopped for being idle. */
+  use(): Disposable {
+    this.#onUse(++this.#users);
+    let released = false;
+    return {
+      [Symbol.dispose]: () => {
+        if (released) return;
+        released = true;
+        this.#onUse(--this.#users);
+      },
+    };
+  }
+
+  /** The connection to the guest, made anew when it was lost. The guest runs once the first process was started. */
+  async link(signal: AbortSignal): Promise<GuestLink> {
+    const both = AbortSignal.any([signal, this.gone]);
+    both.throwIfAborted();
+    const current = this.#link;
+    if (current !== undefined) {
+      try {
+        const link = await current;
+        if (!link.isLost) return link;
+      } catch {
+        // That attempt's caller was told; this one tries for itself.
+      }
+      if (this.#link !== current) return await this.link(signal);
+    }
+    const opening = retry(() => GuestLink.open(this.handle, both), {
+      attempts: 8,
+      baseMs: 100,
+      maxMs: 3_000,
+      signal: both,
+    });
+    this.#link = opening;
+    // Whoever awaits it gets the failure; without anyone it is no unhandled one.
+    opening.catch(() => undefined);
+    return await opening;
+  }
+
+  /** Called when the provider says so. */
+  end(): void {
+    this.#gone.abort(new SandboxGoneError(this.id));
+    this.close();
+  }
+
+  /** Lets go of it without ending it. */
+  close(): void {
+    const link = this.#link;
+    this.#link = undefined;
+    link?.then((open) => open[Symbol.asyncDispose]()).catch(() => undefined);
+    this.handle.detach();
+  }
+}

@@ -1,0 +1,270 @@
+import { newId } from "@holdfast/protocol";
+import { isAbort, sleep } from "@holdfast/std";
+import type { Logger } from "pino";
+import type { Clock } from "../../ports/clock.ts";
+import type { Database, SandboxState } from "../../ports/database.ts";
+import type { SandboxHandle, SandboxProvider, SandboxSpec } from "../../ports/sandbox-provider.ts";
+import type { Workspace } from "../sessions/workspaces.ts";
+import { LiveSandbox } from "./live-sandbox.ts";
+
+export interface SandboxesDeps {
+  db: Database;
+  clock: Clock;
+  provider: SandboxProvider;
+  installationId: string;
+  /** What every sandbox is made with beside image, volumes and tags. */
+  spec: (workspace: Workspace) => Omit<SandboxSpec, "imageId" | "tags" | "volumes">;
+  logger: Logger;
+  idleMs: number;
+  /** A sandbox has ended. */
+  onEnded: (sandboxId: string) => void;
+}
+
+export const filesMount = "/mnt/workspace";
+export const stateMount = "/mnt/state";
+
+/** The sandboxes of all workspaces: at most one each, made when it is needed, stopped when it is not. */
+export class Sandboxes {
+  readonly #deps: SandboxesDeps;
+  readonly #live = new Map<string, Promise<LiveSandbox>>();
+  readonly #idleTimers = new Map<string, NodeJS.Timeout>();
+  readonly #stopping = new Map<string, Promise<void>>();
+  readonly #closing = new AbortController();
+
+  constructor(deps: SandboxesDeps) {
+    this.#deps = deps;
+  }
+
+  /** The workspace's sandbox if it runs already. */
+  current(workspaceId: string): Promise<LiveSandbox> | undefined {
+    return this.#live.get(workspaceId);
+  }
+
+  /** The workspace's sandbox; found or made. `signal` ends the waiting only: others may wait for the same one. */
+  async ensure(
+    workspace: Workspace,
+    options: { imageId: () => Promise<string>; signal: AbortSignal; onCreate?: () => void },
+  ): Promise<LiveSandbox> {
+    await waitFor(this.#stopping.get(workspace.id) ?? Promise.resolve(), options.signal);
+    const known = this.#live.get(workspace.id);
+    if (known !== undefined) return await waitFor(known, options.signal);
+    const making = this.#findOrCreate(workspace, options);
+    this.#live.set(workspace.id, making);
+    making.catch(() => {
+      if (this.#live.get(workspace.id) === making) this.#live.delete(workspace.id);
+    });
+    return await waitFor(making, options.signal);
+  }
+
+  /** The workspace's sandbox if one runs at the provider; never makes one. */
+  async adopt(workspace: Workspace, signal: AbortSignal): Promise<LiveSandbox | undefined> {
+    const known = this.#live.get(workspace.id);
+    if (known !== undefined) return await waitFor(known, signal);
+    const [found, ...more] = await this.#find(workspace, signal);
+    if (found === undefined) return undefined;
+    for (const other of more) await this.#terminate(other);
+    const row = await this.#rowOf(workspace, found.id);
+    const live = this.#watch(workspace, found, row);
+    this.#live.set(workspace.id, Promise.resolve(live));
+    return live;
+  }
+
+  /** Ends every sandbox of ours. */
+  async stopAll(): Promise<void> {
+    const all = await Promise.allSettled(this.#live.values());
+    await Promise.all(all.map((each) => (each.status === "fulfilled" ? this.#stop(each.value) : undefined)));
+  }
+
+  /** Lets go of them all; they go on. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#closing.abort();
+    for (const timer of this.#idleTimers.values()) clearTimeout(timer);
+    for (const each of await Promise.allSettled(this.#live.values()))
+      if (each.status === "fulfilled") each.value.close();
+    this.#live.clear();
+  }
+
+  async #findOrCreate(
+    workspace: Workspace,
+    { imageId, onCreate }: { imageId: () => Promise<string>; onCreate?: () => void },
+  ): Promise<LiveSandbox> {
+    const signal = this.#closing.signal;
+    const [found, ...more] = await this.#find(workspace, signal);
+    for (const other of more) await this.#terminate(other);
+    if (found !== undefined) return this.#watch(workspace, found, await this.#rowOf(workspace, found.id));
+    const image = await imageId();
+    onCreate?.();
+    const { db, clock, provider, spec } = this.#deps;
+    const rowId = newId("sync").replace(/^syn_/, "sbx_");
+    const tags = this.#tags(workspace);
+    const nowMs = clock.now();
+    await db
+      .insertInto("sandboxes")
+      .values({
+        id: rowId,
+        workspace_id: workspace.id,
+        account_id: workspace.accountId,
+        state: "wanted",
+        provider_id: null,
+        tags_json: JSON.stringify(tags),
+        created_at: nowMs,
+        updated_at: nowMs,
+      })
+      .execute();
+    try {
+      await this.#mark(rowId, "creating");
+      const volumes = { [filesMount]: workspace.filesVolume, [stateMount]: workspace.stateVolume };
+      const handle = await provider.create({ ...spec(workspace), imageId: image, tags, volumes }, signal);
+      await this.#mark(rowId, "running", handle.id);
+      return this.#watch(workspace, handle, rowId);
+    } catch (error) {
+      await this.#mark(rowId, "ended");
+      throw error;
+    }
+  }
+
+  #tags(workspace: Workspace): Record<string, string> {
+    return {
+      "holdfast.installation": this.#deps.installationId,
+      "holdfast.account": workspace.accountId,
+      "holdfast.workspace": workspace.id,
+    };
+  }
+
+  async #find(workspace: Workspace, signal: AbortSignal): Promise<SandboxHandle[]> {
+    const found: SandboxHandle[] = [];
+    for (const handle of await this.#deps.provider.find(this.#tags(workspace), signal)) {
+      if (await handle.isRunning(signal)) found.push(handle);
+    }
+    return found;
+  }
+
+  async #rowOf(workspace: Workspace, providerId: string): Promise<string> {
+    const { db, clock } = this.#deps;
+    const known = await db
+      .selectFrom("sandboxes")
+      .select("id")
+      .where("provider_id", "=", providerId)
+      .executeTakeFirst();
+    if (known !== undefined) {
+      await this.#mark(known.id, "running", providerId);
+      return known.id;
+    }
+    const id = newId("sync").replace(/^syn_/, "sbx_");
+    await db
+      .insertInto("sandboxes")
+      .values({
+        id,
+        workspace_id: workspace.id,
+        account_id: workspace.accountId,
+        state: "running",
+        provider_id: providerId,
+        tags_json: JSON.stringify(this.#tags(workspace)),
+        created_at: clock.now(),
+        updated_at: clock.now(),
+      })
+      .execute();
+    return id;
+  }
+
+  async #mark(id: string, state: SandboxState, providerId?: string): Promise<void> {
+    const { db, clock } = this.#deps;
+    await db
+      .updateTable("sandboxes")
+      .set({ state, updated_at: clock.now(), ...(providerId === undefined ? {} : { provider_id: providerId }) })
+      .where("id", "=", id)
+      .execute();
+  }
+
+  #watch(workspace: Workspace, handle: SandboxHandle, rowId: string): LiveSandbox {
+    const live = new LiveSandbox({ handle, workspace, rowId, onUse: (users) => this.#onUse(live, users) });
+    this.#onUse(live, 0);
+    void this.#untilEnd(live);
+    return live;
+  }
+
+  async #untilEnd(live: LiveSandbox): Promise<void> {
+    const signal = AbortSignal.any([this.#closing.signal, live.gone]);
+    for (;;) {
+      try {
+        await live.handle.waitEnd(signal);
+        break;
+      } catch (error) {
+        if (signal.aborted) return;
+        if (error instanceof Error && error.name === "NotFoundError") break;
+        // The engine is away for a moment: the sandbox outlives that.
+        this.#deps.logger.warn({ err: error, sandbox: live.id }, "waiting for a sandbox's end failed; trying again");
+        if (!(await pause(1_000, signal))) return;
+      }
+    }
+    await this.#ended(live);
+  }
+
+  async #ended(live: LiveSandbox): Promise<void> {
+    const { workspace, rowId } = live;
+    clearTimeout(this.#idleTimers.get(workspace.id));
+    this.#idleTimers.delete(workspace.id);
+    const current = await this.#live.get(workspace.id)?.catch(() => undefined);
+    if (current === live) this.#live.delete(workspace.id);
+    if (live.gone.aborted) return;
+    live.end();
+    this.#deps.logger.info({ sandbox: live.id, workspace: workspace.id }, "sandbox ended");
+    await this.#mark(rowId, "ended").catch((error) => this.#deps.logger.error({ err: error }, "cannot note the end"));
+    this.#deps.onEnded(live.id);
+  }
+
+  #onUse(live: LiveSandbox, users: number): void {
+    const { id } = live.workspace;
+    clearTimeout(this.#idleTimers.get(id));
+    this.#idleTimers.delete(id);
+    if (users > 0 || this.#closing.signal.aborted || live.gone.aborted) return;
+    const timer = setTimeout(() => {
+      this.#deps.logger.info({ sandbox: live.id }, "sandbox is idle: stopping it");
+      void this.#stop(live);
+    }, this.#deps.idleMs);
+    timer.unref();
+    this.#idleTimers.set(id, timer);
+  }
+
+  async #stop(live: LiveSandbox): Promise<void> {
+    const { id } = live.workspace;
+    this.#live.delete(id);
+    const stopping = this.#terminate(live.handle).then(() => this.#ended(live));
+    this.#stopping.set(id, stopping);
+    await stopping;
+    this.#stopping.delete(id);
+  }
+
+  async #terminate(handle: SandboxHandle): Promise<void> {
+    try {
+      await handle.terminate(AbortSignal.timeout(30_000));
+    } catch (error) {
+      this.#deps.logger.warn({ err: error, sandbox: handle.id }, "a sandbox could not be ended");
+    }
+  }
+}
+
+/** `promise`, unless the signal aborts first. */
+export async function waitFor<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
+  signal.throwIfAborted();
+  const aborted = Promise.withResolvers<never>();
+  const onAbort = () => aborted.reject(signal.reason);
+  signal.addEventListener("abort", onAbort, { once: true });
+  try {
+    return await Promise.race([promise, aborted.promise]);
+  } finally {
+    signal.removeEventListener("abort", onAbort);
+    aborted.promise.catch(() => undefined);
+  }
+}
+
+/** False when the signal aborted. */
+async function pause(ms: number, signal: AbortSignal): Promise<boolean> {
+  try {
+    await sleep(ms, signal);
+    return true;
+  } catch (error) {
+    if (!signal.aborted && !isAbort(error)) throw error;
+    return false;
+  }
+}

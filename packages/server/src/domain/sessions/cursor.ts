@@ -1,0 +1,38 @@
+import { AppError } from "@holdfast/protocol";
+
+export interface Cursor {
+  /** What is paged through: a session's id, or `sessions`. */
+  of: string;
+  order: "asc" | "desc";
+  /** The last item of the page before. */
+  last: string | number;
+}
+
+/** Opaque to clients. */
+export function encodeCursor(cursor: Cursor): string {
+  return Buffer.from(JSON.stringify([cursor.of, cursor.order, cursor.last])).toString("base64url");
+}
+
+/** Refuses a cursor that was made for another list or another order. */
+export function decodeCursor(page: string, expected: Pick<Cursor, "of" | "order">): Cursor["last"] {
+  const parts = parse(page);
+  if (!Array.isArray(parts) || parts.length !== 3) return refuse("is not a cursor of this API");
+  const [of, order, last] = parts as unknown[];
+  if (of !== expected.of) return refuse("belongs to another list");
+  if (order !== expected.order) return refuse("was made with another `order`");
+  if (typeof last !== "string" && typeof last !== "number") return refuse("is not a cursor of this API");
+  return last;
+}
+
+function parse(page: string): unknown {
+  try {
+    return JSON.parse(Buffer.from(page, "base64url").toString("utf8"));
+  } catch {
+    // Not ours: the caller says so.
+    return undefined;
+  }
+}
+
+function refuse(message: string): never {
+  throw new AppError("request_invalid", { detail: `\`page\` ${message}`, errors: [{ path: "page", message }] });
+}

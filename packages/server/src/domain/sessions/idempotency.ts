@@ -1,0 +1,69 @@
+import { createHash } from "node:crypto";
+import { AppError } from "@holdfast/protocol";
+import type { Tx } from "../../ports/database.ts";
+
+export interface RequestIdentity {
+  /** The header `Idempotency-Key`. */
+  key?: string;
+  /** `x-stainless-retry-count`: how often the official SDK has sent this request before. It sends no key. */
+  retryCount: number;
+  /** Of the request body. */
+  bodyHash: string;
+}
+
+/** How long the first result is given to a repeated request. */
+const rememberMs = 10 * 60 * 1000;
+const rememberKeyMs = 24 * 60 * 60 * 1000;
+
+export function hashBody(body: Uint8Array): string {
+  return createHash("sha256").update(body).digest("hex");
+}
+
+interface Scope {
+  accountId: string;
+  /** What the request is about, e.g. `send:sesn_…`. */
+  scope: string;
+  identity: RequestIdentity;
+  nowMs: number;
+}
+
+/**
+ * Runs `work` once per request: a repetition gets the first result. Everything happens in the caller's transaction, so
+ * that a result is remembered if and only if its work was committed.
+ */
+export async function once<T>(tx: Tx, { accountId, scope, identity, nowMs }: Scope, work: () => Promise<T>) {
+  const { key, bodyHash, retryCount } = identity;
+  const rowKey = key === undefined ? `body:${scope}:${bodyHash}` : `key:${scope}:${key}`;
+  const known = await tx
+    .selectFrom("idempotency")
+    .selectAll()
+    .where("account_id", "=", accountId)
+    .where("key", "=", rowKey)
+    .executeTakeFirst();
+  const fresh = known !== undefined && nowMs - known.created_at < (key === undefined ? rememberMs : rememberKeyMs);
+  if (fresh && (key !== undefined || retryCount > 0)) {
+    if (known.body_hash !== bodyHash) {
+      throw new AppError("request_invalid", {
+        detail: "This Idempotency-Key was used with another body",
+        errors: [{ path: "Idempotency-Key", message: "use a new key for a new request" }],
+      });
+    }
+    return { result: JSON.parse(known.response_json) as T, repeated: true };
+  }
+  const result = await work();
+  const row = { body_hash: bodyHash, response_json: JSON.stringify(result), created_at: nowMs };
+  await tx
+    .insertInto("idempotency")
+    .values({ account_id: accountId, key: rowKey, ...row })
+    .onConflict((conflict) => conflict.columns(["account_id", "key"]).doUpdateSet(row))
+    .execute();
+  return { result, repeated: false };
+}
+
+/** Drops what nobody can ask for any more. */
+export async function forgetOld(tx: Tx, nowMs: number): Promise<void> {
+  await tx
+    .deleteFrom("idempotency")
+    .where("created_at", "<", nowMs - rememberKeyMs)
+    .execute();
+}

@@ -1,0 +1,65 @@
+import { type AppError, isAppError, type NewEvent, type ProblemCode, problems } from "@holdfast/protocol";
+import { SandboxGoneError } from "../sandboxes/live-sandbox.ts";
+
+/** A turn that cannot go on, with what its session's log says about it. */
+export class TurnFailure extends Error {
+  override name = "TurnFailure";
+  readonly code: ProblemCode;
+  readonly exitCode: number | null | undefined;
+  readonly output: string | undefined;
+
+  constructor(
+    code: ProblemCode,
+    options: { detail?: string; exitCode?: number | null; output?: string; cause?: unknown } = {},
+  ) {
+    super(options.detail ?? problems[code].title, { cause: options.cause });
+    this.code = code;
+    this.exitCode = options.exitCode;
+    this.output = options.output;
+  }
+}
+
+/** The reader stopped the turn. */
+export class TurnStopped extends Error {
+  override name = "TurnStopped";
+}
+
+export function toFailure(error: unknown): TurnFailure {
+  if (error instanceof TurnFailure) return error;
+  if (error instanceof SandboxGoneError) {
+    return new TurnFailure("turn_interrupted", {
+      detail: "The sandbox ended in the middle of the turn; the workspace and all that is shown here are kept",
+      cause: error,
+    });
+  }
+  if (isAppError(error)) {
+    const { code, message: detail, cause } = error as AppError;
+    return new TurnFailure(code, { detail, cause });
+  }
+  const detail = error instanceof Error ? error.message : String(error);
+  return new TurnFailure("internal", { detail, cause: error });
+}
+
+export function errorEvent({ code, message, exitCode, output }: TurnFailure): NewEvent {
+  return {
+    type: "session.error",
+    error: { type: "unknown_error", message, retry_status: { type: "exhausted" } },
+    holdfast: {
+      code,
+      remedy: problems[code].remedy,
+      ...(exitCode === undefined ? {} : { exit_code: exitCode }),
+      ...(output === undefined || output === "" ? {} : { output: output.slice(-8_000) }),
+    },
+  };
+}
+
+type Outcome = "completed" | "stopped" | "failed" | "interrupted" | "limit";
+
+export function idleEvent(outcome: Outcome, options: { retriesExhausted?: boolean } = {}): NewEvent {
+  return {
+    type: "session.status_idle",
+    stop_reason: { type: options.retriesExhausted === true ? "retries_exhausted" : "end_turn" },
+    stop_details: null,
+    holdfast: { outcome },
+  };
+}

@@ -1,0 +1,281 @@
+import { claudeArgs, claudeEnvironment, claudeSettings, createMapperState, type MapperState } from "@holdfast/claude";
+import { guestBundlePath } from "@holdfast/guest";
+import { newId } from "@holdfast/protocol";
+import { sleep } from "@holdfast/std";
+import { GuestLink, LinkLostError } from "../sandboxes/guest-link.ts";
+import type { LiveSandbox } from "../sandboxes/live-sandbox.ts";
+import { runExec } from "../sandboxes/run-exec.ts";
+import { filesMount, stateMount } from "../sandboxes/sandboxes.ts";
+import type { Workspace } from "../sessions/workspaces.ts";
+import { ClaudeProcess, type ProcessOwner } from "./claude-process.ts";
+import { TurnFailure, toFailure } from "./failure.ts";
+import { type AppendEvents, Step } from "./steps.ts";
+import type { TurnDeps } from "./turn-deps.ts";
+
+export interface Session {
+  id: string;
+  accountId: string;
+  generation: number;
+}
+
+interface PrepareInput {
+  session: Session;
+  append: AppendEvents;
+  signal: AbortSignal;
+}
+
+/** `EX_TEMPFAIL` of sysexits: the step itself says that it may work the next time. */
+const transientExit = 75;
+const attempts = 3;
+const permissionTimeoutMs = 10 * 60 * 1000;
+const startTimeoutMs = 60 * 1000;
+
+/** The workspace's sandbox, with the image and itself told as steps where they take time. */
+export async function ensureSandbox(
+  deps: TurnDeps,
+  workspace: Workspace,
+  { append, signal }: PrepareInput,
+): Promise<LiveSandbox> {
+  if (deps.sandboxes.current(workspace.id) === undefined) await showImage(deps, { append, signal });
+  let step: Step | undefined;
+  try {
+    const sandbox = await deps.sandboxes.ensure(workspace, {
+      imageId: () => deps.image.get(),
+      signal,
+      onCreate: () => {
+        step = Step.begin(append, "sandbox", "Starting the sandbox");
+        // A failure to tell shows up when the step ends.
+        step.running().catch(() => undefined);
+      },
+    });
+    await step?.end("done");
+    return sandbox;
+  } catch (error) {
+    if (signal.aborted) {
+      await step?.end("skipped", { detail: "Stopped" });
+      throw error;
+    }
+    const failure = toFailure(error);
+    const shown =
+      failure.code === "internal"
+        ? new TurnFailure("sandbox_unavailable", { detail: failure.message, cause: error })
+        : failure;
+    await step?.end("failed", { detail: shown.message });
+    throw shown;
+  }
+}
+
+async function showImage(deps: TurnDeps, { append, signal }: Omit<PrepareInput, "session">): Promise<void> {
+  if (deps.image.progress.state === "ready") return;
+  const step = Step.begin(append, "image", "Building the sandbox image");
+  const building = deps.image.get(({ detail, done, total }) => {
+    if (signal.aborted) return;
+    const progress = { done, total, unit: "layers" };
+    // A failure to tell shows up when the step ends.
+    step.running({ ...(detail === null ? {} : { detail }), progress }).catch(() => undefined);
+  });
+  const stopped = Promise.withResolvers<never>();
+  const onAbort = () => stopped.reject(signal.reason);
+  signal.addEventListener("abort", onAbort, { once: true });
+  try {
+    await Promise.race([building, stopped.promise]);
+    await step.end("done");
+  } catch (error) {
+    if (signal.aborted) await step.end("skipped", { detail: "Stopped; the image is still being built" });
+    else await step.end("failed", { detail: error instanceof Error ? error.message : String(error) });
+    throw error;
+  } finally {
+    signal.removeEventListener("abort", onAbort);
+    stopped.promise.catch(() => undefined);
+    building.catch(() => undefined);
+  }
+}
+
+/** Exec 1: root makes the real directories behind the mount points Claude's. Nothing else starts before it ended with 0. */
+export async function fixPermissions(
+  deps: TurnDeps,
+  sandbox: LiveSandbox,
+  { session, append, signal }: PrepareInput,
+): Promise<void> {
+  const step = Step.begin(append, "permissions", "Making the workspace writable");
+  const ids = ["--uid", "1000", "--gid", "1000"];
+  const args = ["node", guestBundlePath, "permissions", ...ids, filesMount, stateMount];
+  for (let attempt = 1; ; attempt++) {
+    if (attempt === 1) await step.running({ attempt });
+    const { code, output } = await attemptPermissions(sandbox, args, signal).catch(async (error: unknown) => {
+      await step.end("skipped", { attempt, detail: "Stopped" });
+      throw error;
+    });
+    deps.logger.info({ session: session.id, sandbox: sandbox.id, attempt, code, output }, "permission step");
+    if (code === 0) return await step.end("done", { attempt });
+    const said = `Attempt ${attempt} of ${attempts}: ${code === null ? "" : `exit code ${code}: `}${output}`.trim();
+    const transient = code === null || code === transientExit;
+    if (!transient || attempt === attempts) {
+      await step.end("failed", { attempt, detail: said });
+      throw new TurnFailure("permissions_failed", {
+        detail: `The permission step ended with ${code === null ? "an error" : `exit code ${code}`} after ${attempt} attempt${attempt === 1 ? "" : "s"}`,
+        exitCode: code,
+        output,
+      });
+    }
+    await step.running({ attempt, detail: `${said}; trying again` });
+    await sleep(200 * 2 ** attempt, signal);
+  }
+}
+
+/** `code` is null when the exec itself failed. */
+async function attemptPermissions(sandbox: LiveSandbox, args: string[], signal: AbortSignal) {
+  try {
+    const both = AbortSignal.any([signal, sandbox.gone]);
+    const result = await runExec(sandbox.handle, args, { timeoutMs: permissionTimeoutMs, signal: both });
+    const output = `${result.stderr}${result.stderr === "" ? result.stdout : ""}`.trim();
+    return { code: result.code, output: output.slice(-4_000) };
+  } catch (error) {
+    if (signal.aborted || sandbox.gone.aborted) throw error;
+    return { code: null, output: error instanceof Error ? error.message : String(error) };
+  }
+}
+
+export interface StartInput extends PrepareInput {
+  sandbox: LiveSandbox;
+  conversation: { kind: "new" | "resume"; id: string };
+  mapper: MapperState | null;
+  owner: ProcessOwner;
+  /** Aborts when the process is to be let go of. */
+  lifetime: AbortSignal;
+}
+
+/** Exec 2: the guest starts Claude Code, which then waits for its first line. */
+export async function startProcess(deps: TurnDeps, input: StartInput): Promise<ClaudeProcess> {
+  const { session, sandbox, append, signal } = input;
+  const processId = newId("process");
+  const step = Step.begin(append, "claude", "Starting Claude Code");
+  await step.running();
+  await deps.db
+    .insertInto("processes")
+    .values({
+      id: processId,
+      session_id: session.id,
+      sandbox_id: sandbox.id,
+      generation: session.generation,
+      stdout_offset: 0,
+      stderr_offset: 0,
+      state: "starting",
+      exit_code: null,
+      created_at: deps.clock.now(),
+    })
+    .execute();
+  await deps.db.updateTable("sessions").set({ process_id: processId }).where("id", "=", session.id).execute();
+  const scripted = await isScripted(deps, signal);
+  const result = await runExec(sandbox.handle, startArgs(deps, input, processId), {
+    secrets: await secretsOf(deps, input),
+    timeoutMs: startTimeoutMs,
+    signal: AbortSignal.any([signal, sandbox.gone]),
+  });
+  if (result.code !== 0) {
+    const output = `${result.stderr}\n${result.stdout}`.trim();
+    deps.logger.error({ session: session.id, code: result.code, output }, "Claude Code could not be started");
+    await deps.db.updateTable("processes").set({ state: "ended" }).where("id", "=", processId).execute();
+    await step.end("failed", { detail: `exit code ${result.code}: ${output.slice(-1_000)}` });
+    throw new TurnFailure("claude_start_failed", { exitCode: result.code, output });
+  }
+  await deps.db.updateTable("processes").set({ state: "running" }).where("id", "=", processId).execute();
+  await step.end("done");
+  return makeProcess(deps, { ...input, processId, scripted, offsets: { stdout: 0, stderr: 0 } });
+}
+
+/** The session's process of before, if it still lives in this sandbox: after a restart of ours, or of the connection. */
+export async function findProcess(
+  deps: TurnDeps,
+  input: Omit<StartInput, "conversation">,
+): Promise<ClaudeProcess | undefined> {
+  const { session, sandbox, signal } = input;
+  const row = await deps.db
+    .selectFrom("processes")
+    .selectAll()
+    .where("session_id", "=", session.id)
+    .where("sandbox_id", "=", sandbox.id)
+    .where("state", "!=", "ended")
+    .orderBy("created_at", "desc")
+    .limit(1)
+    .executeTakeFirst();
+  if (row === undefined) return undefined;
+  try {
+    // A connection of its own: the greeting lists the processes of now.
+    await using link = await GuestLink.open(sandbox.handle, AbortSignal.any([signal, sandbox.gone]));
+    if (!link.processes.some(({ processId }) => processId === row.id)) return await forget(deps, row.id);
+  } catch (error) {
+    if (signal.aborted || sandbox.gone.aborted) throw error;
+    if (!(error instanceof LinkLostError)) throw error;
+    return await forget(deps, row.id);
+  }
+  const offsets = { stdout: row.stdout_offset, stderr: row.stderr_offset };
+  return makeProcess(deps, { ...input, processId: row.id, scripted: await isScripted(deps, signal), offsets });
+}
+
+async function forget(deps: TurnDeps, processId: string): Promise<undefined> {
+  await deps.db.updateTable("processes").set({ state: "ended" }).where("id", "=", processId).execute();
+}
+
+function makeProcess(
+  deps: TurnDeps,
+  input: Omit<StartInput, "conversation"> & {
+    processId: string;
+    scripted: boolean;
+    offsets: { stdout: number; stderr: number };
+  },
+): ClaudeProcess {
+  const { session, sandbox, mapper, owner, processId, scripted, offsets } = input;
+  return new ClaudeProcess(
+    {
+      processId,
+      sessionId: session.id,
+      generation: session.generation,
+      sandbox,
+      mapper: mapper ?? createMapperState(),
+      context: { sessionId: session.id, workspaceMount: filesMount, scripted },
+      offsets,
+      owner,
+      lifetime: input.lifetime,
+    },
+    deps,
+  );
+}
+
+function startArgs(deps: TurnDeps, { session, conversation }: StartInput, processId: string): string[] {
+  const ids = ["--session", session.id, "--process", processId, "--generation", String(session.generation)];
+  const claude = claudeArgs({
+    conversation,
+    permissionMode: deps.options.permissionMode,
+    settings: claudeSettings({ baseUrl: deps.gateway.sandboxUrl }),
+  });
+  const asUser = ["runuser", "-u", "claudeuser", "--", "claude"];
+  return ["node", guestBundlePath, "start", ...ids, "--cwd", filesMount, "--", ...asUser, ...claude];
+}
+
+/** The environment of exec 2: nothing in it is worth anything outside of this sandbox. */
+async function secretsOf(deps: TurnDeps, { session, sandbox }: StartInput): Promise<Record<string, string>> {
+  const token = await deps.gateway.mintToken({
+    accountId: session.accountId,
+    workspaceId: sandbox.workspace.id,
+    sessionId: session.id,
+    sandboxId: sandbox.id,
+    lifetimeMs: deps.options.timeoutMs,
+  });
+  return {
+    ...claudeEnvironment({ stateMount, maxRetries: 4 }),
+    ...deps.options.claudeEnv,
+    ANTHROPIC_BASE_URL: deps.gateway.sandboxUrl,
+    ANTHROPIC_API_KEY: token,
+  };
+}
+
+/** Whether the words will come from the scripted model. A gateway that does not answer will be the turn's own error. */
+async function isScripted(deps: TurnDeps, signal: AbortSignal): Promise<boolean> {
+  try {
+    return (await deps.gateway.status(signal)).mode === "scripted";
+  } catch (error) {
+    deps.logger.warn({ err: error }, "the gateway does not say which model answers");
+    return false;
+  }
+}

@@ -1,0 +1,429 @@
+import { randomUUID } from "node:crypto";
+import { type InputBlock, interruptRequest, type MapResult, type Signal, userLine } from "@holdfast/claude";
+import type { NewEvent } from "@holdfast/protocol";
+import { sleep } from "@holdfast/std";
+import { StaleGenerationError } from "../../ports/event-log.ts";
+import type { LiveSandbox } from "../sandboxes/live-sandbox.ts";
+import { fromRow, type Workspace } from "../sessions/workspaces.ts";
+import { answerTo, interruptedByRestart, markTaken, merge } from "./answers.ts";
+import type { ClaudeProcess, LineEffect, ProcessExit, ProcessOwner } from "./claude-process.ts";
+import { errorEvent, idleEvent, TurnStopped, toFailure } from "./failure.ts";
+import { HeldProcess } from "./held-process.ts";
+import { interruptProcess } from "./interrupt.ts";
+import { markMessage, onProcessExit, onTurnEnded, onTurnStarted, type ProcessState } from "./line-effects.ts";
+import { ensureSandbox, findProcess, fixPermissions, type Session, startProcess } from "./prepare.ts";
+import { nextMessage, sessionState } from "./session-rows.ts";
+import { Turn } from "./turn.ts";
+import type { TurnDeps } from "./turn-deps.ts";
+
+/** Filled once the process is held; what it says comes later. */
+interface Held {
+  running?: HeldProcess;
+}
+
+/** Works on one session's messages, one after the other; holds its process between them. */
+export class SessionRunner {
+  readonly #deps: TurnDeps;
+  readonly #session: Session;
+  readonly #workspace: Workspace;
+  readonly #stop = new AbortController();
+  #turn: Turn | undefined;
+  #running: HeldProcess | undefined;
+  #loop: Promise<void> | undefined;
+  #again = false;
+  #stopRequested = false;
+  #finishing = false;
+
+  private constructor(deps: TurnDeps, session: Session, workspace: Workspace) {
+    this.#deps = deps;
+    this.#session = session;
+    this.#workspace = workspace;
+  }
+
+  /** Takes the session's lease: whoever had it before may not write any more. */
+  static async open(deps: TurnDeps, sessionId: string): Promise<SessionRunner> {
+    const row = await deps.db
+      .updateTable("sessions")
+      .set((eb) => ({ generation: eb("generation", "+", 1) }))
+      .where("id", "=", sessionId)
+      .returning(["id", "account_id", "workspace_id", "generation"])
+      .executeTakeFirstOrThrow();
+    const workspace = await deps.db
+      .selectFrom("workspaces")
+      .selectAll()
+      .where("id", "=", row.workspace_id)
+      .executeTakeFirstOrThrow();
+    const session = { id: row.id, accountId: row.account_id, generation: row.generation };
+    return new SessionRunner(deps, session, fromRow(workspace));
+  }
+
+  get generation(): number {
+    return this.#session.generation;
+  }
+
+  /** There may be messages. */
+  wake(): void {
+    this.#again = true;
+    this.#loop ??= this.#work().finally(() => {
+      this.#loop = undefined;
+      if (this.#again && !this.#stop.signal.aborted && !this.#finishing) this.wake();
+    });
+  }
+
+  /** Ends the running turn. Safe to repeat. */
+  interrupt(): void {
+    const turn = this.#turn;
+    if (turn !== undefined) this.#interruptTurn(turn);
+    else if (this.#loop !== undefined) this.#stopRequested = true;
+    else if (this.#running?.state.ownTurn) {
+      const { process, state } = this.#running;
+      void this.#stopProcess(process, () => !state.ownTurn);
+    }
+  }
+
+  /** Ends the running turn and begins no other. Resolves when nothing is being worked on. */
+  async finish(): Promise<void> {
+    this.#finishing = true;
+    this.interrupt();
+    while (this.#loop !== undefined) await this.#loop;
+  }
+
+  /** After a restart of ours: a turn that Claude had begun by itself goes on, or is said to have been cut off. */
+  async resumeOwnTurn(): Promise<void> {
+    const { signal } = this.#stop;
+    try {
+      const sandbox = await this.#deps.sandboxes.adopt(this.#workspace, signal);
+      const running = sandbox && (await this.#attach(sandbox, signal));
+      if (running === undefined) throw interruptedByRestart("its process has ended");
+      running.state.ownTurn = true;
+    } catch (error) {
+      if (!signal.aborted) await this.#endFailed(undefined, error);
+    }
+  }
+
+  /** Lets go of everything; process and sandbox go on. */
+  async release(): Promise<void> {
+    this.#stop.abort(new Error("the server stops"));
+    const running = this.#running;
+    this.#letGo();
+    running?.process.release();
+    await this.#loop;
+  }
+
+  async #work(): Promise<void> {
+    while (this.#again && !this.#stop.signal.aborted) {
+      this.#again = false;
+      const { db } = this.#deps;
+      const next = () => nextMessage(db, this.#session.id);
+      for (let message = await next(); message !== undefined; message = await next()) {
+        if (this.#stop.signal.aborted || this.#finishing) return;
+        await this.#oneTurn(new Turn(message));
+      }
+      // Meant for a turn that had ended by then.
+      this.#stopRequested = false;
+    }
+  }
+
+  async #oneTurn(turn: Turn): Promise<void> {
+    const resumed = turn.sent;
+    this.#turn = turn;
+    try {
+      if (this.#stopRequested) this.#interruptTurn(turn);
+      this.#stopRequested = false;
+      await this.#ensureRunning();
+      if (resumed) await this.#resumeTurn(turn);
+      else await this.#runTurn(turn);
+    } catch (error) {
+      if (this.#stop.signal.aborted) return;
+      if (error instanceof StaleGenerationError) return this.#lostLease(error);
+      await this.#endFailed(turn, error);
+    } finally {
+      this.#turn = undefined;
+      this.#armIdleTimer();
+    }
+    const sandbox = this.#running?.process.sandbox ?? (await this.#currentSandbox());
+    if (sandbox !== undefined && !sandbox.gone.aborted && turn.sent) {
+      this.#deps.onTurnEnd({ sessionId: this.#session.id, sandbox, generation: this.generation });
+    }
+  }
+
+  async #currentSandbox(): Promise<LiveSandbox | undefined> {
+    return await this.#deps.sandboxes.current(this.#workspace.id)?.catch(() => undefined);
+  }
+
+  /** Sandbox, exec 1, exec 2, the line, its end. */
+  async #runTurn(turn: Turn): Promise<void> {
+    const signal = AbortSignal.any([this.#stop.signal, turn.signal]);
+    const base = { session: this.#session, append: (events: readonly NewEvent[]) => this.#append(events), signal };
+    const sandbox = await ensureSandbox(this.#deps, this.#workspace, base);
+    using _use = sandbox.use();
+    await fixPermissions(this.#deps, sandbox, base);
+    for (let conversation: "new" | "resume" | undefined, tries = 0; ; tries++) {
+      const running = await this.#obtainProcess(sandbox, { turn, signal, conversation });
+      signal.throwIfAborted();
+      turn.sent = true;
+      await this.#deps.log.transact(async ({ tx, append }) => {
+        await append({ sessionId: this.#session.id, generation: this.generation, events: [] });
+        await markMessage(tx, turn.messageId, "sent");
+      });
+      const content = turn.content as InputBlock[];
+      const line = userLine({ content, uuid: turn.messageId });
+      const lineId = tries === 0 ? turn.messageId : `${turn.messageId}-${tries}`;
+      // A process that has ended meanwhile says why by its exit.
+      await running.process.send(line, lineId, signal).catch((error) => this.#unlessEnding(running, error));
+      const end = await turn.untilEnd(this.#stop.signal);
+      if (end.kind === "done") return;
+      if (end.kind === "lost") throw end.error;
+      if (tries >= 2) throw new Error("Claude Code neither knows the conversation nor begins it anew");
+      conversation = end.conversation;
+      turn.again();
+    }
+  }
+
+  /** After a restart of ours: the turn may still run, or its end lie unread in the guest's spool. */
+  async #resumeTurn(turn: Turn): Promise<void> {
+    const { signal } = this.#stop;
+    const sandbox = await this.#deps.sandboxes.adopt(this.#workspace, signal);
+    if (sandbox === undefined) throw interruptedByRestart("its sandbox has ended");
+    using _use = sandbox.use();
+    const running = await this.#attach(sandbox, signal);
+    if (running === undefined) throw interruptedByRestart("its process has ended");
+    const line = userLine({ content: turn.content as InputBlock[], uuid: turn.messageId });
+    // Perhaps it was never written: the guest writes a line of this id once only.
+    await running.process.send(line, turn.messageId, signal).catch((error) => this.#unlessEnding(running, error));
+    const end = await turn.untilEnd(this.#stop.signal);
+    if (end.kind === "lost") throw end.error;
+    if (end.kind === "restart") throw interruptedByRestart("its process did not start");
+  }
+
+  async #unlessEnding(running: HeldProcess, error: unknown): Promise<void> {
+    const ended = await Promise.race([running.process.exited.then(() => true), sleep(2_000).then(() => false)]);
+    if (!ended) throw error;
+  }
+
+  /** The session's live process in this sandbox, or a new one. */
+  async #obtainProcess(
+    sandbox: LiveSandbox,
+    options: { turn: Turn; signal: AbortSignal; conversation: "new" | "resume" | undefined },
+  ): Promise<HeldProcess> {
+    const { signal } = options;
+    const known = this.#running;
+    if (known?.process.alive && known.process.sandbox === sandbox) {
+      known.busy();
+      known.state.turn = options.turn;
+      return known;
+    }
+    this.#letGo();
+    const attached = await this.#attach(sandbox, signal);
+    if (attached !== undefined) return attached;
+    const row = await this.#row();
+    const kind = options.conversation ?? (row.claudeStarted ? "resume" : "new");
+    const held: Held = {};
+    const process = await startProcess(this.#deps, {
+      session: this.#session,
+      append: (events) => this.#append(events),
+      // Not the turn's: a start that was given up half-way would leave a process that nobody holds.
+      signal: this.#stop.signal,
+      sandbox,
+      conversation: { kind, id: row.claudeSessionId },
+      mapper: row.mapper,
+      owner: this.#owner(held),
+      lifetime: this.#stop.signal,
+    });
+    return this.#hold(process, sandbox, held);
+  }
+
+  async #attach(sandbox: LiveSandbox, signal: AbortSignal): Promise<HeldProcess | undefined> {
+    const row = await this.#row();
+    const held: Held = {};
+    const process = await findProcess(this.#deps, {
+      session: this.#session,
+      append: (events) => this.#append(events),
+      signal,
+      sandbox,
+      mapper: row.mapper,
+      owner: this.#owner(held),
+      lifetime: this.#stop.signal,
+    });
+    if (process === undefined) return undefined;
+    const running = this.#hold(process, sandbox, held);
+    running.state.started = row.claudeStarted;
+    return running;
+  }
+
+  #hold(process: ClaudeProcess, sandbox: LiveSandbox, held: Held): HeldProcess {
+    const state: ProcessState = {
+      sessionId: this.#session.id,
+      turn: this.#turn,
+      ownTurn: false,
+      started: false,
+      startupErrors: [],
+      conversationNotFound: false,
+    };
+    const running = new HeldProcess(process, { sandbox, state });
+    held.running = running;
+    this.#running = running;
+    void process.follow();
+    return running;
+  }
+
+  #owner(held: Held): ProcessOwner {
+    const now = () => {
+      const { running } = held;
+      if (running === undefined) throw new Error("a process speaks before it is held");
+      running.state.turn = this.#turn?.finished ? undefined : this.#turn;
+      return running;
+    };
+    return {
+      onLine: (result) => this.#onLine(now(), result),
+      onExit: (exit) => this.#onExit(now(), exit),
+      onLost: (error) => this.#onLost(now(), error),
+    };
+  }
+
+  #onLost(running: HeldProcess, error: unknown): void {
+    if (error instanceof StaleGenerationError) this.#lostLease(error);
+    if (running === this.#running) this.#letGo();
+    if (this.#turn !== undefined) this.#turn.end({ kind: "lost", error });
+    else if (running.state.ownTurn) void this.#endFailed(undefined, error);
+  }
+
+  #onLine(running: HeldProcess, result: MapResult): LineEffect | undefined {
+    let effect: LineEffect | undefined;
+    for (const signal of result.signals) {
+      if (signal.type === "turn_started") effect = onTurnStarted(running.state, result);
+      else if (signal.type === "turn_ended") effect = merge(effect, onTurnEnded(running.state, signal, result));
+      else effect = merge(effect, this.#onSignal(running, signal, result));
+    }
+    return effect;
+  }
+
+  /** Signals that do not begin or end a turn. */
+  #onSignal(running: HeldProcess, signal: Signal, result: MapResult): LineEffect | undefined {
+    const events = result.events;
+    if (signal.type === "claude_session_id") return { events, session: { claude_session_id: signal.id } };
+    if (signal.type === "echo" && signal.state === "replayed") {
+      return { events, also: (tx) => markTaken(tx, signal.uuid) };
+    }
+    if (signal.type === "background_tasks") running.backgroundTasks = signal.count;
+    const answer = answerTo(signal);
+    if (answer !== undefined) return { events, after: () => this.#say(running, answer) };
+    if (signal.type === "auth_failed_retrying")
+      return { events, after: () => this.#say(running, interruptRequest(randomUUID())) };
+    return undefined;
+  }
+
+  #onExit(running: HeldProcess, exit: ProcessExit): LineEffect {
+    const { id } = this.#session;
+    this.#deps.logger.info({ session: id, process: running.process.processId, ...exit }, "Claude Code ended");
+    const effect = onProcessExit(running.state, exit);
+    return {
+      ...effect,
+      after: () => {
+        if (running === this.#running) this.#letGo();
+        effect.after?.();
+      },
+    };
+  }
+
+  /** Without waiting: the caller may be what reads the answer. */
+  #say(running: HeldProcess, line: string): void {
+    running.process
+      .send(line, randomUUID(), AbortSignal.any([this.#stop.signal, AbortSignal.timeout(10_000)]))
+      .catch((error) => this.#deps.logger.warn({ err: error, session: this.#session.id }, "an answer was not taken"));
+  }
+
+  #interruptTurn(turn: Turn): void {
+    if (turn.stopped || turn.finished) return;
+    turn.stopped = true;
+    const running = this.#running;
+    if (!turn.sent || running === undefined) turn.abort(new TurnStopped("stopped by the reader"));
+    else void this.#stopProcess(running.process, () => turn.finished);
+  }
+
+  #stopProcess(process: ClaudeProcess, isOver: () => boolean): Promise<void> {
+    return interruptProcess(process, { isOver, signal: this.#stop.signal, logger: this.#deps.logger });
+  }
+
+  async #ensureRunning(): Promise<void> {
+    const { status } = await this.#row();
+    if (status === "running") return;
+    await this.#append([{ type: "session.status_running" }], "running");
+  }
+
+  /** Says why, and makes the session idle again: the next message works. */
+  async #endFailed(turn: Turn | undefined, error: unknown): Promise<void> {
+    const stopped = turn?.stopped === true || error instanceof TurnStopped;
+    const failure = toFailure(error);
+    if (!stopped) this.#deps.logger.warn({ err: error, session: this.#session.id, code: failure.code }, "turn failed");
+    const outcome = stopped ? "stopped" : failure.code === "turn_interrupted" ? "interrupted" : "failed";
+    const events = stopped ? [idleEvent(outcome)] : [errorEvent(failure), idleEvent(outcome)];
+    const session = { status: "idle" as const };
+    await this.#untilStored(() =>
+      this.#deps.log.transact(async ({ tx, append }) => {
+        await append({ sessionId: this.#session.id, generation: this.generation, events, session });
+        if (turn !== undefined) await markMessage(tx, turn.messageId, "done");
+      }),
+    );
+    this.#deps.log.clearDrafts(this.#session.id);
+    turn?.end({ kind: "done" });
+  }
+
+  async #untilStored(work: () => Promise<void>): Promise<void> {
+    for (;;) {
+      try {
+        return await work();
+      } catch (error) {
+        if (error instanceof StaleGenerationError) return this.#lostLease(error);
+        this.#deps.logger.error({ err: error, session: this.#session.id }, "cannot store a turn's end; trying again");
+        await sleep(2_000, this.#stop.signal);
+      }
+    }
+  }
+
+  #lostLease(error: StaleGenerationError): void {
+    this.#deps.logger.warn({ err: error }, "another server works on this session");
+    this.#stop.abort(error);
+    this.#running?.process.release();
+    this.#letGo();
+  }
+
+  #armIdleTimer(): void {
+    const running = this.#running;
+    if (running === undefined || this.#stop.signal.aborted) return;
+    running.afterIdle(this.#deps.options.idleProcessMs, () => this.#closeIdle(running));
+  }
+
+  #closeIdle(running: HeldProcess): void {
+    if (this.#turn !== undefined || running !== this.#running) return;
+    if (running.backgroundTasks > 0 || running.state.ownTurn) {
+      this.#armIdleTimer();
+      return;
+    }
+    this.#letGo();
+    running.process
+      .closeStdin(AbortSignal.any([this.#stop.signal, AbortSignal.timeout(10_000)]))
+      .catch((error) =>
+        this.#deps.logger.warn({ err: error, session: this.#session.id }, "cannot end an idle process"),
+      );
+  }
+
+  #letGo(): void {
+    const running = this.#running;
+    this.#running = undefined;
+    running?.letGo();
+  }
+
+  async #append(events: readonly NewEvent[], status?: "running"): Promise<void> {
+    await this.#deps.log.append({
+      sessionId: this.#session.id,
+      generation: this.generation,
+      events,
+      ...(status === undefined ? {} : { session: { status } }),
+    });
+  }
+
+  #row() {
+    return sessionState(this.#deps.db, this.#session.id);
+  }
+}

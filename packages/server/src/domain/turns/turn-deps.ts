@@ -1,0 +1,23 @@
+import type { Logger } from "pino";
+import type { SandboxOptions } from "../../config/options.ts";
+import type { Clock } from "../../ports/clock.ts";
+import type { Database } from "../../ports/database.ts";
+import type { EventLog } from "../../ports/event-log.ts";
+import type { ModelGateway } from "../../ports/model-gateway.ts";
+import type { SandboxImage } from "../sandboxes/image.ts";
+import type { LiveSandbox } from "../sandboxes/live-sandbox.ts";
+import type { Sandboxes } from "../sandboxes/sandboxes.ts";
+
+/** What working on turns takes. */
+export interface TurnDeps {
+  db: Database;
+  log: EventLog;
+  clock: Clock;
+  logger: Logger;
+  gateway: ModelGateway;
+  image: SandboxImage;
+  sandboxes: Sandboxes;
+  options: SandboxOptions;
+  /** A turn has ended: the workspace may be saved. */
+  onTurnEnd: (turn: { sessionId: string; sandbox: LiveSandbox; generation: number }) => void;
+}

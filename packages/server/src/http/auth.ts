@@ -1,0 +1,73 @@
+import { AppError } from "@holdfast/protocol";
+import type { Context, MiddlewareHandler } from "hono";
+import type { AppContext } from "../context.ts";
+import type { Account } from "../domain/accounts/accounts.ts";
+import { readLoginCookie } from "./cookie.ts";
+import type { HttpEnv } from "./env.ts";
+
+/**
+ * Refuses requests for other host names (DNS rebinding) and from other origins (any web page can send requests to a
+ * loopback port).
+ */
+export function guardOrigin(context: AppContext): MiddlewareHandler<HttpEnv> {
+  return async (c, next) => {
+    const host = c.req.header("host")?.toLowerCase();
+    if (host === undefined || !isOurHost(host, context)) {
+      throw new AppError("host_refused", { detail: `The host name "${host?.slice(0, 100) ?? ""}" is not served` });
+    }
+    const origin = c.req.header("origin")?.toLowerCase();
+    if (origin !== undefined && !isOurOrigin(origin, context)) throw new AppError("origin_refused");
+    await next();
+  };
+}
+
+function isOurHost(host: string, { options, port }: AppContext): boolean {
+  const ours = ["127.0.0.1", "localhost", "[::1]"].map((name) => `${name}:${port()}`);
+  const withoutPort = host.replace(/:\d+$/, "");
+  return [...ours, ...options.allowedHosts].some((allowed) => {
+    const known = allowed.toLowerCase();
+    return known === host || (!/:\d+$/.test(known) && known === withoutPort);
+  });
+}
+
+function isOurOrigin(origin: string, context: AppContext): boolean {
+  if (context.options.allowedOrigins.some((allowed) => allowed.toLowerCase().replace(/\/+$/, "") === origin))
+    return true;
+  const host = /^https?:\/\/([^/]+)$/.exec(origin)?.[1];
+  return host !== undefined && isOurHost(host, context);
+}
+
+/** Who asks: an API key, or a browser's login. */
+export function authenticate(context: AppContext): MiddlewareHandler<HttpEnv> {
+  return async (c, next) => {
+    c.set("account", await whoIs(c, context));
+    await next();
+  };
+}
+
+async function whoIs(c: Context<HttpEnv>, context: AppContext): Promise<Account> {
+  const key = c.req.header("x-api-key") ?? /^Bearer +(.+)$/i.exec(c.req.header("authorization") ?? "")?.[1];
+  if (key !== undefined) {
+    const account = await context.accounts.byKey(key.trim());
+    if (account === undefined) throw new AppError("key_wrong");
+    return account;
+  }
+  const cookie = readLoginCookie(c.req.header("cookie"), { secret: context.cookieSecret, nowMs: Date.now() });
+  if (cookie === undefined) throw new AppError("key_missing");
+  if (cookie === "invalid") throw new AppError("key_wrong");
+  checkSameOrigin(c);
+  const account = await context.accounts.byId(cookie.accountId);
+  if (account === undefined) throw new AppError("key_wrong");
+  return account;
+}
+
+/** A cookie is sent by the browser whoever asked for the request: it counts only when our own page did. */
+function checkSameOrigin(c: Context<HttpEnv>): void {
+  const site = c.req.header("sec-fetch-site");
+  // "same-site" is another port of this host: not ours.
+  if (site !== undefined && site !== "same-origin" && site !== "none") throw new AppError("origin_refused");
+  const reads = c.req.method === "GET" || c.req.method === "HEAD";
+  if (!reads && site !== "same-origin" && c.req.header("origin") === undefined) {
+    throw new AppError("origin_refused", { detail: "The request does not say which page it comes from" });
+  }
+}

@@ -1,0 +1,9 @@
+import type { Account } from "../domain/accounts/accounts.ts";
+
+/** What middleware leaves for handlers. */
+export interface HttpEnv {
+  Variables: {
+    requestId: string;
+    account: Account;
+  };
+}

@@ -1,0 +1,125 @@
+import { AppError, problems, SendEvents, type SessionEvent } from "@holdfast/protocol";
+import { isAbort, QueueOverflowError } from "@holdfast/std";
+import { type Context, Hono } from "hono";
+import type { AppContext } from "../context.ts";
+import type { EventLog, LogFrame } from "../ports/event-log.ts";
+import { check, readJson, refuseUnknown } from "./body.ts";
+import type { HttpEnv } from "./env.ts";
+import { integer, list, order, refuseFilters } from "./query.ts";
+import { identityOf } from "./sessions.ts";
+import { type SseFrame, sseResponse } from "./sse.ts";
+
+const sendable = ["user.message", "user.interrupt"];
+
+/** `/v1/sessions/{id}/events` in Managed Agents' shape, and its stream. */
+export function eventRoutes(context: AppContext): Hono<HttpEnv> {
+  const { sessions } = context;
+  const app = new Hono<HttpEnv>();
+  app.post("/:id/events", async (c) => {
+    const { bytes, value } = await readJson(c);
+    refuseUnknown(value, ["events"]);
+    refuseUnsupported(value.events);
+    const input = check(SendEvents, value);
+    const target = { accountId: c.get("account").id, sessionId: c.req.param("id") };
+    return c.json(await sessions.send(target, input, identityOf(c, bytes)));
+  });
+  app.get("/:id/events", async (c) => {
+    const query = new URL(c.req.url).searchParams;
+    refuseFilters(query, ["created_at"]);
+    const page = query.get("page");
+    const options = {
+      limit: integer(query, "limit", { min: 1, max: 1000, fallback: 100 }),
+      order: order(query, "asc"),
+      types: list(query, "types"),
+      ...(page ? { page } : {}),
+    };
+    return c.json(await sessions.events(c.get("account").id, c.req.param("id"), options));
+  });
+  app.get("/:id/events/stream", (c) => stream(c, context, c.req.param("id")));
+  app.get("/:id/stream", (c) => stream(c, context, c.req.param("id")));
+  return app;
+}
+
+function refuseUnsupported(events: unknown): void {
+  if (!Array.isArray(events)) return;
+  for (const [index, event] of events.entries()) {
+    const type: unknown = (event as { type?: unknown } | null)?.type;
+    if (typeof type === "string" && !sendable.includes(type)) {
+      throw new AppError("not_supported", {
+        detail: `Events of type "${type.slice(0, 60)}" cannot be sent`,
+        errors: [{ path: `events.${index}.type`, message: `must be one of ${sendable.join(", ")}` }],
+      });
+    }
+  }
+}
+
+async function stream(c: Context<HttpEnv>, context: AppContext, sessionId: string): Promise<Response> {
+  const query = new URL(c.req.url).searchParams;
+  const { after: from, lastSeq } = await context.sessions.replayFrom(c.get("account").id, sessionId);
+  const cursor = readCursor(c.req.header("last-event-id") ?? query.get("after"));
+  // A cursor from the future is not of this log (an older copy was put back): begin as without one, and say so.
+  const resumed = cursor !== undefined && cursor <= lastSeq;
+  const after = resumed ? cursor : from;
+  const drafts = new Set(list(query, "event_deltas"));
+  const verdict: SseFrame = {
+    event: "ping",
+    data: { type: "holdfast.stream", resumed, after, last_seq: lastSeq },
+  };
+  return sseResponse((signal) => frames(context.log, { sessionId, after, drafts, signal }, verdict), {
+    signal: AbortSignal.any([c.req.raw.signal, context.closing]),
+    heartbeatMs: context.options.heartbeatMs,
+    headers: { "request-id": c.get("requestId") },
+    onError: (error) => errorFrame(error, c.get("requestId"), context),
+  });
+}
+
+function readCursor(text: string | null | undefined): number | undefined {
+  if (text === null || text === undefined || text === "") return undefined;
+  if (!/^\d{1,15}$/.test(text)) {
+    throw new AppError("request_invalid", {
+      detail: "`after` (or Last-Event-ID) must be the seq of an event",
+      errors: [{ path: "after", message: "must be a whole number" }],
+    });
+  }
+  return Number(text);
+}
+
+async function* frames(
+  log: EventLog,
+  options: Parameters<EventLog["read"]>[0],
+  verdict: SseFrame,
+): AsyncGenerator<SseFrame, void, undefined> {
+  yield verdict;
+  let last = options.after;
+  try {
+    for await (const frame of log.read(options)) {
+      if (frame.kind === "event") last = frame.event.seq;
+      yield toSse(frame, last);
+    }
+  } catch (error) {
+    // The reader left: nobody is there to be told.
+    if (!options.signal.aborted && !isAbort(error, options.signal)) throw error;
+  }
+}
+
+/** A draft carries the id of the event before it, so that a reader who resumes from it misses nothing. */
+function toSse(frame: LogFrame, last: number): SseFrame {
+  const data: SessionEvent | object = frame.kind === "event" ? frame.event : frame.draft;
+  return { id: last, data };
+}
+
+function errorFrame(error: unknown, requestId: string, context: AppContext): SseFrame {
+  const slow = error instanceof QueueOverflowError;
+  if (!slow) context.logger.error({ err: error, requestId }, "stream broke");
+  const code = slow ? "consumer_too_slow" : "internal";
+  const { anthropicType, title, remedy } = problems[code];
+  return {
+    event: "error",
+    data: {
+      type: "error",
+      error: { type: anthropicType, message: `${title}. ${remedy}` },
+      request_id: requestId,
+      holdfast: { code, remedy },
+    },
+  };
+}

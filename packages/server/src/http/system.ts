@@ -1,0 +1,81 @@
+import { AppError, type Status } from "@holdfast/protocol";
+import { type Context, Hono } from "hono";
+import { z } from "zod";
+import type { AppContext } from "../context.ts";
+import { check, readJson } from "./body.ts";
+import { equal, loginCookie } from "./cookie.ts";
+import type { HttpEnv } from "./env.ts";
+
+/** `/v1/status` and `/v1/credential`: ours, for the page and the CLI. */
+export function statusRoutes(context: AppContext): Hono<HttpEnv> {
+  const app = new Hono<HttpEnv>();
+  const status = async (c: Context<HttpEnv>): Promise<Status> => {
+    const account = c.get("account");
+    const { image, storage } = context.state();
+    const { mode, credential } = await context.gateway.status(c.req.raw.signal);
+    return { account, version: context.version, model: { mode, credential }, storage: storage(account.id), image };
+  };
+  app.get("/status", async (c) => c.json(await status(c)));
+  app.put("/credential", async (c) => {
+    const { value } = await readJson(c);
+    const { api_key: key } = check(z.object({ api_key: z.string().max(500) }), value);
+    ownerOnly(c, context);
+    if (!/^sk-ant-[\x21-\x7e]{8,}$/.test(key.trim())) throw new AppError("credential_invalid");
+    await context.gateway.setCredential(key.trim(), c.req.raw.signal);
+    return c.json(await status(c));
+  });
+  app.delete("/credential", async (c) => {
+    ownerOnly(c, context);
+    await context.gateway.removeCredential(c.req.raw.signal);
+    return c.json(await status(c));
+  });
+  return app;
+}
+
+/** The model's key belongs to the whole installation: only the account of its own browser may change it. */
+function ownerOnly(c: Context<HttpEnv>, { defaultAccount }: AppContext): void {
+  if (c.get("account").id !== defaultAccount.id) {
+    throw new AppError("origin_refused", {
+      detail: "The model's key is shared by all accounts; only a browser logged in by the start link may change it",
+    });
+  }
+}
+
+/** Logging a browser in: by the link that `script/start` prints, or by the page. */
+export function loginRoutes(context: AppContext): Hono<HttpEnv> {
+  const app = new Hono<HttpEnv>();
+  const login = (token: string | undefined) => {
+    const { loginToken } = context.options;
+    if (loginToken === undefined || token === undefined || !equal(token, loginToken)) throw new AppError("key_wrong");
+    return loginCookie(context.defaultAccount.id, { secret: context.cookieSecret, nowMs: Date.now() });
+  };
+  app.get("/login", async (c, next) => {
+    const token = new URL(c.req.url).searchParams.get("token");
+    // Without a token it is the page's own path.
+    if (token === null) return await next();
+    const cookie = login(token);
+    return new Response(null, { status: 303, headers: { location: "/", "set-cookie": cookie } });
+  });
+  app.post("/v1/login", async (c) => {
+    const { value } = await readJson(c);
+    const cookie = login(check(z.object({ token: z.string() }), value).token);
+    return Response.json({ account: context.defaultAccount }, { headers: { "set-cookie": cookie } });
+  });
+  return app;
+}
+
+/** For whoever watches the process. */
+export function healthRoutes(context: AppContext): Hono<HttpEnv> {
+  const app = new Hono<HttpEnv>();
+  app.get("/health", (c) => c.json({ status: "ok" }));
+  app.get("/version", (c) => c.json({ version: context.version }));
+  app.get("/ready", async (c) => {
+    try {
+      await context.ready();
+      return c.json({ status: "ready" });
+    } catch (error) {
+      return c.json({ status: "not_ready", reason: error instanceof Error ? error.message : String(error) }, 503);
+    }
+  });
+  return app;
+}

@@ -1,0 +1,43 @@
+import { pino } from "pino";
+import { parseOptions, readOptionsFile } from "./config/options.ts";
+import { dropPrivileges } from "./config/privileges.ts";
+import { readWebFiles } from "./config/web-files.ts";
+import { bundledGuest } from "./domain/sandboxes/bundled-guest.ts";
+import { type Server, startServer } from "./server.ts";
+
+/** One JSON line on stdout tells the parent how it went; the logs go to stderr. */
+function report(line: object): void {
+  process.stdout.write(`${JSON.stringify(line)}\n`);
+}
+
+async function start(): Promise<Server> {
+  const options = parseOptions(readOptionsFile());
+  // As who we were started: the checkout may be nobody else's to read.
+  const [web, guestBundle] = await Promise.all([readWebFiles(options.webDir), bundledGuest()]);
+  dropPrivileges({ dataDir: options.dataDir, uid: options.uid, gid: options.gid });
+  const redact = ["req.headers", "headers", "apiKey", "token", "secrets"];
+  const logger = pino({ name: "server", level: options.logLevel, redact }, pino.destination({ dest: 2, sync: true }));
+  return await startServer(options, { logger, web, guestBundle });
+}
+
+function explain(error: unknown): { what: string; why: string; todo: string } {
+  const why = error instanceof Error ? error.message : String(error);
+  const taken = error instanceof Error && "code" in error && error.code === "EADDRINUSE";
+  const todo = taken
+    ? "Stop what listens on that port, or choose another one with --port."
+    : "Check the server's options and that its data directory can be written.";
+  return { what: "The server did not start.", why, todo };
+}
+
+try {
+  const asked = Promise.withResolvers<NodeJS.Signals>();
+  for (const name of ["SIGTERM", "SIGINT"] as const) process.once(name, () => asked.resolve(name));
+  await using server = await start();
+  const { url, port, storage } = server;
+  report({ ready: true, url, port, storage: storage.on ? "on" : storage.reason });
+  // Ctrl-C ends all that runs; SIGTERM leaves it to the next start.
+  if ((await asked.promise) === "SIGINT") await server.endTurns();
+} catch (error) {
+  report({ ready: false, error: explain(error) });
+  process.exitCode = 1;
+}

@@ -1,0 +1,17 @@
+/** S3 as the turn needs it. */
+export interface ObjectStore {
+  readonly bucket: string;
+  /** As a sandbox sees it; undefined for AWS itself. */
+  readonly sandboxEndpoint: string | undefined;
+  readonly region: string;
+  /** The name that a sandbox's network policy must allow. */
+  readonly sandboxDomain: string;
+  /** Environment for a process that may read and write below the prefix, for the given time. */
+  credentialsFor(prefix: string, options: { lifetimeMs: number; signal: AbortSignal }): Promise<Record<string, string>>;
+  /** Objects below a prefix; stops counting at `limit`. */
+  measure(prefix: string, options: { limit?: number; signal: AbortSignal }): Promise<{ files: number; bytes: number }>;
+  /** Writes an object that must not exist yet. */
+  create(key: string, body: Uint8Array, options: { contentType: string; signal: AbortSignal }): Promise<void>;
+}
+
+export type StorageState = { on: true; store: ObjectStore } | { on: false; reason: string };

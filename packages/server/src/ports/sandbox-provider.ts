@@ -1,0 +1,63 @@
+/** A recipe for an image: each layer is built, cached and told of by itself. */
+export interface ImageTemplate {
+  base: string;
+  layers: readonly { title: string; commands: readonly string[] }[];
+}
+
+export interface SandboxSpec {
+  imageId: string;
+  tags: Readonly<Record<string, string>>;
+  /** Mount point → volume name; a volume is made when it does not exist. */
+  volumes: Readonly<Record<string, string>>;
+  env: Readonly<Record<string, string>>;
+  timeoutMs: number;
+  memoryMiB: number;
+  memoryLimitMiB: number;
+  cpu: number;
+  cpuLimit: number;
+  /** Names that the sandbox may speak to; nothing else. */
+  domains: readonly string[];
+}
+
+export interface ExecOptions {
+  /** Environment of this process alone, sent as a secret. */
+  secrets?: Readonly<Record<string, string>>;
+  /** The process is killed after this. */
+  timeoutMs?: number;
+  signal: AbortSignal;
+}
+
+/** A process in a sandbox. */
+export interface RunningExec {
+  write(bytes: Uint8Array): Promise<void>;
+  closeStdin(): Promise<void>;
+  stdout: AsyncIterable<Uint8Array>;
+  stderr: AsyncIterable<Uint8Array>;
+  /** Its exit code; 128 + n when a signal ended it. */
+  wait(signal: AbortSignal): Promise<number>;
+}
+
+/** A running sandbox. Calls on one that has ended reject. */
+export interface SandboxHandle {
+  readonly id: string;
+  exec(args: readonly string[], options: ExecOptions): Promise<RunningExec>;
+  /** Resolves when the sandbox has ended. */
+  waitEnd(signal: AbortSignal): Promise<void>;
+  isRunning(signal: AbortSignal): Promise<boolean>;
+  /** Safe to repeat. */
+  terminate(signal: AbortSignal): Promise<void>;
+  /** Lets go of our connection to it; it goes on. */
+  detach(): void;
+}
+
+export interface SandboxProvider {
+  /** Resolves with the image's id. A failing step rejects with its output in the message. */
+  buildImage(
+    template: ImageTemplate,
+    options: { signal: AbortSignal; onLayer: (done: number, total: number, title: string) => void },
+  ): Promise<string>;
+  create(spec: SandboxSpec, signal: AbortSignal): Promise<SandboxHandle>;
+  /** Running ones that carry all of these tags. */
+  find(tags: Readonly<Record<string, string>>, signal: AbortSignal): Promise<SandboxHandle[]>;
+  tags(handle: SandboxHandle, signal: AbortSignal): Promise<Record<string, string>>;
+}

@@ -1,0 +1,269 @@
+import { randomBytes } from "node:crypto";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import type { Server as HttpServer } from "node:http";
+import { join } from "node:path";
+import { createAdaptorServer } from "@hono/node-server";
+import type { ModalClient } from "modal";
+import { type Logger, pino } from "pino";
+import { type OpenDatabase, openDatabase } from "./adapters/db/database.ts";
+import { DbEventLog } from "./adapters/db/event-log.ts";
+import { HttpGateway, noGateway } from "./adapters/gateway/http-gateway.ts";
+import { ModalProvider, noProvider } from "./adapters/modal/provider.ts";
+import { openStorage } from "./adapters/s3/storage.ts";
+import { parseOptions, type ServerOptions, type ServerOptionsInput } from "./config/options.ts";
+import { readWebFiles, type WebFiles } from "./config/web-files.ts";
+import type { AppContext } from "./context.ts";
+import { Accounts } from "./domain/accounts/accounts.ts";
+import { bundledGuest } from "./domain/sandboxes/bundled-guest.ts";
+import { SandboxImage } from "./domain/sandboxes/image.ts";
+import { claudeCodeTemplate } from "./domain/sandboxes/image-template.ts";
+import { Sandboxes } from "./domain/sandboxes/sandboxes.ts";
+import { Sessions } from "./domain/sessions/sessions.ts";
+import { accountPrefix, Syncs } from "./domain/storage/syncs.ts";
+import { Turns } from "./domain/turns/turns.ts";
+import { createApp } from "./http/app.ts";
+import { systemClock } from "./ports/clock.ts";
+import type { EventLog } from "./ports/event-log.ts";
+import type { ModelGateway } from "./ports/model-gateway.ts";
+import type { StorageState } from "./ports/object-store.ts";
+import type { SandboxProvider } from "./ports/sandbox-provider.ts";
+
+export interface StartExtras {
+  logger?: Logger;
+  /** For tests: sees, or changes, every call of the Modal SDK. */
+  wrapModalClient?: (client: ModalClient) => ModalClient;
+  /** For tests: instead of Modal. */
+  provider?: SandboxProvider;
+  /** Read beforehand, by who may read the checkout. */
+  guestBundle?: string;
+  web?: WebFiles;
+}
+
+export interface Server extends AsyncDisposable {
+  readonly url: string;
+  readonly port: number;
+  /** Whether turns' workspaces are saved to S3, and why not. */
+  readonly storage: StorageState;
+  /** For tests and measurements. */
+  readonly log: EventLog;
+  /** Stops every turn, saves the workspaces, ends the sandboxes; then disposes. Without it they go on. */
+  endTurns(): Promise<void>;
+}
+
+const version = (JSON.parse(readFileSync(new URL("../package.json", import.meta.url), "utf8")) as { version: string })
+  .version;
+
+/** The whole server. Resolves when it listens; turns of before go on in the background. */
+export async function startServer(input: ServerOptionsInput, extras: StartExtras = {}): Promise<Server> {
+  const options = parseOptions(input);
+  const logger = extras.logger ?? pino({ name: "server", level: options.logLevel }, pino.destination({ dest: 2 }));
+  const stack = new AsyncDisposableStack();
+  try {
+    return await compose({ options, logger, extras, stack });
+  } catch (error) {
+    await stack.disposeAsync();
+    throw error;
+  }
+}
+
+interface Composing {
+  options: ServerOptions;
+  logger: Logger;
+  extras: StartExtras;
+  stack: AsyncDisposableStack;
+}
+
+async function compose(composing: Composing): Promise<Server> {
+  const { options, logger, extras, stack } = composing;
+  const closing = new AbortController();
+  const database = stack.use(await openDatabase(options.databaseFile ?? join(options.dataDir, "server.sqlite")));
+  const log = new DbEventLog(database.db, { clock: systemClock });
+  const gateway: ModelGateway = options.gateway === undefined ? noGateway : new HttpGateway(options.gateway);
+  const storage = await openStorage(options.s3, { signal: closing.signal });
+  if (storage.on) logger.info({ bucket: storage.store.bucket }, "workspaces are saved to S3 after every turn");
+  else logger.warn({ reason: storage.reason }, "workspaces are not saved to S3");
+  const work = composeTurns(composing, { database, log, gateway, storage, closing });
+  const accounts = new Accounts({ db: database.db, clock: systemClock });
+  let port = options.port;
+  const context: AppContext = {
+    options,
+    web: extras.web ?? (await readWebFiles(options.webDir)),
+    version,
+    logger,
+    accounts,
+    defaultAccount: await accounts.ensureDefault(),
+    sessions: new Sessions({
+      db: database.db,
+      log,
+      clock: systemClock,
+      installationId: installationOf(options),
+      turns: work.turns,
+    }),
+    log,
+    gateway,
+    state: () => ({ image: imageStatus(work.image), storage: (accountId) => storageStatus(storage, accountId) }),
+    cookieSecret: options.cookieSecret ?? ownCookieSecret(options.dataDir),
+    port: () => port,
+    closing: closing.signal,
+    ready: async () => void (await gateway.status()),
+  };
+  const http = createAdaptorServer({ fetch: createApp(context).fetch, hostname: options.host }) as HttpServer;
+  port = await listen(http, options);
+  stack.defer(() => closeHttp(http, closing));
+  work.start();
+  let ended = false;
+  const url = `http://${options.host.includes(":") ? `[${options.host}]` : options.host}:${port}`;
+  logger.info({ url }, "listening");
+  return {
+    url,
+    port,
+    storage,
+    log,
+    endTurns: async () => {
+      if (ended) return;
+      ended = true;
+      await work.end();
+    },
+    [Symbol.asyncDispose]: () => stack.disposeAsync(),
+  };
+}
+
+interface WorkParts {
+  database: OpenDatabase;
+  log: EventLog;
+  gateway: ModelGateway;
+  storage: StorageState;
+  closing: AbortController;
+}
+
+/** Everything that works on turns. Disposed in the opposite order: turns, syncs, then the hold on sandboxes. */
+function composeTurns({ options, logger, extras, stack }: Composing, parts: WorkParts) {
+  const { database, log, gateway, storage, closing } = parts;
+  const { db } = database;
+  const provider = extras.provider ?? modalProvider(options, logger, extras);
+  const image = new SandboxImage({
+    provider,
+    template: async () =>
+      claudeCodeTemplate({ ...options.image, guestBundle: extras.guestBundle ?? (await bundledGuest()) }),
+    logger: logger.child({ part: "image" }),
+    signal: closing.signal,
+  });
+  stack.defer(() => closing.abort(new Error("the server stops")));
+  const sandboxes = stack.use(
+    new Sandboxes({
+      db,
+      clock: systemClock,
+      provider,
+      installationId: installationOf(options),
+      spec: ({ accountId }) => sandboxSpec(options, { accountId, gateway, storage }),
+      logger: logger.child({ part: "sandboxes" }),
+      idleMs: options.sandbox.idleSandboxMs,
+      onEnded: (id) => {
+        gateway.revokeSandbox(id).catch((error) => logger.warn({ err: error, sandbox: id }, "its tokens live on"));
+      },
+    }),
+  );
+  const syncs = stack.use(
+    new Syncs({ db, log, clock: systemClock, logger: logger.child({ part: "syncs" }), storage: () => storage }),
+  );
+  const turns = stack.use(
+    new Turns({
+      db,
+      log,
+      clock: systemClock,
+      logger: logger.child({ part: "turns" }),
+      gateway,
+      image,
+      sandboxes,
+      options: options.sandbox,
+      onTurnEnd: (turn) => syncs.schedule(turn),
+    }),
+  );
+  return {
+    turns,
+    image,
+    start: () => {
+      // Its failure is the status's and the next turn's to tell.
+      image.get().catch(() => undefined);
+      turns.recover().catch((error) => logger.error({ err: error }, "turns of before the restart were not resumed"));
+    },
+    end: async () => {
+      await turns.endAll();
+      await syncs.settled();
+      await sandboxes.stopAll();
+    },
+  };
+}
+
+function modalProvider(options: ServerOptions, logger: Logger, { wrapModalClient }: StartExtras): SandboxProvider {
+  if (options.modal === undefined) return noProvider;
+  return new ModalProvider({
+    ...options.modal,
+    logger: sdkLogger(logger.child({ part: "modal" })),
+    ...(wrapModalClient === undefined ? {} : { wrapClient: wrapModalClient }),
+  });
+}
+
+/** The SDK warns of plain text on loopback for every handle; that is what is wanted here. */
+function sdkLogger(logger: Logger) {
+  const at = (level: "debug" | "info" | "warn" | "error") => (message: string) => {
+    if (!message.includes("insecure")) logger[level](message);
+  };
+  return { debug: () => undefined, info: at("debug"), warn: at("warn"), error: at("error") };
+}
+
+function sandboxSpec(
+  { sandbox }: ServerOptions,
+  { accountId, gateway, storage }: { accountId: string; gateway: ModelGateway; storage: StorageState },
+) {
+  const domains = [gateway.sandboxDomain, ...(storage.on ? [storage.store.sandboxDomain] : [])];
+  const s3 = storage.on ? { bucket: storage.store.bucket, keyPrefix: accountPrefix(accountId) } : undefined;
+  const { timeoutMs, memoryMiB, memoryLimitMiB, cpu, cpuLimit } = sandbox;
+  const env: Record<string, string> = s3 === undefined ? {} : { HOLDFAST_S3: JSON.stringify(s3) };
+  return { timeoutMs, memoryMiB, memoryLimitMiB, cpu, cpuLimit, env, domains };
+}
+
+function installationOf(options: ServerOptions): string {
+  return options.modal?.installationId ?? "local";
+}
+
+function imageStatus({ progress }: SandboxImage) {
+  return { state: progress.state, detail: progress.detail };
+}
+
+function storageStatus(storage: StorageState, accountId: string) {
+  if (!storage.on) return { state: "off" as const, bucket: null, key_prefix: null, reason: storage.reason };
+  return {
+    state: "on" as const,
+    bucket: storage.store.bucket,
+    key_prefix: accountPrefix(accountId),
+    reason: null,
+  };
+}
+
+/** Kept beside the database: logins outlive a restart. */
+function ownCookieSecret(dataDir: string): string {
+  const file = join(dataDir, "cookie.secret");
+  if (!existsSync(file)) writeFileSync(file, randomBytes(32).toString("base64url"), { mode: 0o600, flag: "wx" });
+  return readFileSync(file, "utf8").trim();
+}
+
+async function listen(http: HttpServer, { host, port }: ServerOptions): Promise<number> {
+  const { promise, resolve, reject } = Promise.withResolvers<void>();
+  http.once("error", reject);
+  http.listen(port, host, resolve);
+  await promise;
+  http.off("error", reject);
+  const address = http.address();
+  return typeof address === "object" && address !== null ? address.port : port;
+}
+
+/** Intake first, then the streams, then whoever still holds a connection. */
+async function closeHttp(http: HttpServer, closing: AbortController): Promise<void> {
+  const closed = new Promise<void>((resolve) => http.close(() => resolve()));
+  closing.abort(new Error("the server stops"));
+  http.closeIdleConnections();
+  const timer = setTimeout(() => http.closeAllConnections(), 1_000);
+  await closed;
+  clearTimeout(timer);
+}
