@@ -29,7 +29,7 @@ export function temporaryDataDir(): { path: string } & Disposable {
 
 /** The official SDK takes the server's address from the environment, at construction. */
 export function clientFor(url: string, given = credentials): ModalClient {
-  process.env["MODAL_SERVER_URL"] = url;
+  process.env.MODAL_SERVER_URL = url;
   return new ModalClient({ ...given, environment: "", logLevel: "error" });
 }
 
@@ -42,12 +42,16 @@ export async function testEngine(
   const dataDir = stack.use(temporaryDataDir()).path;
   const engine = await startEngine(
     { dataDir, imageCacheDir, ...credentials, ...options },
-    { log: createLogger(process.env["ENGINE_LOG"] ?? "silent"), ...hooks },
+    { log: createLogger(process.env.ENGINE_LOG ?? "silent"), ...hooks },
   );
   stack.defer(() => engine.shutdown());
+  const clients: ModalClient[] = [];
+  stack.defer(() => {
+    for (const made of clients) made.close();
+  });
   const client = (given = credentials) => {
     const made = clientFor(engine.url, given);
-    stack.defer(() => made.close());
+    clients.push(made);
     return made;
   };
   const modal = client();
