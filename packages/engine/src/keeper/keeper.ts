@@ -8,10 +8,13 @@ import type { OciCommand } from "./oci-command.ts";
 import { isSafeName, type Layout } from "./paths.ts";
 import { type HelloResult, type KeeperEvent, PROTOCOL_VERSION, type Request } from "./protocol.ts";
 import { type KeeperContext, Sandbox } from "./sandbox.ts";
+import { SeccompCache } from "./seccomp-cache.ts";
 
 export interface KeeperOptions {
   layout: Layout;
   oci: OciCommand;
+  /** `crun` or `runc`. */
+  kind: string;
   /** Name and version of the OCI runtime, for whoever asks. */
   runtime: string;
   emit(event: KeeperEvent): void;
@@ -30,7 +33,15 @@ export class Keeper {
   constructor(options: KeeperOptions) {
     this.#options = options;
     const { layout, oci, emit, warn } = options;
-    this.#context = { layout, oci, emit, warn, children: new Children(oci.live), idMaps: new IdMapCache() };
+    this.#context = {
+      layout,
+      oci,
+      emit,
+      warn,
+      children: new Children(oci.live),
+      idMaps: new IdMapCache(),
+      seccomp: new SeccompCache({ ociState: layout.ociState, kind: options.kind }),
+    };
   }
 
   /** Takes over what an earlier keeper left: ended sandboxes stay readable, others are ended as lost. */

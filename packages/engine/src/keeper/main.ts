@@ -60,6 +60,7 @@ async function run(options: KeeperArguments): Promise<void> {
   const keeper = new Keeper({
     layout,
     oci: new OciCommand({ ...options.runtime, root: layout.ociState, cgroups }),
+    kind: options.runtime.kind,
     runtime: options.runtime.version,
     emit: (event) => server.emit(event),
     warn: (message) => log("warn", message),

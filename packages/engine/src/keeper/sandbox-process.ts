@@ -1,5 +1,4 @@
 import { closeSync, fchmodSync, fchownSync, mkdirSync, readFileSync } from "node:fs";
-import { Socket } from "node:net";
 import { setTimeout as delay } from "node:timers/promises";
 import type { ExitStatus } from "../runtime/types.ts";
 import type { Children } from "./children.ts";
@@ -157,7 +156,7 @@ export class SandboxProcess {
     const master = await terminal.received;
     this.#terminalFd = master.fd;
     if (pty) setWindowSize(master.fd, pty);
-    this.#stdout.follow(master.stream, master.fd);
+    this.#stdout.followTerminal(master.stream, master.fd);
     this.#stdin = new Stdin(terminalSink(master.fd));
     return started;
   }
@@ -170,7 +169,7 @@ export class SandboxProcess {
 
   #followPipe(spool: Spool, fd: number | undefined): void {
     if (fd === undefined) spool.finish();
-    else spool.follow(new Socket({ fd, readable: true, writable: false }), fd);
+    else spool.followPipe(fd);
   }
 
   #killAll(): void {

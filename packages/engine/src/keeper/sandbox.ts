@@ -13,6 +13,7 @@ import { execPaths, isSafeName, type Layout, type SandboxPaths, sandboxPaths } f
 import type { CreateRequest, ExecRequest, ExecSnapshot, KeeperEvent } from "./protocol.ts";
 import { assembleRootFs, detachAll } from "./root-fs.ts";
 import { SandboxProcess } from "./sandbox-process.ts";
+import type { SeccompCache } from "./seccomp-cache.ts";
 
 const KILL_DEADLINE_MS = 5_000;
 /** Init normally ends within a millisecond; then something unreaped may hold it. */
@@ -25,6 +26,7 @@ export interface KeeperContext {
   oci: OciCommand;
   children: Children;
   idMaps: IdMapCache;
+  seccomp: SeccompCache;
   emit(event: KeeperEvent): void;
   /** Tells the log what was cleaned up with trouble. */
   warn(message: string): void;
@@ -68,7 +70,7 @@ export class Sandbox {
   }
 
   async create(request: CreateRequest): Promise<void> {
-    const { layout, oci, children, idMaps } = this.#context;
+    const { layout, oci, children, idMaps, seccomp } = this.#context;
     mkdirSync(this.paths.bundle, { recursive: true, mode: 0o700 });
     mkdirSync(this.paths.data, { recursive: true, mode: 0o700 });
     const maps = await idMaps.get(request.hostIdBase);
@@ -77,10 +79,11 @@ export class Sandbox {
       const { workDir } = assembleRootFs({ request, paths: this.paths, layout, maps });
       this.#record = { hostIdBase: request.hostIdBase, workDir };
       writeFileSync(this.paths.record, JSON.stringify(this.#record));
-      writeFileSync(this.paths.config, JSON.stringify(request.config));
+      writeFileSync(this.paths.config, JSON.stringify(seccomp.apply(request.config)));
       started = this.#makeMain();
       await started.start(oci, children);
       this.#processes.set(MAIN, started);
+      seccomp.learn(request.config, this.id);
       detachAll(this.paths, { keepRoot: true });
     } catch (error) {
       await this.#cleanUp();

@@ -1,9 +1,13 @@
 import { closeSync, openSync, writeSync } from "node:fs";
+import { Socket } from "node:net";
 import type { Readable } from "node:stream";
 import { readableBytes } from "./syscalls.ts";
 
 /** No output of one process may fill the machine's disk. */
 const SPOOL_LIMIT_BYTES = 4 * 1024 ** 3;
+
+/** All pipes are read into one buffer: what comes is written on at once, before anything else can be read. */
+const PIPE_BUFFER = Buffer.alloc(64 * 1024);
 
 /**
  * One output stream in one file. Writes are synchronous into the page cache: order is kept, memory is bounded, and a
@@ -23,11 +27,24 @@ export class Spool {
     this.#onChange = onChange;
   }
 
-  /** Reads `source`, which owns the descriptor `fd`, until it ends. */
-  follow(source: Readable, fd: number): void {
+  /** Reads the pipe `fd`, and owns it, until it ends. */
+  followPipe(fd: number): void {
+    const callback = (bytes: number, buffer: Uint8Array): boolean => {
+      this.#append(buffer.subarray(0, bytes));
+      return true;
+    };
+    this.#follow(new Socket({ fd, readable: true, writable: false, onread: { buffer: PIPE_BUFFER, callback } }), fd);
+  }
+
+  /** Reads `terminal`, whose descriptor is `fd`, until it ends. */
+  followTerminal(terminal: Readable, fd: number): void {
+    terminal.on("data", (chunk: Buffer) => this.#append(chunk));
+    this.#follow(terminal, fd);
+  }
+
+  #follow(source: Readable, fd: number): void {
     this.#source = source;
     this.#sourceFd = fd;
-    source.on("data", (chunk: Buffer) => this.#append(chunk));
     source.on("error", () => {
       // EIO is how a terminal says that nobody has it open any more; a pipe has no other errors than its end.
       this.finish();
@@ -57,7 +74,7 @@ export class Spool {
     this.#source?.destroy();
   }
 
-  #append(chunk: Buffer): void {
+  #append(chunk: Uint8Array): void {
     if (this.ended) return;
     if (this.#fd === undefined) {
       this.lostBytes += chunk.length;
