@@ -6,6 +6,9 @@ import { DatabaseSync } from "node:sqlite";
 import { sleep } from "@holdfast/std";
 import { runCommand } from "./command.ts";
 
+/** Names this process in the directory of unfinished layers; a pid alone may be used again. */
+const owner = `${process.pid}-${randomUUID()}`;
+
 /**
  * Overlay layers by content key: directories with plain ids. A layer is made in a directory of its own and appears
  * under its key by one rename after it is on the disk, so that what is there is whole. Several engines may share it.
@@ -32,7 +35,7 @@ export function openLayerStore(root: string): LayerStore {
   const make = async (key: string, fill: (directory: string) => Promise<void>, signal: AbortSignal) => {
     using _lock = await takeLock(join(locks, `${key}.db`), () => has(key), signal);
     if (has(key)) return path(key);
-    const workshop = join(temporary, `${process.pid}-${randomUUID()}`);
+    const workshop = join(temporary, `${owner}-${randomUUID()}`);
     const directory = join(workshop, "root");
     mkdirSync(directory, { recursive: true, mode: 0o755 });
     try {
@@ -67,7 +70,8 @@ export async function removeLeftovers(root: string): Promise<void> {
   if (!existsSync(temporary)) return;
   for (const name of readdirSync(temporary)) {
     const pid = Number(name.split("-")[0]);
-    if (pid !== process.pid && Number.isInteger(pid) && existsSync(`/proc/${pid}`)) continue;
+    const lives = pid === process.pid ? name.startsWith(owner) : Number.isInteger(pid) && existsSync(`/proc/${pid}`);
+    if (lives) continue;
     await rm(join(temporary, name), { recursive: true, force: true });
   }
 }
