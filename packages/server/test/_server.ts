@@ -1,0 +1,100 @@
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import Anthropic from "@anthropic-ai/sdk";
+import { openAccounts, type Server, type ServerOptionsInput, type StartExtras, startServer } from "@holdfast/server";
+import { pino } from "pino";
+
+export const loginToken = "a-login-token-for-tests";
+
+export interface TestServer extends AsyncDisposable {
+  server: Server;
+  url: string;
+  dataDir: string;
+  /** A new account. */
+  account(name: string): Promise<{ id: string; apiKey: string; client: Anthropic }>;
+  fetch(path: string, init?: RequestInit & { key?: string }): Promise<Response>;
+}
+
+/** A real server on a free port with a real database; no engine unless options or extras name one. */
+export async function testServer(
+  options: Partial<ServerOptionsInput> & { dataDir?: string } = {},
+  extras: StartExtras = {},
+): Promise<TestServer> {
+  const own = options.dataDir === undefined;
+  const dataDir = options.dataDir ?? mkdtempSync(join(tmpdir(), "holdfast-server-"));
+  const server = await startServer(
+    { port: 0, loginToken, ...options, dataDir },
+    { logger: pino({ level: process.env.TEST_LOG ?? "silent" }, pino.destination(2)), ...extras },
+  );
+  return {
+    server,
+    url: server.url,
+    dataDir,
+    async account(name) {
+      await using accounts = await openAccounts({ dataDir });
+      const { id, apiKey } = await accounts.add(name);
+      return { id, apiKey, client: new Anthropic({ baseURL: server.url, apiKey, maxRetries: 0 }) };
+    },
+    fetch(path, { key, ...init } = {}) {
+      const headers = new Headers(init.headers);
+      if (key !== undefined) headers.set("x-api-key", key);
+      return fetch(`${server.url}${path}`, { ...init, headers, redirect: "manual" });
+    },
+    async [Symbol.asyncDispose]() {
+      await server[Symbol.asyncDispose]();
+      if (own) rmSync(dataDir, { recursive: true, force: true });
+    },
+  };
+}
+
+/** A request written by hand: names and headers that `fetch` does not let one choose. */
+export async function rawRequest(url: string, lines: string[], body = ""): Promise<{ status: number; text: string }> {
+  const { connect } = await import("node:net");
+  const { hostname, port } = new URL(url);
+  const socket = connect(Number(port), hostname);
+  socket.end(`${[...lines, "Connection: close"].join("\r\n")}\r\n\r\n${body}`);
+  let text = "";
+  for await (const chunk of socket) text += String(chunk);
+  return { status: Number(text.slice(9, 12)), text };
+}
+
+export interface Frame {
+  event: string;
+  id: number | undefined;
+  data: Record<string, unknown>;
+}
+
+/** The frames of an SSE response, one after the other. */
+export async function* frames(response: Response): AsyncGenerator<Frame> {
+  if (response.body === null) throw new Error("no body");
+  let text = "";
+  for await (const chunk of response.body.pipeThrough(new TextDecoderStream())) {
+    text += chunk;
+    for (let at = text.indexOf("\n\n"); at !== -1; at = text.indexOf("\n\n")) {
+      const lines = text.slice(0, at).split("\n");
+      text = text.slice(at + 2);
+      const field = (name: string) => lines.find((line) => line.startsWith(`${name}: `))?.slice(name.length + 2);
+      const id = field("id");
+      yield {
+        event: field("event") ?? "",
+        id: id === undefined ? undefined : Number(id),
+        data: JSON.parse(field("data") ?? "null") as Record<string, unknown>,
+      };
+    }
+  }
+}
+
+/** Frames until one matches, that one included. */
+export async function until(source: AsyncGenerator<Frame>, matches: (frame: Frame) => boolean): Promise<Frame[]> {
+  const seen: Frame[] = [];
+  for (let next = await source.next(); !next.done; next = await source.next()) {
+    seen.push(next.value);
+    if (matches(next.value)) return seen;
+  }
+  throw new Error(`the stream ended after ${JSON.stringify(seen)}`);
+}
+
+export const userMessage = (text: string) => ({
+  events: [{ type: "user.message" as const, content: [{ type: "text" as const, text }] }],
+});
