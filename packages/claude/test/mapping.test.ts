@@ -137,9 +137,10 @@ test("an id that a model repeats in another turn gives another event", () => {
     assistant("msg_1", { type: "text", text: "x" }),
     assistant("msg_1", { type: "tool_use", id: "toolu_1", name: "Bash", input: {} }),
   ];
-  const filler = Array.from({ length: 400 }, (_, i) =>
+  const filler = Array.from({ length: 400 }, (_, i) => [
+    assistant(`f${i}`, { type: "text", text: "…" }),
     assistant(`f${i}`, { type: "tool_use", id: `f${i}`, name: "Bash", input: {} }),
-  );
+  ]).flat();
   const ids = eventsOf(run(lines(...turn, ...filler, ...turn))).map((event) => event.id);
   expect(new Set(ids).size).toBe(ids.length);
 });

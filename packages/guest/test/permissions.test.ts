@@ -212,18 +212,17 @@ for _ in range(${depth}):
 
 test("a tree that is being rearranged under the walk leads nowhere else", async () => {
   await using world = new World();
-  for (let i = 0; i < 200; i++) {
-    mkdirSync(join(world.volume, `d${i}/sub`), { recursive: true });
-    writeFileSync(join(world.volume, `d${i}/sub/key`), "x");
-  }
+  // Many in one directory: each is opened long after it was listed.
+  const count = 2000;
+  for (let i = 0; i < count; i++) mkdirSync(join(world.volume, `d${i}`));
   // Swaps directories with links to the secrets, as fast as it can, until it is stopped.
   const swap = `import os
 os.chdir(${JSON.stringify(world.volume)})
 while not os.path.exists(${JSON.stringify(join(world.folder, "stop"))}):
-    for i in range(200):
-        os.rename("d%d/sub" % i, "d%d/was" % i); os.symlink(${JSON.stringify(world.secrets)}, "d%d/sub" % i)
-    for i in range(200):
-        os.unlink("d%d/sub" % i); os.rename("d%d/was" % i, "d%d/sub" % i)
+    for i in range(${count}):
+        os.rename("d%d" % i, "was%d" % i); os.symlink(${JSON.stringify(world.secrets)}, "d%d" % i)
+    for i in range(${count}):
+        os.unlink("d%d" % i); os.rename("was%d" % i, "d%d" % i)
 `;
   const { spawn } = await import("node:child_process");
   const attacker = spawn("python3", ["-c", swap], { stdio: "ignore" });

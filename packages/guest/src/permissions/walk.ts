@@ -167,7 +167,7 @@ export class OwnerWalk {
     try {
       const stat = lstatSync(path);
       if (stat.isDirectory()) level.pending.push(name);
-      else if (stat.isFile()) this.#own(stat, () => this.#ownFile(path, name), name);
+      else if (stat.isFile()) this.#own(stat, () => this.#ownFile(path, name, stat), name);
       else this.#own(stat, () => this.#changeOther(path), name);
     } catch (error) {
       if (!isGone(error)) this.#failed(name, messageOf(error));
@@ -175,9 +175,16 @@ export class OwnerWalk {
   }
 
   /** Through its handle, so that what was checked is what is changed. False when it must stay as it is. */
-  #ownFile(path: Buffer, name: Buffer): boolean {
+  #ownFile(path: Buffer, name: Buffer, seen: Stats): boolean {
     const { uid } = this.#options;
-    const descriptor = openSync(path, openFile);
+    let descriptor: number;
+    try {
+      descriptor = openSync(path, openFile);
+    } catch (error) {
+      // A root that may give files away but not read them. Without another hard link it is this file or the user's.
+      if (errnoOf(error) !== "EACCES" || seen.nlink > 1) throw error;
+      return this.#changeOther(path);
+    }
     try {
       const stat = fstatSync(descriptor);
       if (!stat.isFile()) return false;
