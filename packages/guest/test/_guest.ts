@@ -1,5 +1,5 @@
 import { type ChildProcess, spawn, spawnSync } from "node:child_process";
-import { chmodSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { chmodSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { connect, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -86,20 +86,20 @@ export class TestGuest implements AsyncDisposable {
     return client;
   }
 
+  /** Pids are used again: only what runs this folder's program is ended. */
+  #isOurs(pid: number): boolean {
+    return isAlive(pid) && readFileSync(`/proc/${pid}/cmdline`, "utf8").includes(this.script);
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
-    let daemonPid: number | undefined;
-    try {
-      const last = await Client.connect(join(this.runDir, "guest.sock"));
-      daemonPid = last.hello.pid;
-      last.close();
-    } catch {
-      // There is no daemon: nothing to stop.
-    }
     for (const client of this.#clients) client.close();
-    if (daemonPid !== undefined) {
-      process.kill(daemonPid, "SIGTERM");
-      await until("the daemon's end", () => !isAlive(daemonPid));
-    }
+    // A daemon that `start` made says its pid in its log; the others are our children.
+    const log = join(this.runDir, "guest.log");
+    const text = existsSync(log) ? readFileSync(log, "utf8") : "";
+    const started = [...text.matchAll(/"ready","pid":(\d+)/g)].map((match) => Number(match[1]));
+    const pids = [...started, ...this.#daemons.flatMap(({ pid }) => pid ?? [])].filter((pid) => this.#isOurs(pid));
+    for (const pid of pids) process.kill(pid, "SIGTERM");
+    for (const pid of pids) await until("the daemon's end", () => !isAlive(pid));
     for (const daemon of this.#daemons) daemon.kill("SIGKILL");
     rmSync(this.folder, { recursive: true, force: true });
   }
