@@ -19,12 +19,21 @@ export interface KeeperArguments {
   runtime: { binary: string; kind: string; version: string };
 }
 
+/** The one line that the keeper prints. */
+export interface KeeperReport {
+  ready: boolean;
+  pid?: number;
+  /** Another keeper has the state directory. */
+  held?: boolean;
+  error?: string;
+}
+
 function log(level: "info" | "warn", message: string): void {
   process.stderr.write(`${JSON.stringify({ time: new Date().toISOString(), level, msg: message })}\n`);
 }
 
 /** One line on stdout, after which nobody reads it any more. */
-function report(line: unknown): void {
+function report(line: KeeperReport): void {
   writeSync(1, `${JSON.stringify(line)}\n`);
 }
 
@@ -43,7 +52,10 @@ function preparePrivateDir(layout: Layout): void {
 async function run(options: KeeperArguments): Promise<void> {
   const layout = layoutOf(options.stateDir, options.instance);
   const lockFd = openSync(layout.lock, "a", 0o600);
-  if (!tryLock(lockFd)) throw new Error("Another keeper holds this state directory.");
+  if (!tryLock(lockFd)) {
+    report({ ready: false, held: true });
+    return;
+  }
   process.umask(0o022);
   becomeSubreaper();
   hideHybridTree();

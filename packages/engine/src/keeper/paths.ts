@@ -69,7 +69,6 @@ export function sandboxPaths(layout: Layout, sandboxId: string): SandboxPaths {
 
 export interface ExecPaths {
   dir: string;
-  process: string;
   pid: string;
   log: string;
   stdout: string;
@@ -81,7 +80,6 @@ export function execPaths(layout: Layout, sandboxId: string, execId: string): Ex
   const dir = join(layout.sandboxes, sandboxId, "execs", execId);
   return {
     dir,
-    process: join(dir, "process.json"),
     pid: join(dir, "pid"),
     log: join(dir, "runtime.log"),
     stdout: join(dir, "stdout"),

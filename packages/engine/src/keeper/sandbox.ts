@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, readdirSync, statSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { rename, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
@@ -41,7 +41,8 @@ interface SandboxRecord {
 
 type EndReason = "exit" | "terminated" | "oom" | "lost";
 
-let consoles = 0;
+/** Makes names in the private directory and the trash unique. */
+let serial = 0;
 
 /** One sandbox in the keeper: its main process, its execs, its end. */
 export class Sandbox {
@@ -53,6 +54,7 @@ export class Sandbox {
   #record: SandboxRecord = { hostIdBase: 0, workDir: "" };
   #final: SandboxState | undefined;
   #ending: Promise<void> | undefined;
+  #creating: Promise<void> = Promise.resolve();
   #reason: EndReason = "exit";
 
   constructor(id: string, context: KeeperContext) {
@@ -69,7 +71,12 @@ export class Sandbox {
     return this.#final ?? { running: this.#processes.has(MAIN) && this.#ending === undefined };
   }
 
-  async create(request: CreateRequest): Promise<void> {
+  create(request: CreateRequest): Promise<void> {
+    this.#creating = this.#create(request);
+    return this.#creating;
+  }
+
+  async #create(request: CreateRequest): Promise<void> {
     const { layout, oci, children, idMaps, seccomp } = this.#context;
     mkdirSync(this.paths.bundle, { recursive: true, mode: 0o700 });
     mkdirSync(this.paths.data, { recursive: true, mode: 0o700 });
@@ -132,9 +139,11 @@ export class Sandbox {
     const { layout, emit, oci, children } = this.#context;
     const { execId } = request;
     const paths = execPaths(layout, this.id, execId);
+    // The environment may hold secrets: the file lies in memory and lives only for the start.
+    const processFile = `${layout.privateDir}/p${serial++}`;
     const made = new SandboxProcess({
       paths,
-      command: (extra) => ["exec", "--detach", ...extra, "--process", paths.process, this.id],
+      command: (extra) => ["exec", "--detach", ...extra, "--process", processFile, this.id],
       hostIdBase: this.#record.hostIdBase,
       consolePath: this.#consolePath(),
       ...(request.pty ? { pty: request.pty } : {}),
@@ -145,8 +154,7 @@ export class Sandbox {
       onOutput: () => emit({ event: "output", sandboxId: this.id, execId }),
       onEnd: () => emit({ event: "exec", sandboxId: this.id, execId }),
     });
-    // The environment may hold secrets of this exec: the file lives only for the start.
-    writeFileSync(paths.process, JSON.stringify(request.process), { mode: 0o600 });
+    writeFileSync(processFile, JSON.stringify(request.process), { mode: 0o600 });
     try {
       await made.start(oci, children);
       this.#processes.set(execId, made);
@@ -155,12 +163,12 @@ export class Sandbox {
       if (!this.state.running) throw new KeeperError("not_running", `Sandbox ${this.id} has ended.`);
       throw error;
     } finally {
-      await rm(paths.process, { force: true });
+      rmSync(processFile, { force: true });
     }
   }
 
   #consolePath(): string {
-    return `${this.#context.layout.privateDir}/c${consoles++}`;
+    return `${this.#context.layout.privateDir}/c${serial++}`;
   }
 
   process(execId: string): SandboxProcess | undefined {
@@ -180,6 +188,9 @@ export class Sandbox {
   /** Ends the sandbox if it runs; resolves when nothing of it is left but its spools. */
   async destroy(): Promise<void> {
     if (this.#final !== undefined) return;
+    await this.#creating.catch(() => {
+      // Whoever asked for it is told; what it left is cleaned up below.
+    });
     this.#end("terminated");
     await this.#ending;
   }
@@ -279,7 +290,7 @@ export class Sandbox {
 
   /** Out of the way at once, removed in the background: a large tree takes seconds. */
   async #discard(path: string): Promise<void> {
-    const grave = join(this.#context.layout.trash, `${this.id}-${consoles++}`);
+    const grave = join(this.#context.layout.trash, `${this.id}-${serial++}`);
     try {
       await rename(path, grave);
     } catch {

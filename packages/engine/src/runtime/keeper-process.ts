@@ -1,7 +1,9 @@
 import { spawn } from "node:child_process";
 import { closeSync, openSync } from "node:fs";
 import { createInterface } from "node:readline";
+import { setTimeout as delay } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
+import type { KeeperReport } from "../keeper/main.ts";
 import { RUNTIME_ENV } from "../keeper/oci-command.ts";
 import type { Layout } from "../keeper/paths.ts";
 import { KeeperClient } from "./keeper-client.ts";
@@ -9,6 +11,7 @@ import type { FoundRuntime } from "./oci-runtime-choice.ts";
 import { RuntimeError } from "./types.ts";
 
 const START_TIMEOUT_MS = 20_000;
+const HELD_PAUSE_MS = 100;
 const KEEPER_MAIN = fileURLToPath(new URL("../keeper/main.ts", import.meta.url));
 
 export interface KeeperLocation {
@@ -20,17 +23,25 @@ export interface KeeperLocation {
 /** Connects to the living keeper, or starts one. */
 export async function reachKeeper(location: KeeperLocation): Promise<{ client: KeeperClient; started: boolean }> {
   const socketPath = location.layout.socket;
-  try {
-    return { client: await KeeperClient.connect(socketPath), started: false };
-  } catch (error) {
-    if (!isAbsent(error)) throw error;
+  const deadline = performance.now() + START_TIMEOUT_MS;
+  for (;;) {
+    try {
+      return { client: await KeeperClient.connect(socketPath), started: false };
+    } catch (error) {
+      if (!isAbsent(error)) throw error;
+    }
+    const held = await startKeeper(location);
+    if (!held) return { client: await KeeperClient.connect(socketPath), started: true };
+    // A keeper lives but does not listen yet: it is still cleaning up after one before it, or is just leaving.
+    if (performance.now() > deadline) {
+      throw new RuntimeError("unavailable", `A keeper holds ${location.layout.lock} but does not answer.`);
+    }
+    await delay(HELD_PAUSE_MS);
   }
-  await startKeeper(location);
-  return { client: await KeeperClient.connect(socketPath), started: true };
 }
 
-/** A process of its own session and mount namespace, which no death of ours reaches. */
-async function startKeeper({ layout, instance, runtime }: KeeperLocation): Promise<void> {
+/** A process of its own session and mount namespace, which no death of ours reaches. True when another one is there. */
+async function startKeeper({ layout, instance, runtime }: KeeperLocation): Promise<boolean> {
   const log = openSync(layout.log, "a", 0o600);
   try {
     const options = JSON.stringify({ stateDir: layout.stateDir, instance, runtime });
@@ -46,13 +57,15 @@ async function startKeeper({ layout, instance, runtime }: KeeperLocation): Promi
       if (stdout === null) throw new RuntimeError("unavailable", "The keeper could not be spawned.");
       const line = await firstLine(stdout, child);
       stdout.destroy();
-      const answer = line === undefined ? undefined : (JSON.parse(line) as { ready: boolean; error?: string });
+      const answer = line === undefined ? undefined : (JSON.parse(line) as KeeperReport);
+      if (answer?.held === true) return true;
       if (answer?.ready !== true) {
         throw new RuntimeError(
           "unavailable",
           `The keeper did not start: ${answer?.error ?? "it ended without a word"}. Its log is ${layout.log}.`,
         );
       }
+      return false;
     } finally {
       clearTimeout(timer);
       child.unref();

@@ -1,9 +1,11 @@
 import { mkdirSync } from "node:fs";
+import { cgroupMode } from "../keeper/cgroup.ts";
 import { execPaths, isSafeName, type Layout, layoutOf, sandboxPaths } from "../keeper/paths.ts";
 import type { ExecSnapshot, Request } from "../keeper/protocol.ts";
 import { ociConfig, ociProcess } from "./bundle.ts";
 import { execChannel, type KeeperClient, sandboxChannel } from "./keeper-client.ts";
 import { reachKeeper } from "./keeper-process.ts";
+import { possibleLimits, withoutImpossible } from "./limits.ts";
 import { type FoundRuntime, findRuntime, type OciRuntimeName } from "./oci-runtime-choice.ts";
 import { type Rlimit, readLimits, rlimitsFrom } from "./profile.ts";
 import { readSpool } from "./spool-reader.ts";
@@ -61,6 +63,7 @@ class OciRuntime implements Runtime {
   #connecting: Promise<KeeperClient> | undefined;
   #rlimits: Rlimit[] = [];
   #disposed = false;
+  readonly #possibleLimits = possibleLimits(cgroupMode());
 
   constructor(options: RuntimeOptions, layout: Layout, found: FoundRuntime) {
     this.#options = options;
@@ -69,6 +72,11 @@ class OciRuntime implements Runtime {
   }
 
   async open(): Promise<void> {
+    const missing = Object.entries(this.#possibleLimits).filter(([, possible]) => !possible);
+    if (missing.length > 0) {
+      const names = missing.map(([name]) => name).join(", ");
+      this.#options.log.warn(`this machine's cgroups cannot limit ${names}: sandboxes run without`);
+    }
     await this.#connection();
   }
 
@@ -81,7 +89,7 @@ class OciRuntime implements Runtime {
     // The keeper's mount namespace may be older than the mount below which network namespaces are pinned: see it with our eyes.
     const networkNamespace = `/proc/${process.pid}/root${spec.networkNamespace}`;
     const config = ociConfig({
-      spec: { ...spec, networkNamespace },
+      spec: { ...spec, networkNamespace, limits: withoutImpossible(spec.limits, this.#possibleLimits) },
       paths,
       cgroupsPath,
       rlimits: this.#rlimits,

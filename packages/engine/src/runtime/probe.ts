@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { promisify } from "node:util";
 import { type CgroupMode, cgroupMode } from "../keeper/cgroup.ts";
 import { RUNTIME_ENV } from "../keeper/oci-command.ts";
+import { type PossibleLimits, possibleLimits } from "./limits.ts";
 import { type FoundRuntime, findRuntime, type OciRuntimeName } from "./oci-runtime-choice.ts";
 
 export interface IsolationProblem {
@@ -27,7 +28,7 @@ export interface IsolationReport {
   overlay: boolean;
   cgroup: CgroupMode;
   /** Whether memory, CPU and process limits can be set. */
-  limits: { memory: boolean; cpu: boolean; pids: boolean };
+  limits: PossibleLimits;
   seccomp: boolean;
   runtime: FoundRuntime | undefined;
   problems: IsolationProblem[];
@@ -61,7 +62,7 @@ export async function probeIsolation(
   const mounts = root ? await probeMounts(options.directory ?? tmpdir()) : NOTHING;
   if (root) problems.push(...mountProblems(mounts));
   const cgroup = cgroupMode();
-  const limits = limitsOf(cgroup);
+  const limits = possibleLimits(cgroup);
   const missing = Object.entries(limits).filter(([, there]) => !there);
   if (missing.length > 0) {
     problems.push({
@@ -131,16 +132,4 @@ function mountProblems(probe: MountProbe): IsolationProblem[] {
     ];
   }
   return [];
-}
-
-function limitsOf(mode: CgroupMode): IsolationReport["limits"] {
-  const names = new Set(controllers(mode));
-  return { memory: names.has("memory"), cpu: names.has("cpu"), pids: names.has("pids") };
-}
-
-function controllers(mode: CgroupMode): string[] {
-  if (mode === "none") return [];
-  if (mode === "v2") return readFileSync("/sys/fs/cgroup/cgroup.controllers", "utf8").trim().split(" ");
-  const mounts = readFileSync("/proc/self/mounts", "utf8").split("\n");
-  return mounts.filter((line) => line.includes(" cgroup ")).flatMap((line) => line.split(" ")[3]?.split(",") ?? []);
 }

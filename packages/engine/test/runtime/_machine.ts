@@ -6,7 +6,10 @@ import {
   existsSync,
   mkdirSync,
   mkdtempSync,
+  readdirSync,
+  readFileSync,
   rmSync,
+  statSync,
   symlinkSync,
   writeFileSync,
 } from "node:fs";
@@ -69,8 +72,13 @@ export class Machine implements AsyncDisposable {
     const instance = `t${randomUUID().slice(0, 8)}`;
     const netns = `hft-${instance}`;
     execFileSync("ip", ["netns", "add", netns]);
-    const runtime = await createRuntime({ stateDir: join(dir, "state"), instance, log: quietLog });
-    return new Machine(dir, runtime, { instance, netns });
+    try {
+      const runtime = await createRuntime({ stateDir: join(dir, "state"), instance, log: quietLog });
+      return new Machine(dir, runtime, { instance, netns });
+    } catch (error) {
+      removeTraces(dir, netns);
+      throw error;
+    }
   }
 
   /** A second engine on the same state, as after a restart. */
@@ -152,9 +160,13 @@ export class Machine implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.runtime.shutdown();
-    execFileSync("ip", ["netns", "del", this.netns]);
-    rmSync(this.dir, { recursive: true, force: true });
+    removeTraces(this.dir, this.netns);
   }
+}
+
+function removeTraces(dir: string, netns: string): void {
+  execFileSync("ip", ["netns", "del", netns]);
+  rmSync(dir, { recursive: true, force: true });
 }
 
 const quietLog = { info: () => undefined, warn: () => undefined };
@@ -173,4 +185,27 @@ function makeLayer(layer: string): void {
   writeFileSync(join(layer, "etc/passwd"), "root:x:0:0::/root:/bin/sh\nclaudeuser:x:1000:1000::/tmp:/bin/sh\n");
   writeFileSync(join(layer, "etc/group"), "root:x:0:\nclaudeuser:x:1000:\n");
   writeFileSync(join(layer, "mnt/full/file"), "content");
+}
+
+/** Everything of `instance` that the machine shows: mounts, cgroups, processes of `hostIdBase`. */
+export function traces(machine: Machine, sandboxId: string): string[] {
+  const mounts = readFileSync("/proc/mounts", "utf8")
+    .split("\n")
+    .filter((line) => line.includes(machine.instance));
+  const own = mounts.filter((line) => !line.includes("/run/netns/"));
+  const cgroups = execFileSync("find", ["/sys/fs/cgroup", "-maxdepth", "3", "-name", sandboxId], { encoding: "utf8" });
+  const processes = readdirSync("/proc")
+    .filter((entry) => /^\d+$/.test(entry))
+    .filter((pid) => uidOf(pid) >= HOST_ID_BASE && uidOf(pid) < HOST_ID_BASE + 65_536);
+  const ownCgroups = cgroups.split("\n").filter((dir) => dir.includes(machine.instance));
+  return [...own, ...ownCgroups, ...processes];
+}
+
+export function uidOf(pid: string): number {
+  try {
+    return statSync(`/proc/${pid}`).uid;
+  } catch {
+    // Ended while we looked.
+    return -1;
+  }
 }

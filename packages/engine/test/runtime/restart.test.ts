@@ -1,11 +1,11 @@
 import { spawn } from "node:child_process";
 import { randomUUID } from "node:crypto";
 import { once } from "node:events";
-import { existsSync, readFileSync, statSync } from "node:fs";
+import { existsSync, readFileSync, rmSync, statSync } from "node:fs";
 import { join } from "node:path";
-import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { createRuntime } from "../../src/runtime/index.ts";
-import { Machine, printSkipReason } from "./_machine.ts";
+import { Machine, printSkipReason, traces } from "./_machine.ts";
 
 const signal = () => AbortSignal.timeout(20_000);
 
@@ -79,6 +79,29 @@ describe.skipIf(printSkipReason())("engine and keeper deaths", () => {
     expect(done.stdout.length).toBe("one\n".length + 588_895);
   });
 
+  it("the keeper leaves when its state directory vanishes, and takes everything with it", async () => {
+    const sandboxId = await machine.create();
+    const pid = keeperPid(machine);
+    await machine.runtime[Symbol.asyncDispose]();
+    rmSync(machine.stateDir, { recursive: true, force: true });
+    await vi.waitFor(() => expect(existsSync(`/proc/${pid}`)).toBe(false), { timeout: 15_000, interval: 100 });
+    expect(traces(machine, sandboxId)).toEqual([]);
+    expect(existsSync(`/run/holdfast-${machine.instance}`)).toBe(false);
+    await machine.reopen();
+    expect(await machine.runtime.list()).toEqual([]);
+  });
+
+  it("a destroy in the middle of a create wins", async () => {
+    const sandboxId = "sb-hasty";
+    const created = machine.create({ sandboxId });
+    const seen = await vi.waitFor(() => machine.runtime.state(sandboxId), { timeout: 5_000, interval: 1 });
+    expect(seen.exit).toBeUndefined();
+    await machine.runtime.destroy(sandboxId, "terminated");
+    await Promise.allSettled([created]);
+    expect(traces(machine, sandboxId)).toEqual([]);
+    expect(await machine.runtime.state(sandboxId)).toMatchObject({ running: false, exit: { reason: "terminated" } });
+  });
+
   it("a killed keeper is replaced, its sandboxes are told lost and gone, their output stays", async () => {
     const sandboxId = await machine.create();
     const execId = await machine.start(sandboxId, "echo kept; sleep 1000");
@@ -91,6 +114,8 @@ describe.skipIf(printSkipReason())("engine and keeper deaths", () => {
     process.kill(keeperPid(machine), "SIGKILL");
     expect(await waiting).toEqual({ running: false, exit: { signal: 9, reason: "lost" } });
     expect(await waitingExec).toEqual({ signal: 9 });
+    // What the dead keeper was parent of is reaped by the machine's init, in its own time.
+    await vi.waitFor(() => expect(traces(machine, sandboxId)).toEqual([]), { timeout: 10_000, interval: 20 });
     expect(await machine.read(sandboxId, execId)).toBe("kept\n");
     await expect(machine.start(sandboxId, "true")).rejects.toMatchObject({ code: "not_running" });
     const next = await machine.create();

@@ -2,31 +2,9 @@ import { execFileSync } from "node:child_process";
 import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, symlinkSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { HOST_ID_BASE, Machine, printSkipReason } from "./_machine.ts";
+import { HOST_ID_BASE, Machine, printSkipReason, traces, uidOf } from "./_machine.ts";
 
 const signal = () => AbortSignal.timeout(20_000);
-
-/** Everything of `instance` that the machine shows: mounts, cgroups, processes of `hostIdBase`. */
-function traces(machine: Machine, sandboxId: string): string[] {
-  const mounts = readFileSync("/proc/mounts", "utf8")
-    .split("\n")
-    .filter((line) => line.includes(machine.instance));
-  const own = mounts.filter((line) => !line.includes("/run/netns/"));
-  const cgroups = execFileSync("find", ["/sys/fs/cgroup", "-maxdepth", "3", "-name", sandboxId], { encoding: "utf8" });
-  const processes = readdirSync("/proc")
-    .filter((entry) => /^\d+$/.test(entry))
-    .filter((pid) => uidOf(pid) >= HOST_ID_BASE && uidOf(pid) < HOST_ID_BASE + 65_536);
-  return [...own, ...cgroups.split("\n").filter(Boolean), ...processes];
-}
-
-function uidOf(pid: string): number {
-  try {
-    return statSync(`/proc/${pid}`).uid;
-  } catch {
-    // Ended while we looked.
-    return -1;
-  }
-}
 
 describe.skipIf(printSkipReason())("sandboxes", () => {
   let machine: Machine;
