@@ -39,12 +39,18 @@ export function claudeCodeTemplate({ base, claudeVersion, extraCommands, guestBu
   return { base, layers };
 }
 
-/** The official Node image has a user `node` with these ids, which would be in the way. */
+/**
+ * The official Node image has a user `node` with these ids, which would be in the way. Written by hand: `userdel` and
+ * `useradd` refuse to work where the kernel's audit interface is out of reach.
+ */
 const makeUser = [
-  'for name in $(getent passwd 1000 | cut -d: -f1); do userdel -r "$name" 2>/dev/null || userdel "$name"; done',
-  'for name in $(getent group 1000 | cut -d: -f1); do groupdel "$name"; done',
-  "groupadd -g 1000 claudeuser",
-  "useradd -u 1000 -g 1000 -m -s /bin/bash claudeuser",
+  "old=$(getent passwd 1000 | cut -d: -f1)",
+  'if [ -n "$old" ]; then sed -i "/^$old:/d" /etc/passwd /etc/shadow && rm -rf "/home/$old"; fi',
+  "sed -i '/^[^:]*:[^:]*:1000:/d' /etc/group",
+  "echo 'claudeuser:x:1000:1000::/home/claudeuser:/bin/bash' >> /etc/passwd",
+  "echo 'claudeuser:x:1000:' >> /etc/group",
+  "echo 'claudeuser:!:20000:0:99999:7:::' >> /etc/shadow",
+  "cp -r /etc/skel /home/claudeuser && chown -R 1000:1000 /home/claudeuser && chmod 755 /home/claudeuser",
 ].join(" && ");
 
 /** Moved, not copied: the program has hundreds of megabytes. */

@@ -1,4 +1,4 @@
-import { AppError } from "@holdfast/protocol";
+import { AppError, isAppError } from "@holdfast/protocol";
 import type { Logger } from "pino";
 import type { ImageTemplate, SandboxProvider } from "../../ports/sandbox-provider.ts";
 
@@ -59,7 +59,10 @@ export class SandboxImage {
       const detail = error instanceof Error ? error.message : String(error);
       if (!signal.aborted) logger.error({ err: error }, "the sandbox image could not be built");
       this.#tell({ ...this.progress, state: "failed", detail: detail.slice(-4000) });
-      throw new AppError("image_build_failed", { detail: detail.slice(-4000), cause: error });
+      if (isAppError(error)) throw error;
+      // The SDK says so of a step that failed; anything else is an engine that cannot be reached.
+      const code = detail.startsWith("Image build") ? "image_build_failed" : "sandbox_unavailable";
+      throw new AppError(code, { detail: detail.slice(-4000), cause: error });
     }
   }
 
