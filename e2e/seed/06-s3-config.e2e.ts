@@ -39,7 +39,8 @@ async function keysOf(kit: TestKit): Promise<string[]> {
     credentials: { accessKeyId: secrets.s3AccessKeyId, secretAccessKey: secrets.s3SecretAccessKey },
   });
   const keys: string[] = [];
-  for await (const object of client.list({ bucket: "agent-docs", prefix: "" })) keys.push(object.key);
+  for await (const page of client.list({ bucket: "agent-docs", prefix: "" }))
+    keys.push(...page.objects.map((each) => each.key));
   return keys;
 }
 

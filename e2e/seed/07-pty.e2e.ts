@@ -17,7 +17,6 @@ const prompt = "Create a file pty.txt that says seen, then run `printf 'a\\033[3
 /** The seed's own exec 2: the prompt as an argument. Returns what it printed. */
 async function seedExec(pty: boolean): Promise<string> {
   const token = await mintSandboxToken(secretsOf(kit).gatewayTokenSecret, {
-    v: 1,
     acc: kit.account.id,
     wsp: "wsp_seed",
     exp: Math.floor(Date.now() / 1000) + 600,
@@ -65,7 +64,7 @@ function shapes(output: string): unknown[] {
   for (const line of output.split("\n")) {
     const decoded = decodeLine(line);
     if (decoded.kind !== "json") continue;
-    const mapped = mapLine(state, line, { sessionId: "sesn_pty", workspaceMount: "/mnt/workspace", scripted: true });
+    const mapped = mapLine(state, decoded, { sessionId: "sesn_pty", workspaceMount: "/mnt/workspace", scripted: true });
     state = mapped.state;
     events.push(...mapped.events);
   }

@@ -29,6 +29,9 @@ function explain(error: unknown): { what: string; why: string; todo: string } {
   return { what: "The server did not start.", why, todo };
 }
 
+// Whoever started us holds our stdin open; its death, however it comes, is a SIGTERM to us.
+if (process.argv.includes("--exit-with-parent"))
+  process.stdin.resume().once("end", () => process.kill(process.pid, "SIGTERM"));
 try {
   const asked = Promise.withResolvers<NodeJS.Signals>();
   for (const name of ["SIGTERM", "SIGINT"] as const) process.once(name, () => asked.resolve(name));

@@ -55,11 +55,15 @@ export class Service {
     writePrivateFile(optionsFile, JSON.stringify(this.spec.options(this.ready)));
     // In a process group of its own: a Ctrl-C in the terminal is for us to pass on, in order. Its stdin ends when we
     // die, however that happens.
-    const child = spawn(process.execPath, ["--disable-warning=ExperimentalWarning", this.spec.main], {
-      detached: true,
-      env: childEnv(optionsFile),
-      stdio: ["pipe", "pipe", "pipe"],
-    });
+    const child = spawn(
+      process.execPath,
+      ["--disable-warning=ExperimentalWarning", this.spec.main, "--exit-with-parent"],
+      {
+        detached: true,
+        env: childEnv(optionsFile),
+        stdio: ["pipe", "pipe", "pipe"],
+      },
+    );
     this.#child = child;
     this.#stopping = false;
     const log = createWriteStream(this.logFile, { flags: "a", mode: 0o600 });
