@@ -50,11 +50,13 @@ export async function startEngine(input: EngineOptionsInput, hooks: EngineHooks 
   mkdirSync(options.dataDir, { recursive: true, mode: 0o700 });
   chmodSync(options.dataDir, 0o700);
   const store = stack.adopt(openStore(options.dataDir), (opened) => opened[Symbol.dispose]());
-  const ending = { all: false };
+  // A start that fails leaves nothing behind, unless there are sandboxes to leave to the next one.
+  const ending = { all: createSandboxRecords(store).alive().length === 0 };
   const machine = await openMachine({ options, store, log, stack, ending });
   const parts = await assemble({ options, store, log, hooks, stack, ending, ...machine });
   const server = stack.use(await listen(parts, store));
   const owned = stack.move();
+  ending.all = false;
   let gone: Promise<void> | undefined;
   const stop = (all: boolean) => {
     ending.all ||= all;

@@ -116,6 +116,7 @@ describe("what the engine refuses", () => {
       expect(answer.details).toMatch(/is not supported by this engine/);
     }
     await expect(sandbox.snapshotFilesystem()).rejects.toThrow(/filesystem snapshot is not supported/);
+    await expect(sandbox.filesystem.readText("/etc/hostname")).rejects.toThrow(/filesystem API[\s\S]*not supported/);
     await expect(t.create({ gpu: "T4" })).rejects.toThrow(/UNIMPLEMENTED/);
     const exposed = await t.create({ encryptedPorts: [8080] });
     await expect(exposed.tunnels()).rejects.toThrow(/tunnel[\s\S]*not supported/i);

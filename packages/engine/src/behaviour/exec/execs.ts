@@ -15,6 +15,15 @@ import { checkVariables, type Secrets, type Variables } from "../secret/secrets.
 /** Exec id of a sandbox's main process in the runtime. */
 export const mainExec = "main";
 
+/** Where Modal keeps the helpers that its SDK runs, for `sandbox.filesystem`. */
+const modalTools = "/__modal/.bin/";
+/** They are not here: an answer in their own form, the only one of which the SDK shows the text. */
+const noTools = [
+  "/bin/sh",
+  "-c",
+  `echo '{"error_kind":"NotSupported","message":"The filesystem API is not supported by this engine; use exec"}' >&2; exit 1`,
+];
+
 export interface Execs {
   /** Starts a command; the same id again is the running one. */
   start(request: TaskExecStartRequest, signal: AbortSignal): Promise<void>;
@@ -91,7 +100,8 @@ export function createExecs(context: ExecsContext): Execs {
       checkVariables(request.env);
       const named = secrets.merge(request.secretIds.map((secretId) => ({ secretId, env: null })));
       const env = { ...named, ...request.env, ...secrets.merge(request.secretSources) };
-      const spec = specOf(record, { execId, args: request.commandArgs, env });
+      const args = request.commandArgs[0]?.startsWith(modalTools) ? noTools : request.commandArgs;
+      const spec = specOf(record, { execId, args, env });
       if (request.workdir) spec.cwd = checkPath(request.workdir, "workdir");
       if (request.timeoutSecs) spec.timeoutMs = request.timeoutSecs * 1000;
       spec.stdout = request.stdoutConfig === 1 ? "pipe" : "devnull";
