@@ -1,0 +1,293 @@
+import { createHash } from "node:crypto";
+import { awsEncodePath } from "../../wire/encode.ts";
+import {
+  childrenNamed,
+  childText,
+  parseXml,
+  S3_NAMESPACE,
+  writeXml,
+  XML_DECLARATION,
+  XmlError,
+} from "../../wire/xml.ts";
+import { authorize } from "../auth.ts";
+import { receive, receiveText } from "../body.ts";
+import { bucketArn, type OperationContext, objectArn, sendEmpty, sendXml } from "../context.ts";
+import { Fault } from "../faults.ts";
+import type { S3Request } from "../request.ts";
+import type { ObjectInfo, OpenObject } from "../store/footer.ts";
+import type { Sink } from "../store/sink.ts";
+import { type CompletePart, MAX_PART_NUMBER, type Upload } from "../store/uploads.ts";
+import { type ByteRange, parseRange } from "./conditions.ts";
+import { copySourceOf, openCopySource } from "./copy.ts";
+import { limitParam, listEncoder } from "./list.ts";
+import {
+  CHECKSUM_ELEMENTS,
+  checksumFields,
+  checksumHeaders,
+  quote,
+  readMetadata,
+  readUploadChecksum,
+  readWriteCondition,
+  refuseUnsupported,
+  unquote,
+} from "./metadata.ts";
+import { writeContext } from "./objects.ts";
+
+const MAX_COMPLETE_BYTES = 4 * 1024 * 1024;
+const KEEP_ALIVE_MS = 10_000;
+
+function allowPut(context: OperationContext): void {
+  const { request, auth } = context;
+  const access = { resource: objectArn(request.bucket, request.key), context: writeContext(request) };
+  authorize(auth.caller, "s3:PutObject", access);
+}
+
+function uploadOf(context: OperationContext): Promise<Upload> {
+  return context.uploads.get(context.request, context.request.param("uploadId") ?? "");
+}
+
+function partNumberOf(request: S3Request): number {
+  const number = Number(request.param("partNumber"));
+  if (!Number.isInteger(number) || number < 1 || number > MAX_PART_NUMBER) {
+    throw new Fault("InvalidArgument", { message: `Part number must be an integer between 1 and ${MAX_PART_NUMBER}.` });
+  }
+  return number;
+}
+
+export async function createUpload(context: OperationContext): Promise<void> {
+  const { request, response, uploads } = context;
+  allowPut(context);
+  refuseUnsupported(request);
+  const checksum = readUploadChecksum(request);
+  const upload = await uploads.create({
+    bucket: request.bucket,
+    key: request.key,
+    startedMs: context.now(),
+    ...readMetadata(request),
+    ...(checksum ? { checksum } : {}),
+  });
+  if (checksum) {
+    response.setHeader("x-amz-checksum-algorithm", checksum.algorithm.toUpperCase());
+    response.setHeader("x-amz-checksum-type", checksum.type);
+  }
+  const fields = [
+    ["Bucket", upload.bucket],
+    ["Key", upload.key],
+    ["UploadId", upload.id],
+  ] as const;
+  sendXml(response, writeXml("InitiateMultipartUploadResult", fields, S3_NAMESPACE));
+}
+
+export async function uploadPart(context: OperationContext): Promise<void> {
+  const { request, response, uploads, store, auth } = context;
+  allowPut(context);
+  const partNumber = partNumberOf(request);
+  const upload = await uploadOf(context);
+  await using sink = await store.createSink();
+  const received = await receive({ request, response, proof: auth.payload, write: (chunk) => sink.write(chunk) });
+  const checksum = received.checksum && { ...received.checksum, type: "FULL_OBJECT" as const };
+  if (upload.checksum && checksum && upload.checksum.algorithm !== checksum.algorithm) {
+    throw new Fault("InvalidRequest", { message: "The part's checksum is of another kind than the upload's." });
+  }
+  const info = partInfo(received.sizeBytes, received.md5Hex, context.now());
+  await uploads.putPart(upload, { partNumber, sink, info: checksum ? { ...info, checksum } : info });
+  const { "x-amz-checksum-type": _type, ...sums } = checksumHeaders(checksum);
+  sendEmpty(response, 200, { etag: quote(info.etag), ...sums });
+}
+
+function partInfo(sizeBytes: number, etag: string, modifiedMs: number): ObjectInfo {
+  return { sizeBytes, etag, modifiedMs, headers: {}, metadata: {} };
+}
+
+async function pour(source: OpenObject, sink: Sink, range: ByteRange): Promise<string> {
+  const md5 = createHash("md5");
+  for (let at = range.start; at <= range.end; ) {
+    const length = Math.min(1024 * 1024, range.end - at + 1);
+    const { bytesRead, buffer } = await source.handle.read(Buffer.allocUnsafe(length), 0, length, at);
+    if (bytesRead === 0) throw new Error("object file ended early");
+    const chunk = buffer.subarray(0, bytesRead);
+    md5.update(chunk);
+    await sink.write(chunk);
+    at += bytesRead;
+  }
+  return md5.digest("hex");
+}
+
+export async function uploadPartCopy(context: OperationContext): Promise<void> {
+  const { request, response, uploads, store } = context;
+  allowPut(context);
+  const partNumber = partNumberOf(request);
+  const upload = await uploadOf(context);
+  await using source = await openCopySource(context, copySourceOf(request));
+  const { sizeBytes } = source.info;
+  const asked = request.header("x-amz-copy-source-range");
+  const range = asked === undefined ? { start: 0, end: sizeBytes - 1 } : parseRange(asked, sizeBytes);
+  if (!range) throw new Fault("InvalidArgument", { message: "x-amz-copy-source-range must be bytes=first-last." });
+  await using sink = await store.createSink();
+  const etag = await pour(source, sink, range);
+  const info = partInfo(range.end - range.start + 1, etag, context.now());
+  await uploads.putPart(upload, { partNumber, sink, info });
+  const fields = [
+    ["LastModified", new Date(info.modifiedMs).toISOString()],
+    ["ETag", quote(etag)],
+  ] as const;
+  sendXml(response, writeXml("CopyPartResult", fields, S3_NAMESPACE));
+}
+
+function parseComplete(text: string): CompletePart[] {
+  try {
+    const root = parseXml(text);
+    const parts = childrenNamed(root, "Part").map((part) => {
+      const checksums: CompletePart["checksums"] = {};
+      for (const [algorithm, element] of CHECKSUM_ELEMENTS) {
+        const value = childText(part, element);
+        if (value !== undefined) checksums[algorithm] = value.trim();
+      }
+      return {
+        partNumber: Number(childText(part, "PartNumber")),
+        etag: unquote(childText(part, "ETag") ?? ""),
+        checksums,
+      };
+    });
+    if (root.name === "CompleteMultipartUpload" && parts.length > 0 && parts.length <= MAX_PART_NUMBER) return parts;
+  } catch (cause) {
+    if (!(cause instanceof XmlError)) throw cause;
+    throw new Fault("MalformedXML", { cause });
+  }
+  throw new Fault("MalformedXML");
+}
+
+/** Joining parts may take longer than a client waits for a byte: then blanks go ahead of the document, as on S3. */
+export async function completeUpload(context: OperationContext): Promise<void> {
+  const { request, response, uploads, auth } = context;
+  allowPut(context);
+  const upload = await uploadOf(context);
+  const condition = readWriteCondition(request);
+  const text = await receiveText({ request, response, proof: auth.payload }, MAX_COMPLETE_BYTES);
+  const parts = parseComplete(text);
+  const timer = setInterval(() => {
+    if (!response.headersSent) {
+      response.writeHead(200, { "content-type": "application/xml" });
+      response.write(XML_DECLARATION);
+    }
+    response.write(" ");
+  }, KEEP_ALIVE_MS);
+  let info: ObjectInfo;
+  try {
+    info = await uploads.complete(upload, parts, condition);
+  } finally {
+    clearInterval(timer);
+  }
+  const fields = [
+    ["Location", `http://${request.header("host") ?? "localhost"}${awsEncodePath(request.path)}`],
+    ["Bucket", upload.bucket],
+    ["Key", upload.key],
+    ["ETag", quote(info.etag)],
+    ...checksumFields(info.checksum),
+  ] as const;
+  const xml = writeXml("CompleteMultipartUploadResult", fields, S3_NAMESPACE);
+  if (response.headersSent) response.end(xml.slice(XML_DECLARATION.length));
+  else sendXml(response, xml);
+}
+
+export async function abortUpload(context: OperationContext): Promise<void> {
+  const { request, response, uploads, auth } = context;
+  authorize(auth.caller, "s3:AbortMultipartUpload", { resource: objectArn(request.bucket, request.key) });
+  await uploads.abort(await uploadOf(context));
+  sendEmpty(response, 204);
+}
+
+const OWNER = [
+  ["ID", "holdfast"],
+  ["DisplayName", "holdfast"],
+] as const;
+
+export async function listParts(context: OperationContext): Promise<void> {
+  const { request, response, uploads, auth } = context;
+  authorize(auth.caller, "s3:ListMultipartUploadParts", { resource: objectArn(request.bucket, request.key) });
+  const upload = await uploadOf(context);
+  const maxParts = limitParam(request, "max-parts");
+  const marker = Number(request.param("part-number-marker") ?? 0);
+  const all = (await uploads.parts(upload)).filter((part) => part.partNumber > marker);
+  const page = all.slice(0, maxParts);
+  const fields = [
+    ["Bucket", upload.bucket],
+    ["Key", upload.key],
+    ["UploadId", upload.id],
+    ["Initiator", OWNER],
+    ["Owner", OWNER],
+    ["StorageClass", "STANDARD"],
+    ["PartNumberMarker", marker],
+    ["NextPartNumberMarker", page.at(-1)?.partNumber],
+    ["MaxParts", maxParts],
+    ["IsTruncated", all.length > page.length],
+    ["ChecksumAlgorithm", upload.checksum?.algorithm.toUpperCase()],
+    ["ChecksumType", upload.checksum?.type],
+    ...page.map(
+      (part) =>
+        [
+          "Part",
+          [
+            ["PartNumber", part.partNumber],
+            ["LastModified", new Date(part.modifiedMs).toISOString()],
+            ["ETag", quote(part.etag)],
+            ["Size", part.sizeBytes],
+            ...checksumFields(part.checksum).slice(0, 1),
+          ],
+        ] as const,
+    ),
+  ] as const;
+  sendXml(response, writeXml("ListPartsResult", fields, S3_NAMESPACE));
+}
+
+export async function listUploads(context: OperationContext): Promise<void> {
+  const { request, response, uploads, auth } = context;
+  const prefix = request.param("prefix") ?? "";
+  const access = { resource: bucketArn(request.bucket), context: { "s3:prefix": prefix } };
+  authorize(auth.caller, "s3:ListBucketMultipartUploads", access);
+  if (request.param("delimiter"))
+    throw new Fault("NotImplemented", { message: "Uploads are listed without delimiter." });
+  const encode = listEncoder(request);
+  const maxUploads = limitParam(request, "max-uploads");
+  const keyMarker = request.param("key-marker") ?? "";
+  const idMarker = request.param("upload-id-marker") ?? "";
+  const matching = (await uploads.list(request.bucket)).filter((upload) => upload.key.startsWith(prefix));
+  const start = keyMarker === "" ? 0 : startAfterMarker(matching, keyMarker, idMarker);
+  const page = matching.slice(start, start + maxUploads);
+  const truncated = matching.length > start + page.length;
+  const last = page.at(-1);
+  const fields = [
+    ["Bucket", request.bucket],
+    ["KeyMarker", encode(keyMarker)],
+    ["UploadIdMarker", idMarker],
+    ["NextKeyMarker", truncated && last ? encode(last.key) : undefined],
+    ["NextUploadIdMarker", truncated ? last?.id : undefined],
+    ["Prefix", encode(prefix)],
+    ["EncodingType", request.param("encoding-type")],
+    ["MaxUploads", maxUploads],
+    ["IsTruncated", truncated],
+    ...page.map(
+      (upload) =>
+        [
+          "Upload",
+          [
+            ["Key", encode(upload.key)],
+            ["UploadId", upload.id],
+            ["Initiator", OWNER],
+            ["Owner", OWNER],
+            ["StorageClass", "STANDARD"],
+            ["Initiated", new Date(upload.startedMs).toISOString()],
+          ],
+        ] as const,
+    ),
+  ] as const;
+  sendXml(response, writeXml("ListMultipartUploadsResult", fields, S3_NAMESPACE));
+}
+
+function startAfterMarker(uploads: readonly Upload[], keyMarker: string, idMarker: string): number {
+  const exact = uploads.findIndex((upload) => upload.key === keyMarker && upload.id === idMarker);
+  if (exact >= 0) return exact + 1;
+  const marker = Buffer.from(keyMarker);
+  const next = uploads.findIndex((upload) => Buffer.compare(Buffer.from(upload.key), marker) > 0);
+  return next < 0 ? uploads.length : next;
+}
