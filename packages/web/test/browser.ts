@@ -1,8 +1,10 @@
+import { execFile } from "node:child_process";
 import { mkdtemp, rm } from "node:fs/promises";
+import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { promisify } from "node:util";
 import { type Browser, chromium } from "playwright-core";
-import { build } from "vite";
 
 const args = [
   "--no-sandbox",
@@ -22,6 +24,12 @@ export async function launch(): Promise<Browser> {
 export async function buildPage(): Promise<{ dist: string } & AsyncDisposable> {
   const dist = await mkdtemp(join(tmpdir(), "holdfast-web-"));
   const root = join(import.meta.dirname, "..");
-  await build({ root, logLevel: "error", build: { outDir: dist, emptyOutDir: true } });
+  // A process of its own: inside of the test runner, NODE_ENV would make it React's development build.
+  const vite = createRequire(import.meta.url)
+    .resolve("vite/package.json")
+    .replace(/package\.json$/, "bin/vite.js");
+  await promisify(execFile)(process.execPath, [vite, "build", root, "--outDir", dist, "--emptyOutDir"], {
+    env: { ...process.env, NODE_ENV: "production" },
+  });
   return { dist, [Symbol.asyncDispose]: () => rm(dist, { recursive: true, force: true }) };
 }

@@ -33,6 +33,8 @@ export class ReplayServer implements AsyncDisposable {
   failSends: number[] = [];
   /** While false, streams and requests are cut at once. */
   online = true;
+  /** Answers to requests for older pages wait for this. */
+  holdPages: Promise<void> = Promise.resolve();
   #keys = new Map<string, SessionEvent[]>();
   #streams = new Set<Stream>();
   readonly #server: Server;
@@ -174,6 +176,7 @@ export class ReplayServer implements AsyncDisposable {
     if (rest === "") return json(response, 200, entry.session);
     if (rest === "/events/stream") return this.#stream(entry, url, request, response);
     if (method === "POST") return this.#send(entry, request, body, response);
+    if (url.searchParams.has("page")) await this.holdPages;
     return page(entry, url, response);
   }
 

@@ -67,10 +67,10 @@ function Nested({ token }: { token: Token }) {
 function blockOf(token: Token): ReactNode {
   switch (token.type) {
     case "heading": {
-      // The page's own headings are above these: h1 of a message is a third-level heading here.
-      const level = Math.min(6, (token as Tokens.Heading).depth + 2);
-      const Tag = `h${level}` as "h3";
-      return <Tag data-depth={(token as Tokens.Heading).depth}>{inlineOf(token.tokens)}</Tag>;
+      const { depth } = token as Tokens.Heading;
+      // Below the page's own headings, and without the holes that models leave between levels.
+      const Tag = depth <= 2 ? "h3" : "h4";
+      return <Tag data-depth={depth}>{inlineOf(token.tokens)}</Tag>;
     }
     case "paragraph":
       return <p>{inlineOf(token.tokens)}</p>;

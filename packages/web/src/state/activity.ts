@@ -15,8 +15,13 @@ export interface Activity {
   outcome: "completed" | "stopped" | "failed" | "interrupted" | "limit" | "terminated" | null;
 }
 
-const isContent = (event: SessionEvent) =>
-  event.type.startsWith("agent.") || event.type === "session.error" || event.type === "holdfast.turn_result";
+const endsTyping = new Set([
+  "session.error",
+  "session.status_idle",
+  "session.status_terminated",
+  "holdfast.turn_result",
+]);
+const isContent = (event: SessionEvent) => event.type.startsWith("agent.") || endsTyping.has(event.type);
 
 export function activityOf(
   log: SessionLog,
@@ -38,12 +43,13 @@ export function activityOf(
   return {
     working,
     since: working ? (status?.processed_at ?? null) : null,
-    typing: sending || (working && !draft && awaitsContent(log.events)),
+    typing: sending || (!draft && awaitsContent(log.events)),
     doing: working ? doingNow(log.events) : null,
     outcome,
   };
 }
 
+/** Also before the server has said that it works on it: the message is there, and nothing has come after it. */
 function awaitsContent(events: readonly SessionEvent[]): boolean {
   for (let i = events.length - 1; i >= 0; i--) {
     const event = events[i];

@@ -13,7 +13,7 @@ export function StatusBanners({ status, onAddKey }: { status: Status | null; onA
   if (!status) return null;
   const { image, storage } = status;
   return (
-    <>
+    <section aria-label="Notices">
       {status.model.mode === "scripted" && (
         <div className={css.banner} data-level="warning" data-testid="banner-scripted">
           <Icon name="warning" />
@@ -42,7 +42,7 @@ export function StatusBanners({ status, onAddKey }: { status: Status | null; onA
           S3 not configured: {storage.reason ?? "no reason was given"}
         </p>
       )}
-    </>
+    </section>
   );
 }
 

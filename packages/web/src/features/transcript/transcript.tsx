@@ -30,7 +30,9 @@ export function Transcript({ session, empty }: TranscriptProps) {
   const list = useRef<VirtualizerHandle>(null);
   const [focusedId, setFocusedId] = useState<string | null>(null);
   const sentCount = rows.reduce((sum, row) => sum + (row.kind === "pending" ? 1 : 0), 0);
-  const scroll = useAutoScroll({ scroller, content, rowCount: rows.length, lastRowId: rows.at(-1)?.id, sentCount });
+  const toStart = useCallback(() => list.current?.scrollToIndex(0), []);
+  const lastRowId = rows.at(-1)?.id;
+  const scroll = useAutoScroll({ scroller, content, rowCount: rows.length, lastRowId, toStart, sentCount });
   const shift = usePrepended(rows);
   const { following } = scroll.state;
 
@@ -71,6 +73,7 @@ export function Transcript({ session, empty }: TranscriptProps) {
           onScroll={maybeLoadOlder}
         >
           <div ref={content} className={css.content}>
+            <h2 className={css.hidden}>Conversation</h2>
             {rows.length === 0 && view.phase === "ready" && !activity.typing ? empty : null}
             <Virtualizer
               ref={list}

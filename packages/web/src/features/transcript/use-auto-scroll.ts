@@ -25,6 +25,8 @@ export interface AutoScrollOptions {
   /** Rows shown; more of them at the end count as unseen. */
   rowCount: number;
   lastRowId: string | undefined;
+  /** Moves to the first row, for the Home key: its height is only known on the way. */
+  toStart: () => void;
   /** Changes when the user sends something. */
   sentCount: number;
 }
@@ -33,7 +35,7 @@ const maxTop = (el: HTMLElement) => el.scrollHeight - el.clientHeight;
 
 /** Binds `scrollPolicy` to a real scroller. */
 export function useAutoScroll(options: AutoScrollOptions): AutoScroll {
-  const { scroller, content, rowCount, lastRowId, sentCount } = options;
+  const { scroller, content, rowCount, lastRowId, toStart, sentCount } = options;
   const [state, setState] = useState(initialScroll);
   const current = useRef(initialScroll);
   const feed = useCallback((input: ScrollInput) => {
@@ -56,7 +58,7 @@ export function useAutoScroll(options: AutoScrollOptions): AutoScroll {
     if (el && maxTop(el) > 1) feed({ type: "released" });
   }, [scroller, feed]);
 
-  useReaderIntent(scroller, feed, release);
+  useReaderIntent(scroller, { feed, release, jump, toStart });
   useCountedRows(rowCount, lastRowId, feed);
 
   const sentBefore = useRef(sentCount);
@@ -85,11 +87,15 @@ function useCountedRows(rowCount: number, lastRowId: string | undefined, feed: (
   }, [rowCount, lastRowId, feed]);
 }
 
-function useReaderIntent(
-  scroller: RefObject<HTMLElement | null>,
-  feed: (input: ScrollInput) => void,
-  release: () => void,
-): void {
+interface IntentHandlers {
+  feed: (input: ScrollInput) => void;
+  release: () => void;
+  jump: () => void;
+  toStart: () => void;
+}
+
+function useReaderIntent(scroller: RefObject<HTMLElement | null>, handlers: IntentHandlers): void {
+  const { feed, release, jump, toStart } = handlers;
   useEffect(() => {
     const el = scroller.current;
     if (!el) return;
@@ -116,6 +122,8 @@ function useReaderIntent(
         if (!scrollKeys.has(event.key) || event.target instanceof HTMLButtonElement) return;
         intend();
         if (upKeys.has(event.key)) release();
+        if (event.key === "End") jump();
+        if (event.key === "Home") toStart();
       },
       on,
     );
@@ -161,5 +169,5 @@ function useReaderIntent(
       on,
     );
     return () => listeners.abort();
-  }, [scroller, feed, release]);
+  }, [scroller, feed, release, jump, toStart]);
 }

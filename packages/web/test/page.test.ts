@@ -1,0 +1,347 @@
+import { readdir, readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { gzipSync } from "node:zlib";
+import type { Page } from "playwright-core";
+import { expect, test } from "vitest";
+import { desktop, phone, replayPerTest } from "./fixture.ts";
+import {
+  fullTurn,
+  idle,
+  initialized,
+  running,
+  sessionError,
+  step,
+  text,
+  toolResult,
+  turnResult,
+  use,
+  user,
+} from "./recorded.ts";
+import { delta, start } from "./replay-server.ts";
+
+const it = replayPerTest();
+const { open, append, live } = it;
+const id = it.sessionId;
+
+const kind = (page: Page, name: string) => page.locator(`[data-kind="${name}"]`);
+
+test("a recorded turn shows every kind of row, and the start of Claude once", async () => {
+  append(...fullTurn.slice(0, 8), initialized(false), ...fullTurn.slice(8));
+  const page = await open({ viewport: { width: 1280, height: 4_000 } });
+  await kind(page, "result").waitFor();
+  expect(await kind(page, "init").allInnerTexts()).toHaveLength(1);
+  expect(await kind(page, "init").textContent()).toMatch(
+    /^🚀 Claude initialized….*claude-opus-5-5.*2\.1\.330.*\/mnt\/workspace/,
+  );
+  expect(await kind(page, "result").textContent()).toContain("Done in 12.3 s · $0.0123 · 3 turns");
+  const tools = await kind(page, "tool").evaluateAll((all) =>
+    all.map((el) => `${el.getAttribute("data-state")} ${el.getAttribute("data-tool")}`),
+  );
+  expect(tools).toEqual(["error Bash", "ok Read", "ok TodoWrite", "ok Edit"]);
+  expect(await page.locator('[data-tool="Read"]').textContent()).toContain("Show 190 more");
+  expect(await page.locator('[data-tool="Bash"]').textContent()).toContain("❌");
+  expect(await page.locator('[data-tool="Edit"]').textContent()).toContain("✓");
+  expect(await page.locator('[data-tool="Edit"] [data-sign="+"]').count()).toBe(2);
+  expect(await page.getByTestId("todos").locator("li").count()).toBe(3);
+  expect(await kind(page, "steps").first().textContent()).toContain("Ready in 4.2 s");
+  expect(await kind(page, "text").nth(1).textContent()).toContain("<b>raw</b>");
+  expect(await page.locator('a[href^="javascript"]').count()).toBe(0);
+  expect(await page.getByTestId("cost").textContent()).toBe("$0.4321");
+});
+
+test.each(["light", "dark"] as const)(
+  "blocks have their colours in the %s theme, and keep and break their text",
+  async (theme) => {
+    append(user("go"), running, use("t1", "Bash", { command: "a" }), use("t2", "Bash", { command: "b" }));
+    append(toolResult("t2", "fine"), use("t3", "Bash", { command: "c" }), toolResult("t3", "bad", { error: true }));
+    const page = await open({ ...desktop, colorScheme: theme });
+    await page.locator('[data-kind="tool"][data-state="error"]').waitFor();
+    const want = {
+      light: {
+        running: "rgb(234, 243, 255) rgb(11, 74, 158)",
+        ok: "rgb(233, 247, 238) rgb(17, 96, 47)",
+        error: "rgb(253, 236, 236) rgb(160, 17, 31)",
+      },
+      dark: {
+        running: "rgb(16, 35, 63) rgb(140, 194, 255)",
+        ok: "rgb(15, 42, 26) rgb(126, 226, 160)",
+        error: "rgb(53, 21, 26) rgb(255, 163, 163)",
+      },
+    }[theme];
+    for (const [state, colours] of Object.entries(want)) {
+      const got = await page.locator(`[data-kind="tool"][data-state="${state}"]`).evaluate((el) => {
+        const head = el.querySelector("button");
+        const style = getComputedStyle(el);
+        return [
+          `${style.backgroundColor} ${head ? getComputedStyle(head).color : ""}`,
+          `${style.whiteSpace} ${style.wordBreak}`,
+        ];
+      });
+      expect(got).toEqual([colours, "pre-wrap break-word"]);
+    }
+    const output = page.locator('[data-kind="tool"] pre').first();
+    expect(await output.evaluate((el) => `${getComputedStyle(el).whiteSpace} ${getComputedStyle(el).wordBreak}`)).toBe(
+      "pre-wrap break-word",
+    );
+  },
+);
+
+test("the theme that was chosen overrides the system's and stays", async () => {
+  const page = await open({ ...desktop, colorScheme: "light" });
+  await page.getByTestId("settings").click();
+  await page.getByLabel("Dark").check();
+  const background = () => page.evaluate(() => getComputedStyle(document.documentElement).backgroundColor);
+  expect(await background()).toBe("rgb(15, 18, 22)");
+  await page.reload();
+  expect(await background()).toBe("rgb(15, 18, 22)");
+});
+
+test.each([320, 390])("nothing is wider than a page of %d px, whatever its words are", async (width) => {
+  const word = "x".repeat(500);
+  append(user(word), running, text(`${word} \`${word}\`\n\n- ${word}\n\n# ${word}\n\n\`\`\`\n${word}\n\`\`\``));
+  append(use("t1", "Bash", { command: word }), toolResult("t1", word), use("t2", word, { a: word }));
+  append(step("s", "image", "failed", word, { detail: word }), sessionError, ...fullTurn.slice(-4));
+  const page = await open({ ...phone, viewport: { width, height: 9_000 } });
+  await kind(page, "result").waitFor();
+  const wide = await page.evaluate(() => {
+    const edge = document.documentElement.clientWidth;
+    const scrolls = (el: Element | null): boolean =>
+      el !== null && (["auto", "scroll"].includes(getComputedStyle(el).overflowX) || scrolls(el.parentElement));
+    return [...document.querySelectorAll("body *")]
+      .filter(
+        (el) =>
+          el.getBoundingClientRect().right > edge + 0.5 && !scrolls(el.closest("[data-row] *")?.parentElement ?? null),
+      )
+      .map((el) => el.outerHTML.slice(0, 120));
+  });
+  const scroller = page.getByTestId("transcript");
+  expect(await scroller.evaluate((el) => el.scrollWidth - el.clientWidth)).toBe(0);
+  expect(await page.evaluate(() => document.documentElement.scrollWidth - innerWidth)).toBe(0);
+  expect(wide.filter((html) => !/<(pre|code)|chunk/.test(html))).toEqual([]);
+});
+
+test("a message is sent, the typing indicator shows and goes with the first word", async () => {
+  const page = await open();
+  await live(page);
+  await page.getByTestId("composer").fill("say hello");
+  await page.keyboard.press("Enter");
+  await kind(page, "user").getByText("say hello").waitFor();
+  await page.getByTestId("typing").waitFor();
+  expect(it.server.requests.filter((request) => request.method === "POST")).toHaveLength(1);
+  expect(it.server.requests.find((request) => request.method === "POST")?.key).toMatch(/^[0-9a-f-]{36}$/);
+  append(running);
+  await page.getByTestId("stop").waitFor();
+  await page.getByTestId("typing").waitFor();
+  it.server.draft(id, start("d1"));
+  it.server.draft(id, delta("d1", "Hel"));
+  await kind(page, "text").getByText("Hel").waitFor();
+  expect(await page.getByTestId("typing").count()).toBe(0);
+  it.server.draft(id, delta("d1", "lo **wor"));
+  it.server.append(id, text("Hello **world**", "d1"));
+  await kind(page, "text").locator("strong", { hasText: "world" }).waitFor();
+  expect(await kind(page, "text").count()).toBe(1);
+  expect(await kind(page, "user").count()).toBe(1);
+  append(turnResult(), idle());
+  await page.getByTestId("send").waitFor();
+  expect(await page.getByTestId("stop").count()).toBe(0);
+});
+
+test("the typing indicator goes at an error, which says what to do", async () => {
+  append(user("go"), running);
+  const page = await open();
+  await page.getByTestId("typing").waitFor();
+  append(sessionError, idle("failed"));
+  await kind(page, "error").waitFor();
+  expect(await page.getByTestId("typing").count()).toBe(0);
+  const words = (await kind(page, "error").textContent()) ?? "";
+  for (const part of [
+    "could not be made writable",
+    "What to do: Send the message again",
+    "Exit code 3",
+    "Operation not permitted",
+  ])
+    expect(words).toContain(part);
+});
+
+test("Shift+Enter makes a line; what is sent while Claude works is queued; Stop asks once", async () => {
+  append(user("go"), running);
+  const page = await open();
+  await page.getByTestId("stop").waitFor();
+  const composer = page.getByTestId("composer");
+  await composer.click();
+  await page.keyboard.type("one");
+  await page.keyboard.press("Shift+Enter");
+  await page.keyboard.type("two");
+  expect(await composer.inputValue()).toBe("one\ntwo");
+  await page.getByTestId("send").click();
+  await kind(page, "user").nth(1).waitFor();
+  await page.getByTestId("stop").click();
+  await page.getByRole("button", { name: "Stopping…" }).waitFor();
+  append(turnResult("stopped"), idle("stopped"));
+  await kind(page, "result").getByText("Stopped after 12.3 s").waitFor();
+  const interrupts = it.server.requests.filter((request) => JSON.stringify(request.body)?.includes("user.interrupt"));
+  expect(interrupts).toHaveLength(1);
+});
+
+test("a message whose answer was lost is sent again with the same key, and shown once", async () => {
+  it.server.failSends = [0, 503];
+  const page = await open();
+  await live(page);
+  await page.getByTestId("composer").fill("only once");
+  await page.keyboard.press("Enter");
+  await page.locator('[data-kind="user"][data-state="sending"]').waitFor();
+  await page.locator('[data-kind="user"]:not([data-state])').waitFor();
+  const keys = it.server.requests.filter((request) => request.method === "POST").map((request) => request.key);
+  expect(keys).toHaveLength(3);
+  expect(new Set(keys).size).toBe(1);
+  expect(await kind(page, "user").count()).toBe(1);
+});
+
+test("a message that is refused stays, with the reason and a way on", async () => {
+  it.server.failSends = [400];
+  const page = await open();
+  await page.getByTestId("composer").fill("refused");
+  await page.keyboard.press("Enter");
+  const failed = page.locator('[data-kind="user"][data-state="failed"]');
+  await failed.getByText("No sandbox could be started").waitFor();
+  await page.reload();
+  await failed.getByRole("button", { name: "Send again" }).click();
+  await page.locator('[data-kind="user"]:not([data-state])').waitFor();
+});
+
+test("a reload in the middle of a turn loses nothing", async () => {
+  append(user("go"), running, initialized(true), use("t1", "Bash", { command: "sleep 5" }));
+  const page = await open();
+  await live(page);
+  it.server.draft(id, start("d1"));
+  it.server.draft(id, delta("d1", "The first half, "));
+  await kind(page, "text").getByText("The first half,").waitFor();
+  await page.getByTestId("composer").fill("unsent words");
+  await page.reload();
+  await kind(page, "text").getByText("The first half,").waitFor();
+  expect(await kind(page, "init").count()).toBe(1);
+  expect(await page.getByTestId("composer").inputValue()).toBe("unsent words");
+  it.server.draft(id, delta("d1", "the second half."));
+  await kind(page, "text").getByText("The first half, the second half.").waitFor();
+  it.server.append(id, text("The first half, the second half.", "d1"));
+  append(toolResult("t1", "done"));
+  await page.locator('[data-kind="tool"][data-state="ok"]').waitFor();
+  expect(await kind(page, "text").count()).toBe(1);
+});
+
+test("a cut connection is said at once, nothing is cleared, and what was missed comes", async () => {
+  append(user("go"), running, text("before the cut"));
+  const page = await open();
+  await live(page);
+  it.server.draft(id, start("d1"));
+  it.server.draft(id, delta("d1", "half a sen"));
+  await kind(page, "text").getByText("half a sen").waitFor();
+  it.server.online = false;
+  it.server.cutStreams();
+  await page.getByText("Reconnecting…").waitFor({ timeout: 500 });
+  expect(await kind(page, "text").allInnerTexts()).toEqual(["before the cut", "half a sen"]);
+  it.server.append(id, text("half a sentence, whole now", "d1"));
+  append(text("after the cut"));
+  it.server.online = true;
+  await kind(page, "text").getByText("after the cut").waitFor();
+  expect(await kind(page, "text").allInnerTexts()).toEqual([
+    "before the cut",
+    "half a sentence, whole now",
+    "after the cut",
+  ]);
+  await live(page);
+  expect(await page.getByText("Reconnecting…").count()).toBe(0);
+});
+
+test("a hole in the stream is filled, and junk in it does no harm", async () => {
+  append(user("one"), running);
+  const page = await open();
+  await live(page);
+  it.server.append(id, text("lost on the way"), { silent: true });
+  it.server.raw(id, "event: message\ndata: not json\n\n");
+  it.server.raw(id, 'event: message\nid: 99\ndata: {"type":"x"}\n\n');
+  append(text("came through"));
+  await kind(page, "text").getByText("came through").waitFor();
+  expect(await kind(page, "text").allInnerTexts()).toEqual(["lost on the way", "came through"]);
+});
+
+test("an unknown event is shown folded", async () => {
+  it.server.append(id, { type: "agent.hologram", id: "h1", beam: "blue" } as never);
+  it.server.append(id, { type: "agent.message", id: "h2", content: [{ type: "text", text: null }] } as never);
+  append(text("still here"));
+  const page = await open();
+  await kind(page, "text").getByText("still here").waitFor();
+  await kind(page, "other").getByRole("button", { name: "agent.hologram" }).click();
+  await page.getByText('"beam": "blue"').waitFor();
+});
+
+test("the scripted model is announced until a key is set, which is never shown again", async () => {
+  const page = await open();
+  await page.getByTestId("banner-scripted").getByText("Scripted demo, not Claude").waitFor();
+  await page.getByTestId("add-key").click();
+  const field = page.getByTestId("credential-input");
+  expect(await field.getAttribute("type")).toBe("password");
+  await field.fill("wrong");
+  await page.getByTestId("credential-save").click();
+  await page.getByText("It begins with sk-ant-", { exact: false }).waitFor();
+  await field.fill("sk-ant-api03-secret-9876");
+  await page.getByTestId("credential-save").click();
+  await page.getByTestId("credential").getByText("ending in 9876").waitFor();
+  expect(await field.inputValue()).toBe("");
+  expect(await page.getByTestId("banner-scripted").count()).toBe(0);
+  expect(
+    await page.evaluate(
+      () => document.documentElement.outerHTML + JSON.stringify({ ...localStorage, ...sessionStorage }),
+    ),
+  ).not.toContain("secret");
+  await page.getByTestId("credential-remove").click();
+  await page.getByTestId("banner-scripted").waitFor();
+});
+
+test("storage that is off and an image that is being built are said", async () => {
+  it.server.status.storage = { state: "off", bucket: null, key_prefix: null, reason: "no bucket named agent-docs" };
+  it.server.status.image = { state: "building", detail: "Step 3: apt-get install git" };
+  const page = await open();
+  await page.getByTestId("storage-off").getByText("S3 not configured: no bucket named agent-docs").waitFor();
+  await page.getByTestId("banner-image").getByText("Step 3: apt-get install git").waitFor();
+});
+
+test("without a login the page says how to log in, and takes an account key", async () => {
+  it.server.locked = true;
+  const page = await open(desktop, "/");
+  await page.getByTestId("login").getByText("script/start").waitFor();
+  await page.getByTestId("login-key").fill("key_bad");
+  await page.getByTestId("login-submit").click();
+  await page.getByText("This key is not valid").waitFor();
+  await page.getByTestId("login-key").fill("key_right");
+  await page.getByTestId("login-submit").click();
+  await page.getByTestId("session-item").waitFor();
+});
+
+test("the first message makes a session; the list shows states in words", async () => {
+  it.server.addSession("sesn_b", "Other").session.status = "running";
+  const page = await open();
+  expect(await page.getByTestId("session-item").nth(1).textContent()).toContain("Working");
+  await page.getByTestId("new-session").click();
+  await page.getByTestId("welcome").waitFor();
+  await page.getByTestId("composer").fill("a new start");
+  await page.getByTestId("send").click();
+  await kind(page, "user").getByText("a new start").waitFor();
+  expect(page.url()).toContain("#/sessions/sesn_new2");
+  expect(await page.getByTestId("session-item").count()).toBe(3);
+});
+
+test("a session that does not exist is said in words", async () => {
+  const page = await open(desktop, "/#/sessions/sesn_none");
+  await page.getByText("This account has no session with this id").waitFor();
+});
+
+test("the initial files are small and load nothing from elsewhere", async () => {
+  const assets = join(it.dist, "assets");
+  let size = 0;
+  for (const name of await readdir(assets)) size += gzipSync(await readFile(join(assets, name))).length;
+  expect(size).toBeLessThanOrEqual(130_000);
+  const html = await readFile(join(it.dist, "index.html"), "utf8");
+  expect(html).not.toMatch(/https?:\/\//);
+  expect(html).not.toMatch(/<script>|<style|style=/);
+});
