@@ -70,6 +70,10 @@ export interface BundleInput {
   paths: SandboxPaths;
   cgroupsPath: string;
   rlimits: Rlimit[];
+  /** Whether the device cgroup can be set; the user namespace refuses device nodes in any case. */
+  deviceRules: boolean;
+  /** Whether swap can be limited along with memory. */
+  swapLimit: boolean;
   /** Node's `process.arch`. */
   arch: string;
 }
@@ -99,7 +103,7 @@ export function ociConfig(input: BundleInput): Record<string, unknown> {
   };
 }
 
-function linuxSection({ spec, cgroupsPath, arch }: BundleInput): Record<string, unknown> {
+function linuxSection({ spec, cgroupsPath, arch, deviceRules, swapLimit }: BundleInput): Record<string, unknown> {
   const map = [{ containerID: 0, hostID: spec.hostIdBase, size: ID_COUNT }];
   return {
     uidMappings: map,
@@ -115,8 +119,8 @@ function linuxSection({ spec, cgroupsPath, arch }: BundleInput): Record<string, 
     ],
     cgroupsPath,
     resources: {
-      devices: [{ allow: false, access: "rwm" }],
-      ...limitsSection(spec.limits),
+      ...(deviceRules ? { devices: [{ allow: false, access: "rwm" }] } : {}),
+      ...limitsSection(spec.limits, swapLimit),
     },
     seccomp: seccompProfile(arch),
     maskedPaths: MASKED_PATHS,
@@ -126,10 +130,13 @@ function linuxSection({ spec, cgroupsPath, arch }: BundleInput): Record<string, 
 
 const CPU_PERIOD_US = 100_000;
 
-function limitsSection({ memoryBytes, milliCpu, pids }: SandboxSpec["limits"]): Record<string, unknown> {
+function limitsSection(limits: SandboxSpec["limits"], swapLimit: boolean): Record<string, unknown> {
+  const { memoryBytes, milliCpu, pids } = limits;
   return {
     // No swap beyond the memory: what is over the limit is killed, not slowed.
-    ...(memoryBytes !== undefined ? { memory: { limit: memoryBytes, swap: memoryBytes } } : {}),
+    ...(memoryBytes !== undefined
+      ? { memory: { limit: memoryBytes, ...(swapLimit ? { swap: memoryBytes } : {}) } }
+      : {}),
     ...(milliCpu !== undefined
       ? { cpu: { quota: Math.max(1_000, Math.round((milliCpu * CPU_PERIOD_US) / 1_000)), period: CPU_PERIOD_US } }
       : {}),

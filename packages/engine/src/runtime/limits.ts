@@ -1,4 +1,4 @@
-import { readFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import type { CgroupMode } from "../keeper/cgroup.ts";
 import type { SandboxLimits } from "./types.ts";
 
@@ -7,6 +7,13 @@ export interface PossibleLimits {
   memory: boolean;
   cpu: boolean;
   pids: boolean;
+}
+
+const V1_SWAP_FILE = "/sys/fs/cgroup/memory/memory.memsw.limit_in_bytes";
+
+/** Whether swap can be limited too; kernels on v1 may have been started without counting it. */
+export function canLimitSwap(mode: CgroupMode): boolean {
+  return mode === "v2" || (mode === "v1" && existsSync(V1_SWAP_FILE));
 }
 
 export function possibleLimits(mode: CgroupMode): PossibleLimits {
@@ -22,6 +29,18 @@ export function withoutImpossible(limits: SandboxLimits, possible: PossibleLimit
     ...(possible.cpu && milliCpu !== undefined ? { milliCpu } : {}),
     ...(possible.pids && pids !== undefined ? { pids } : {}),
   };
+}
+
+const CAP_SYS_RESOURCE = 24n;
+
+/**
+ * Whether a runtime can set device rules. On cgroup v2 they are a BPF program, for which runtimes raise RLIMIT_MEMLOCK
+ * and fail without CAP_SYS_RESOURCE (in containers). `statusFile` is `/proc/<pid>/status` of the process that starts them.
+ */
+export function canSetDeviceRules(mode: CgroupMode, statusFile: string): boolean {
+  if (mode !== "v2") return mode === "v1";
+  const effective = /^CapEff:\s*([0-9a-f]+)$/m.exec(statusFile)?.[1] ?? "0";
+  return ((BigInt(`0x${effective}`) >> CAP_SYS_RESOURCE) & 1n) === 1n;
 }
 
 function controllers(mode: CgroupMode): string[] {

@@ -1,11 +1,11 @@
-import { mkdirSync } from "node:fs";
+import { mkdirSync, readFileSync } from "node:fs";
 import { cgroupMode } from "../keeper/cgroup.ts";
 import { execPaths, isSafeName, type Layout, layoutOf, sandboxPaths } from "../keeper/paths.ts";
 import type { ExecSnapshot, Request } from "../keeper/protocol.ts";
 import { ociConfig, ociProcess } from "./bundle.ts";
 import { execChannel, type KeeperClient, sandboxChannel } from "./keeper-client.ts";
 import { reachKeeper } from "./keeper-process.ts";
-import { possibleLimits, withoutImpossible } from "./limits.ts";
+import { canLimitSwap, canSetDeviceRules, possibleLimits, withoutImpossible } from "./limits.ts";
 import { type FoundRuntime, findRuntime, type OciRuntimeName } from "./oci-runtime-choice.ts";
 import { type Rlimit, readLimits, rlimitsFrom } from "./profile.ts";
 import { readSpool } from "./spool-reader.ts";
@@ -63,7 +63,9 @@ class OciRuntime implements Runtime {
   #connecting: Promise<KeeperClient> | undefined;
   #rlimits: Rlimit[] = [];
   #disposed = false;
-  readonly #possibleLimits = possibleLimits(cgroupMode());
+  #deviceRules = false;
+  readonly #cgroupMode = cgroupMode();
+  readonly #possibleLimits = possibleLimits(this.#cgroupMode);
 
   constructor(options: RuntimeOptions, layout: Layout, found: FoundRuntime) {
     this.#options = options;
@@ -93,6 +95,8 @@ class OciRuntime implements Runtime {
       paths,
       cgroupsPath,
       rlimits: this.#rlimits,
+      deviceRules: this.#deviceRules,
+      swapLimit: canLimitSwap(this.#cgroupMode),
       arch: process.arch,
     });
     await this.#request({
@@ -241,6 +245,7 @@ class OciRuntime implements Runtime {
     const lost = this.#client !== undefined;
     const { client, started } = await reachKeeper({ layout: this.#layout, instance, runtime: this.#found });
     this.#client = client;
+    this.#deviceRules = canSetDeviceRules(this.#cgroupMode, readFileSync(`/proc/${client.hello.pid}/status`, "utf8"));
     this.#rlimits = rlimitsFrom(readLimits(client.hello.pid));
     const how = started ? "started" : "found running";
     const message = `keeper ${how}: pid ${client.hello.pid}, ${client.hello.runtime}`;

@@ -61,7 +61,7 @@ const attempts: Attempt[] = [
   { name: "a vsock socket", perl: `sc(41, 40, 1, 0)`, refused: ["EAFNOSUPPORT"] },
   { name: "a packet socket", perl: `sc(41, 17, 3, 0)`, refused: ["EAFNOSUPPORT"] },
   { name: "a crypto socket", perl: `sc(41, 38, 5, 0)`, refused: ["EAFNOSUPPORT"] },
-  { name: "an audit socket", perl: `sc(41, 16, 3, 9)`, refused: NOT_THERE },
+  { name: "an audit socket", perl: `sc(41, 16, 3, 9)`, refused: ["EAFNOSUPPORT"] },
   { name: "a raw socket", perl: `sc(41, 2, 3, 1)`, refused: ["EPERM"] },
   { name: "a node of the disk", perl: `sc(133, "/tmp/disk", 0x6000 | 0600, 0xfe00)`, refused: ["EPERM"] },
   { name: "a node of memory", perl: `sc(133, "/tmp/mem", 0x2000 | 0600, 0x101)`, refused: ["EPERM"] },
