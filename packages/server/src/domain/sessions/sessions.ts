@@ -160,33 +160,30 @@ export class Sessions {
   }
 
   /**
-   * Where a stream without a cursor begins: after the returned seq. At the newest user message that is not answered
-   * yet or whose turn runs, else at the last turn's.
+   * Where a stream without a cursor begins: after the returned seq. At the message whose turn runs or comes next, else
+   * at the last turn's.
    */
   async replayFrom(accountId: string, sessionId: string): Promise<{ after: number; lastSeq: number }> {
-    const { last_seq: lastSeq, status } = await this.#row(accountId, sessionId);
+    const { last_seq: lastSeq } = await this.#row(accountId, sessionId);
     const { db } = this.#deps;
-    const newest = async (type: string, below?: number) => {
-      let query = db.selectFrom("events").select("seq").where("session_id", "=", sessionId).where("type", "=", type);
-      if (below !== undefined) query = query.where("seq", "<", below);
-      return (await query.orderBy("seq", "desc").limit(1).executeTakeFirst())?.seq;
-    };
-    if (status === "running") {
-      // The running turn's message is the first one after the last idle; younger ones wait behind it.
-      const idle = (await newest("session.status_idle")) ?? 0;
-      const first = await db
-        .selectFrom("events")
-        .select("seq")
-        .where("session_id", "=", sessionId)
-        .where("type", "=", "user.message")
-        .where("seq", ">", idle)
-        .orderBy("seq", "asc")
-        .limit(1)
-        .executeTakeFirst();
-      if (first !== undefined) return { after: first.seq - 1, lastSeq };
-    }
-    const message = await newest("user.message");
-    return { after: message === undefined ? 0 : message - 1, lastSeq };
+    const open = await db
+      .selectFrom("messages")
+      .innerJoin("events", "events.id", "messages.event_id")
+      .select("events.seq as seq")
+      .where("messages.session_id", "=", sessionId)
+      .where("messages.state", "!=", "done")
+      .orderBy("events.seq", "asc")
+      .limit(1)
+      .executeTakeFirst();
+    const newest = db
+      .selectFrom("events")
+      .select("seq")
+      .where("session_id", "=", sessionId)
+      .where("type", "=", "user.message")
+      .orderBy("seq", "desc")
+      .limit(1);
+    const from = open ?? (await newest.executeTakeFirst());
+    return { after: from === undefined ? 0 : from.seq - 1, lastSeq };
   }
 
   #rows() {
