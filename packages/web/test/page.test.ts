@@ -265,6 +265,20 @@ test("a hole in the stream is filled, and junk in it does no harm", async () => 
   expect(await kind(page, "text").allInnerTexts()).toEqual(["lost on the way", "came through"]);
 });
 
+test("a log that was put back to an older copy is read anew", async () => {
+  append(user("one"), running, text("will be gone"), text("will be gone too"));
+  const page = await open();
+  await live(page);
+  it.server.sessions.get(id)?.events.splice(2);
+  append(text("written after the restore"));
+  it.server.sessions.get(id)?.events.splice(3);
+  it.server.cutStreams();
+  await kind(page, "text").getByText("written after the restore").waitFor();
+  append(text("and on"));
+  await kind(page, "text").getByText("and on").waitFor();
+  expect(await kind(page, "text").allInnerTexts()).toEqual(["written after the restore", "and on"]);
+});
+
 test("an unknown event is shown folded", async () => {
   it.server.append(id, { type: "agent.hologram", id: "h1", beam: "blue" } as never);
   it.server.append(id, { type: "agent.message", id: "h2", content: [{ type: "text", text: null }] } as never);

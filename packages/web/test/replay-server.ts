@@ -224,8 +224,11 @@ export class ReplayServer implements AsyncDisposable {
 
   #stream(entry: Entry, url: URL, request: IncomingMessage, response: ServerResponse): void {
     response.writeHead(200, { "content-type": "text/event-stream", "cache-control": "no-store" });
-    response.write('event: ping\ndata: {"verdict":"ok"}\n\n');
-    const after = Number(headerOf(request, "last-event-id") ?? url.searchParams.get("after") ?? 0);
+    const cursor = Number(headerOf(request, "last-event-id") ?? url.searchParams.get("after") ?? 0);
+    const resumed = cursor <= entry.events.length;
+    const after = resumed ? cursor : 0;
+    const verdict = { type: "holdfast.stream", resumed, after, last_seq: entry.events.length };
+    response.write(`event: ping\ndata: ${JSON.stringify(verdict)}\n\n`);
     for (const event of entry.events) if (event.seq > after) response.write(frame(event, event.seq));
     for (const [id, draft] of entry.drafts) {
       response.write(frame({ type: "event_start", event: { type: draft.kind, id } }));

@@ -17,6 +17,8 @@ export interface EventStreamOptions {
   onInput: (input: LogInput) => void;
   /** The server cannot go on from our cursor: read the newest page again. */
   onGapVerdict: () => void;
+  /** Our cursor is not of the server's log. */
+  onOtherLog: () => void;
   /** The server refused with an HTTP error (the browser does not say which). */
   onRefused: () => void;
   onState: (state: ConnectionState) => void;
@@ -95,7 +97,9 @@ export class EventStream implements Disposable {
   #onPing(message: MessageEvent<string>): void {
     this.#state = { ...this.#state, lastFrameMs: Date.now() };
     const data = parse(message.data);
-    if (isRecord(data) && data.verdict === "gap") this.#options.onGapVerdict();
+    if (!isRecord(data)) return;
+    if (data.resumed === false) this.#options.onOtherLog();
+    else if (data.verdict === "gap") this.#options.onGapVerdict();
   }
 
   #lost(): void {

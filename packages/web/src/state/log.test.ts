@@ -71,6 +71,10 @@ test("a page that cannot be joined replaces what is shown", () => {
   expect(log.hasOlder).toBe(true);
 });
 
+test("after a reset only what comes then is held", () => {
+  expect(seqs(reduce(emptyLog, [page(1, 50), { type: "reset" }, page(1, 7)]))).toEqual([1, 2, 3, 4, 5, 6, 7]);
+});
+
 test("older pages go in front, and the last one says that it is the last", () => {
   const newest = reduce(emptyLog, [page(11, 20)]);
   expect(newest.hasOlder).toBe(true);

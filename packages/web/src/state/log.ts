@@ -30,7 +30,9 @@ export type LogInput =
   | { type: "draft"; frame: DraftFrame }
   /** A page of the list, in any order. Older, newer or overlapping; one that leaves a hole replaces everything. */
   | { type: "page"; events: readonly SessionEvent[]; hasOlder: boolean }
-  | { type: "disconnected" };
+  | { type: "disconnected" }
+  /** The server's log is another one than ours (an older copy was put back): begin anew. */
+  | { type: "reset" };
 
 export const emptyLog: SessionLog = {
   events: [],
@@ -58,6 +60,7 @@ export function reduce(log: SessionLog, inputs: readonly LogInput[]): SessionLog
     settle();
     if (input.type === "page") next = addPage(next, input.events, input.hasOlder);
     else if (input.type === "draft") next = applyDraft(next, input.frame);
+    else if (input.type === "reset") next = emptyLog;
     else next = markUnconfirmed(next);
   }
   settle();

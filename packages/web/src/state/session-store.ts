@@ -150,6 +150,10 @@ export class SessionStore implements Disposable {
         this.#frames.request();
       },
       onGapVerdict: () => void this.#refresh(),
+      onOtherLog: () => {
+        this.#queue = [{ type: "reset" }];
+        void this.#refresh();
+      },
       onRefused: () => void this.#whyRefused(),
       onState: (state) => this.connection.set(state),
     });
