@@ -9,8 +9,9 @@ import { type OpenDatabase, openDatabase } from "./adapters/db/database.ts";
 import { DbEventLog } from "./adapters/db/event-log.ts";
 import { HttpGateway, noGateway } from "./adapters/gateway/http-gateway.ts";
 import { ModalProvider, noProvider } from "./adapters/modal/provider.ts";
-import { openStorage } from "./adapters/s3/storage.ts";
+import { S3Storage } from "./adapters/s3/storage.ts";
 import { parseOptions, type ServerOptions, type ServerOptionsInput } from "./config/options.ts";
+import { readS3Config, type S3Config } from "./config/s3-config.ts";
 import { readWebFiles, type WebFiles } from "./config/web-files.ts";
 import type { AppContext } from "./context.ts";
 import { Accounts } from "./domain/accounts/accounts.ts";
@@ -25,7 +26,7 @@ import { createApp } from "./http/app.ts";
 import { systemClock } from "./ports/clock.ts";
 import type { EventLog } from "./ports/event-log.ts";
 import type { ModelGateway } from "./ports/model-gateway.ts";
-import type { StorageState } from "./ports/object-store.ts";
+import type { Storage, StorageState } from "./ports/object-store.ts";
 import type { SandboxProvider } from "./ports/sandbox-provider.ts";
 
 export interface StartExtras {
@@ -79,10 +80,19 @@ async function compose(composing: Composing): Promise<Server> {
   const database = stack.use(await openDatabase(options.databaseFile ?? join(options.dataDir, "server.sqlite")));
   const log = new DbEventLog(database.db, { clock: systemClock });
   const gateway: ModelGateway = options.gateway === undefined ? noGateway : new HttpGateway(options.gateway);
-  const storage = await openStorage(options.s3, { signal: closing.signal });
-  if (storage.on) logger.info({ bucket: storage.store.bucket }, "workspaces are saved to S3 after every turn");
-  else logger.warn({ reason: storage.reason }, "workspaces are not saved to S3");
-  const work = composeTurns(composing, { database, log, gateway, storage, closing });
+  const s3 = readS3Config(options.s3);
+  const storage = new S3Storage(s3);
+  const opened = await storage.open(closing.signal);
+  if (opened.on) logger.info({ bucket: opened.store.bucket }, "workspaces are saved to S3 after every turn");
+  else logger.warn({ reason: opened.reason }, "workspaces are not saved to S3");
+  const work = composeTurns(composing, {
+    database,
+    log,
+    gateway,
+    s3: "missing" in s3 ? undefined : s3,
+    storage,
+    closing,
+  });
   const accounts = new Accounts({ db: database.db, clock: systemClock });
   let port = options.port;
   const context: AppContext = {
@@ -101,7 +111,7 @@ async function compose(composing: Composing): Promise<Server> {
     }),
     log,
     gateway,
-    state: () => ({ image: imageStatus(work.image), storage: (accountId) => storageStatus(storage, accountId) }),
+    state: () => ({ image: imageStatus(work.image), storage: (accountId) => storageStatus(storage.state, accountId) }),
     cookieSecret: options.cookieSecret ?? ownCookieSecret(options.dataDir),
     port: () => port,
     closing: closing.signal,
@@ -117,7 +127,9 @@ async function compose(composing: Composing): Promise<Server> {
   return {
     url,
     port,
-    storage,
+    get storage() {
+      return storage.state;
+    },
     log,
     endTurns: async () => {
       if (ended) return;
@@ -132,13 +144,14 @@ interface WorkParts {
   database: OpenDatabase;
   log: EventLog;
   gateway: ModelGateway;
-  storage: StorageState;
+  s3: S3Config | undefined;
+  storage: Storage;
   closing: AbortController;
 }
 
 /** Everything that works on turns. Disposed in the opposite order: turns, syncs, then the hold on sandboxes. */
 function composeTurns({ options, logger, extras, stack }: Composing, parts: WorkParts) {
-  const { database, log, gateway, storage, closing } = parts;
+  const { database, log, gateway, s3, storage, closing } = parts;
   const { db } = database;
   const provider = extras.provider ?? modalProvider(options, logger, extras);
   const image = new SandboxImage({
@@ -155,7 +168,7 @@ function composeTurns({ options, logger, extras, stack }: Composing, parts: Work
       clock: systemClock,
       provider,
       installationId: installationOf(options),
-      spec: ({ accountId }) => sandboxSpec(options, { accountId, gateway, storage }),
+      spec: ({ accountId }) => sandboxSpec(options, { accountId, gateway, s3 }),
       logger: logger.child({ part: "sandboxes" }),
       idleMs: options.sandbox.idleSandboxMs,
       onEnded: (id) => {
@@ -163,9 +176,7 @@ function composeTurns({ options, logger, extras, stack }: Composing, parts: Work
       },
     }),
   );
-  const syncs = stack.use(
-    new Syncs({ db, log, clock: systemClock, logger: logger.child({ part: "syncs" }), storage: () => storage }),
-  );
+  const syncs = stack.use(new Syncs({ db, log, clock: systemClock, logger: logger.child({ part: "syncs" }), storage }));
   const turns = stack.use(
     new Turns({
       db,
@@ -212,14 +223,15 @@ function sdkLogger(logger: Logger) {
   return { debug: () => undefined, info: at("debug"), warn: at("warn"), error: at("error") };
 }
 
+/** Storage that is configured is told to every sandbox, whether it can be reached now or not. */
 function sandboxSpec(
   { sandbox }: ServerOptions,
-  { accountId, gateway, storage }: { accountId: string; gateway: ModelGateway; storage: StorageState },
+  { accountId, gateway, s3 }: { accountId: string; gateway: ModelGateway; s3: S3Config | undefined },
 ) {
-  const domains = [gateway.sandboxDomain, ...(storage.on ? [storage.store.sandboxDomain] : [])];
-  const s3 = storage.on ? { bucket: storage.store.bucket, keyPrefix: accountPrefix(accountId) } : undefined;
   const { timeoutMs, memoryMiB, memoryLimitMiB, cpu, cpuLimit } = sandbox;
-  const env: Record<string, string> = s3 === undefined ? {} : { HOLDFAST_S3: JSON.stringify(s3) };
+  const domains = [gateway.sandboxDomain, ...(s3 === undefined ? [] : [s3.sandboxDomain])];
+  const told = s3 && JSON.stringify({ bucket: s3.bucket, keyPrefix: accountPrefix(accountId) });
+  const env: Record<string, string> = told === undefined ? {} : { HOLDFAST_S3: told };
   return { timeoutMs, memoryMiB, memoryLimitMiB, cpu, cpuLimit, env, domains };
 }
 

@@ -3,9 +3,6 @@ export interface ObjectStore {
   readonly bucket: string;
   /** As a sandbox sees it; undefined for AWS itself. */
   readonly sandboxEndpoint: string | undefined;
-  readonly region: string;
-  /** The name that a sandbox's network policy must allow. */
-  readonly sandboxDomain: string;
   /** Environment for a process that may read and write below the prefix, for the given time. */
   credentialsFor(prefix: string, options: { lifetimeMs: number; signal: AbortSignal }): Promise<Record<string, string>>;
   /** Objects below a prefix; stops counting at `limit`. */
@@ -15,3 +12,10 @@ export interface ObjectStore {
 }
 
 export type StorageState = { on: true; store: ObjectStore } | { on: false; reason: string };
+
+/** Whether there is storage, which may change while the server runs. */
+export interface Storage {
+  readonly state: StorageState;
+  /** Tries again where the storage could not be reached before. Never rejects. */
+  open(signal: AbortSignal): Promise<StorageState>;
+}

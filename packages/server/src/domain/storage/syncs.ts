@@ -3,7 +3,7 @@ import type { Logger } from "pino";
 import type { Clock } from "../../ports/clock.ts";
 import type { Database, SyncState } from "../../ports/database.ts";
 import { type EventLog, StaleGenerationError } from "../../ports/event-log.ts";
-import type { ObjectStore, StorageState } from "../../ports/object-store.ts";
+import type { ObjectStore, Storage } from "../../ports/object-store.ts";
 import type { LiveSandbox } from "../sandboxes/live-sandbox.ts";
 import { type ExecResult, runExec } from "../sandboxes/run-exec.ts";
 import { filesMount } from "../sandboxes/sandboxes.ts";
@@ -14,7 +14,7 @@ export interface SyncsDeps {
   log: EventLog;
   clock: Clock;
   logger: Logger;
-  storage: () => StorageState;
+  storage: Storage;
 }
 
 export interface SyncInput {
@@ -83,7 +83,7 @@ export class Syncs {
     const { sessionId, generation } = input;
     const append = async (events: readonly NewEvent[]) => void (await log.append({ sessionId, generation, events }));
     const step = Step.begin(append, "sync", "Saving the workspace to S3");
-    const state = storage();
+    const state = await storage.open(this.#closing.signal);
     if (!state.on) return await step.end("skipped", { detail: state.reason });
     await step.running();
     try {
