@@ -1,9 +1,7 @@
 import { readdirSync, readFileSync } from "node:fs";
 import type { ExitStatus } from "../runtime/types.ts";
-import { tryWait } from "./syscalls.ts";
+import { peekZombie, tryWait } from "./syscalls.ts";
 
-/** How long after a failed start its remains may still turn up. */
-const SWEEP_WINDOW_MS = 2_000;
 /** What a process is called that the runtime forked but that never became a program: `crun`, `runc:[2:INIT]`. */
 const RUNTIME_NAME = /^(crun|runc)/;
 
@@ -15,7 +13,6 @@ export class Children {
   readonly #waiting = new Map<number, (exit: ExitStatus) => void>();
   /** Pids that libuv waits for. */
   readonly #spawned: ReadonlySet<number>;
-  #sweepUntil = 0;
   readonly #onSignal = () => this.#reap();
 
   constructor(spawned: ReadonlySet<number>) {
@@ -28,23 +25,29 @@ export class Children {
     this.#check(pid, onExit);
   }
 
-  /** After a failed start: what the runtime forked and forgot must be reaped, or the sandbox's init cannot end. */
-  sweep(): void {
-    this.#sweepUntil = performance.now() + SWEEP_WINDOW_MS;
+  /**
+   * Reaps what is left of runtimes at once: unreaped, it keeps a sandbox's init from ending. `all`: programs too whose
+   * start was never reported, at the risk of taking the exit status of one that is just starting.
+   */
+  sweep(options: { all: boolean } = { all: false }): void {
+    for (const entry of readdirSync("/proc")) {
+      const pid = Number(entry);
+      if (!Number.isInteger(pid) || this.#spawned.has(pid) || this.#waiting.has(pid)) continue;
+      const name = zombieName(pid);
+      if (name !== undefined && (options.all || RUNTIME_NAME.test(name))) tryWait(pid);
+    }
     this.#reap();
   }
 
   #reap(): void {
     for (const [pid, onExit] of this.#waiting) this.#check(pid, onExit);
-    if (performance.now() < this.#sweepUntil) this.#sweepZombies();
-  }
-
-  /** By name: a program that has just ended and is not tracked yet must keep its exit status. */
-  #sweepZombies(): void {
-    for (const entry of readdirSync("/proc")) {
-      const pid = Number(entry);
-      if (!Number.isInteger(pid) || this.#spawned.has(pid) || this.#waiting.has(pid)) continue;
-      if (isRuntimeZombie(pid)) tryWait(pid);
+    // Runtimes leave helpers behind, even when all goes well. The kernel shows one zombie at a time: stop at one that is
+    // libuv's, or a program that has just ended and is not tracked yet.
+    for (let pid = peekZombie(); pid !== undefined; pid = peekZombie()) {
+      if (this.#spawned.has(pid) || this.#waiting.has(pid)) return;
+      const name = zombieName(pid);
+      if (name === undefined || !RUNTIME_NAME.test(name)) return;
+      tryWait(pid);
     }
   }
 
@@ -56,14 +59,15 @@ export class Children {
   }
 }
 
-function isRuntimeZombie(pid: number): boolean {
+/** The name of a child of ours that waits to be reaped; undefined for every other process. */
+function zombieName(pid: number): string | undefined {
   try {
     const stat = readFileSync(`/proc/${pid}/stat`, "latin1");
-    const name = stat.slice(stat.indexOf("(") + 1, stat.lastIndexOf(")"));
     const [state, parent] = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
-    return state === "Z" && Number(parent) === process.pid && RUNTIME_NAME.test(name);
+    if (state !== "Z" || Number(parent) !== process.pid) return undefined;
+    return stat.slice(stat.indexOf("(") + 1, stat.lastIndexOf(")"));
   } catch {
     // It ended between readdir and read: not a zombie any more.
-    return false;
+    return undefined;
   }
 }

@@ -18,6 +18,7 @@ import type { SeccompCache } from "./seccomp-cache.ts";
 const KILL_DEADLINE_MS = 5_000;
 /** Init normally ends within a millisecond; then something unreaped may hold it. */
 const SWEEP_AFTER_MS = 50;
+const SWEEP_ALL_AFTER_MS = 1_000;
 const DELETE_TIMEOUT_MS = 10_000;
 const MAIN = "main";
 
@@ -281,8 +282,9 @@ export class Sandbox {
     main.kill(9);
     const started = performance.now();
     while (main.exit === undefined && performance.now() - started < KILL_DEADLINE_MS) {
-      await delay(1);
-      if (performance.now() - started > SWEEP_AFTER_MS) this.#context.children.sweep();
+      await delay(2);
+      const waited = performance.now() - started;
+      if (waited > SWEEP_AFTER_MS) this.#context.children.sweep({ all: waited > SWEEP_ALL_AFTER_MS });
     }
     if (main.exit === undefined)
       this.#context.warn(`Sandbox ${this.id}: init did not end within ${KILL_DEADLINE_MS} ms.`);

@@ -24,6 +24,11 @@ const RESOLVE_IN_ROOT = 0x10n;
 const MNT_DETACH = 2;
 const PR_SET_CHILD_SUBREAPER = 36;
 const WNOHANG = 1;
+const WEXITED = 4;
+const WNOWAIT = 0x1000000;
+const P_ALL = 0;
+/** On 64-bit machines. */
+const SIGINFO_PID_OFFSET = 16;
 const TIOCSWINSZ = 0x5414;
 const FIONREAD = 0x541b;
 
@@ -36,6 +41,7 @@ const cMount = libc.func("int mount(const char *source, const char *target, cons
 const cUmount2 = libc.func("int umount2(const char *target, int flags)");
 const cPrctl = libc.func("int prctl(int option, ulong a, ulong b, ulong c, ulong d)");
 const cWaitpid = libc.func("int waitpid(int pid, _Out_ int *status, int options)");
+const cWaitid = libc.func("int waitid(int type, uint id, void *info, int options)");
 const cPipe2 = libc.func("int pipe2(_Out_ int *fds, int flags)");
 const cFlock = libc.func("int flock(int fd, int operation)");
 const cIoctl = libc.func("int ioctl(int fd, ulong request, void *argument)");
@@ -141,6 +147,14 @@ export function tryWait(pid: number): { code: number } | { signal: number } | "g
   const raw = status[0] ?? 0;
   const signal = raw & 0x7f;
   return signal === 0 ? { code: (raw >> 8) & 0xff } : { signal };
+}
+
+/** A child that has ended and waits to be reaped; it goes on waiting. */
+export function peekZombie(): number | undefined {
+  const info = Buffer.alloc(128);
+  if (cWaitid(P_ALL, 0, info, WNOHANG | WEXITED | WNOWAIT) < 0) return undefined;
+  const pid = info.readInt32LE(SIGINFO_PID_OFFSET);
+  return pid === 0 ? undefined : pid;
 }
 
 /** A real pipe: Node's own "pipe" stdio is a socket pair, which /dev/stdout inside cannot open. */

@@ -164,6 +164,31 @@ export class Machine implements AsyncDisposable {
   }
 }
 
+/** The keeper's pid: it holds the lock. */
+export function keeperPid(machine: Machine): number {
+  const inode = statSync(join(machine.stateDir, "keeper.lock")).ino;
+  const locks = readFileSync("/proc/locks", "utf8").split("\n");
+  const line = locks.find((lock) => lock.includes(`:${inode} `) && lock.includes("FLOCK"));
+  return Number(line?.trim().split(/\s+/)[4]);
+}
+
+/** Processes of which `parent` is the parent, with their states: `Z crun`. */
+export function childrenOf(parent: number): string[] {
+  return readdirSync("/proc")
+    .filter((entry) => /^\d+$/.test(entry))
+    .flatMap((pid) => {
+      try {
+        const stat = readFileSync(`/proc/${pid}/stat`, "latin1");
+        const [state, ppid] = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+        const name = stat.slice(stat.indexOf("(") + 1, stat.lastIndexOf(")"));
+        return Number(ppid) === parent ? [`${state} ${name}`] : [];
+      } catch {
+        // Ended while we looked.
+        return [];
+      }
+    });
+}
+
 function removeTraces(dir: string, netns: string): void {
   execFileSync("ip", ["netns", "del", netns]);
   rmSync(dir, { recursive: true, force: true });

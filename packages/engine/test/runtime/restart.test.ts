@@ -1,20 +1,13 @@
 import { spawn } from "node:child_process";
 import { randomUUID } from "node:crypto";
 import { once } from "node:events";
-import { existsSync, readFileSync, rmSync, statSync } from "node:fs";
+import { existsSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { createRuntime } from "../../src/runtime/index.ts";
-import { Machine, printSkipReason, traces } from "./_machine.ts";
+import { keeperPid, Machine, printSkipReason, traces } from "./_machine.ts";
 
 const signal = () => AbortSignal.timeout(20_000);
-
-function keeperPid(machine: Machine): number {
-  const ready = readFileSync("/proc/locks", "utf8");
-  const inode = statSync(join(machine.stateDir, "keeper.lock")).ino;
-  const line = ready.split("\n").find((lock) => lock.includes(`:${inode} `) && lock.includes("FLOCK"));
-  return Number(line?.trim().split(/\s+/)[4]);
-}
 
 describe.skipIf(printSkipReason())("engine and keeper deaths", () => {
   let machine: Machine;

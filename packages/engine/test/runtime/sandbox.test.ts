@@ -1,8 +1,8 @@
 import { execFileSync } from "node:child_process";
 import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, symlinkSync } from "node:fs";
 import { join } from "node:path";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { HOST_ID_BASE, Machine, printSkipReason, traces, uidOf } from "./_machine.ts";
+import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
+import { childrenOf, HOST_ID_BASE, keeperPid, Machine, printSkipReason, traces, uidOf } from "./_machine.ts";
 
 const signal = () => AbortSignal.timeout(20_000);
 
@@ -214,6 +214,18 @@ describe.skipIf(printSkipReason())("sandboxes", () => {
     expect(outputs.every(({ exit }) => "code" in exit && exit.code === 0)).toBe(true);
     await Promise.all(ids.map((id) => machine.runtime.destroy(id, "idle")));
     for (const id of ids) expect(traces(machine, id)).toEqual([]);
+  });
+
+  it("leaves no process with the keeper that nobody waits for", async () => {
+    const ids = await Promise.all([machine.create(), machine.create()]);
+    for (const id of ids) {
+      await machine.run(id, "true");
+      await machine.start(id, "", { args: ["no-such-program"] }).catch(() => undefined);
+    }
+    const pid = keeperPid(machine);
+    await vi.waitFor(() => expect(childrenOf(pid)).toEqual(["S sleep", "S sleep"]), { timeout: 5_000, interval: 20 });
+    await Promise.all(ids.map((id) => machine.runtime.destroy(id, "terminated")));
+    await vi.waitFor(() => expect(childrenOf(pid)).toEqual([]), { timeout: 5_000, interval: 20 });
   });
 
   it("leaves no trace at all after shutdown", async () => {
