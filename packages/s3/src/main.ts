@@ -43,8 +43,10 @@ async function main(): Promise<void> {
   process.once("SIGTERM", () => stop.resolve());
   process.once("SIGINT", () => stop.resolve());
   // Whoever started us holds our stdin open; its death, however it comes, is a SIGTERM to us.
-  if (process.argv.includes("--exit-with-parent"))
+  if (process.argv.includes("--exit-with-parent")) {
     process.stdin.resume().once("end", () => process.kill(process.pid, "SIGTERM"));
+    process.stdin.unref();
+  }
   let server: S3Server;
   try {
     server = await start(readProcessOptions());

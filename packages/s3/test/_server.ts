@@ -75,7 +75,10 @@ export interface ServerProcess extends AsyncDisposable {
 }
 
 /** The real process, as the supervisor starts it. */
-export async function serverProcess(options: object & { dataDir: string }): Promise<ServerProcess> {
+export async function serverProcess(options: {
+  readonly dataDir: string;
+  readonly [option: string]: unknown;
+}): Promise<ServerProcess> {
   const optionsFile = `${options.dataDir}.options.json`;
   await writeFile(optionsFile, JSON.stringify({ ...ROOT, buckets: ["test"], logLevel: "error", ...options }), {
     mode: 0o600,

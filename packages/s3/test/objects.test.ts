@@ -1,5 +1,7 @@
 import { createHash, randomBytes } from "node:crypto";
 import { readdir } from "node:fs/promises";
+import { Agent } from "node:http";
+import type { LookupFunction } from "node:net";
 import { join } from "node:path";
 import { Readable } from "node:stream";
 import {
@@ -65,7 +67,7 @@ describe("with the AWS SDK: one object", () => {
     expect(head).toMatchObject({ ContentLength: 100_000, ContentType: "text/x", CacheControl: "no-store", Metadata });
     expect(head.ETag).toBe(`"${createHash("md5").update(Body).digest("hex")}"`);
     expect(head.ChecksumCRC32).toBeTruthy();
-    expect(await bytesOf("a/one")).toEqual(Body);
+    expect((await bytesOf("a/one")).equals(Body)).toBe(true);
   });
 
   it("takes a stream (aws-chunked with an unsigned trailer) without its framing", async () => {
@@ -74,7 +76,7 @@ describe("with the AWS SDK: one object", () => {
     await aws.send(
       new PutObjectCommand({ Bucket, Key: "a/stream", Body: Readable.from([Body]), ContentLength: Body.length }),
     );
-    expect(await bytesOf("a/stream")).toEqual(Body);
+    expect((await bytesOf("a/stream")).equals(Body)).toBe(true);
     const { ContentEncoding } = await aws.send(new HeadObjectCommand({ Bucket, Key: "a/stream" }));
     expect(ContentEncoding).toBeUndefined();
   });
@@ -132,22 +134,22 @@ describe("with the AWS SDK: one object", () => {
 
   it("lets one of twenty writers win If-None-Match:* and If-Match", async () => {
     const aws = kit.aws();
-    const race = async (extra: object) => {
+    const race = async (round: string, extra: object) => {
       const all = await Promise.allSettled(
         Array.from({ length: 20 }, (_, i) =>
-          aws.send(new PutObjectCommand({ Bucket, Key: "race", Body: `w${i}`, ...extra })),
+          aws.send(new PutObjectCommand({ Bucket, Key: "race", Body: `${round} ${i}`, ...extra })),
         ),
       );
       for (const one of all)
         if (one.status === "rejected") expect(one.reason).toMatchObject({ name: "PreconditionFailed" });
       return all.filter((one) => one.status === "fulfilled").length;
     };
-    expect(await race({ IfNoneMatch: "*" })).toBe(1);
+    expect(await race("create", { IfNoneMatch: "*" })).toBe(1);
     const { ETag } = await aws.send(new HeadObjectCommand({ Bucket, Key: "race" }));
-    expect(await race({ IfMatch: ETag })).toBe(1);
-    expect((await refusal(aws.send(new PutObjectCommand({ Bucket, Key: "none", Body: "", IfMatch: ETag })))).code).toBe(
-      "NoSuchKey",
-    );
+    expect(await race("replace", { IfMatch: ETag })).toBe(1);
+    expect(
+      (await refusal(aws.send(new PutObjectCommand({ Bucket, Key: "none", Body: "x", IfMatch: ETag })))).code,
+    ).toBe("NoSuchKey");
   });
 
   const ODD = [
@@ -181,7 +183,7 @@ describe("with the AWS SDK: one object", () => {
   });
 
   it("refuses a key of more than 1024 bytes", async () => {
-    const put = kit.aws().send(new PutObjectCommand({ Bucket, Key: "é".repeat(513), Body: "" }));
+    const put = kit.aws().send(new PutObjectCommand({ Bucket, Key: "é".repeat(513), Body: "x" }));
     expect(await refusal(put)).toEqual({ status: 400, code: "KeyTooLongError" });
   });
 
@@ -250,7 +252,7 @@ describe("with the AWS SDK: multipart", () => {
       new CompleteMultipartUploadCommand({ Bucket, Key, UploadId, MultipartUpload: { Parts } }),
     );
     expect(done.ETag).toMatch(/^"[0-9a-f]{32}-2"$/);
-    expect(await bytesOf(Key)).toEqual(Buffer.concat([part, part.subarray(100)]));
+    expect((await bytesOf(Key)).equals(Buffer.concat([part, part.subarray(100)]))).toBe(true);
     expect((await aws.send(new HeadObjectCommand({ Bucket, Key }))).ContentType).toBe("text/big");
     expect((await refusal(aws.send(new ListPartsCommand({ Bucket, Key, UploadId })))).code).toBe("NoSuchUpload");
   });
@@ -306,10 +308,10 @@ describe("with the AWS SDK: multipart", () => {
     ];
     expect((await complete([a, b])).code).toBe("EntityTooSmall");
     expect((await complete([b, a])).code).toBe("InvalidPartOrder");
-    expect((await complete([a, { PartNumber: 3, ETag: etags[1] }])).code).toBe("InvalidPart");
+    expect((await complete([{ PartNumber: 3, ETag: etags[1] }])).code).toBe("InvalidPart");
     await aws.send(new PutObjectCommand({ Bucket, Key, Body: "already" }));
     expect((await complete([a], { IfNoneMatch: "*" })).code).toBe("PreconditionFailed");
-    const bad = new UploadPartCommand({ Bucket, Key, UploadId: "../../../../etc", PartNumber: 1, Body: "" });
+    const bad = new UploadPartCommand({ Bucket, Key, UploadId: "../../../../etc", PartNumber: 1, Body: "x" });
     expect((await refusal(aws.send(bad))).code).toBe("NoSuchUpload");
     await aws.send(new AbortMultipartUploadCommand({ Bucket, Key, UploadId }));
     expect((await complete([a])).code).toBe("NoSuchUpload");
@@ -326,11 +328,11 @@ describe("with the AWS SDK: buckets and listings", () => {
     expect((await refusal(aws.send(new CreateBucketCommand({ Bucket: "Bad_Name" })))).code).toBe("InvalidBucketName");
     expect((await aws.send(new ListBucketsCommand({}))).Buckets?.map((b) => b.Name)).toEqual(["second", "test"]);
     await aws.send(new GetBucketLocationCommand({ Bucket: "second" }));
-    await aws.send(new PutObjectCommand({ Bucket: "second", Key: "deep/er/x", Body: "" }));
+    await aws.send(new PutObjectCommand({ Bucket: "second", Key: "deep/er/x", Body: "x" }));
     expect((await refusal(aws.send(new DeleteBucketCommand({ Bucket: "second" })))).code).toBe("BucketNotEmpty");
     await aws.send(new DeleteObjectsCommand({ Bucket: "second", Delete: { Objects: [{ Key: "deep/er/x" }] } }));
     await aws.send(new DeleteBucketCommand({ Bucket: "second" }));
-    expect((await refusal(aws.send(new PutObjectCommand({ Bucket: "second", Key: "x", Body: "" })))).code).toBe(
+    expect((await refusal(aws.send(new PutObjectCommand({ Bucket: "second", Key: "x", Body: "x" })))).code).toBe(
       "NoSuchBucket",
     );
   });
@@ -341,10 +343,10 @@ describe("with the AWS SDK: buckets and listings", () => {
     expect(await refusal(aws.send(policy))).toEqual({ status: 501, code: "NotImplemented" });
     expect((await refusal(aws.send(new GetBucketPolicyCommand({ Bucket })))).status).toBe(501);
     expect(
-      (await refusal(aws.send(new PutObjectCommand({ Bucket, Key: "p", Body: "", ACL: "public-read" })))).status,
+      (await refusal(aws.send(new PutObjectCommand({ Bucket, Key: "p", Body: "x", ACL: "public-read" })))).status,
     ).toBe(501);
     expect(
-      (await refusal(aws.send(new PutObjectCommand({ Bucket, Key: "p", Body: "", ServerSideEncryption: "AES256" }))))
+      (await refusal(aws.send(new PutObjectCommand({ Bucket, Key: "p", Body: "x", ServerSideEncryption: "AES256" }))))
         .status,
     ).toBe(501);
     expect((await aws.send(new ListBucketsCommand({}))).Buckets?.map((b) => b.Name)).toEqual(["test"]);
@@ -352,14 +354,13 @@ describe("with the AWS SDK: buckets and listings", () => {
 
   it("pages 2,500 keys in UTF-8 order, flat and by directory, and deletes them by the thousand", async () => {
     await using own = await testServer({ durable: false });
+    const client = own.client();
     const aws = own.aws();
     const keys = Array.from({ length: 2500 }, (_, i) =>
       i % 3 === 0 ? `d/${i % 50}/f-${i}` : i % 3 === 1 ? `é😀${i}` : `z!${i}`,
     );
     for (let at = 0; at < keys.length; at += 50) {
-      await Promise.all(
-        keys.slice(at, at + 50).map((Key) => aws.send(new PutObjectCommand({ Bucket, Key, Body: "" }))),
-      );
+      await Promise.all(keys.slice(at, at + 50).map((key) => client.put({ bucket: Bucket, key, body: "" })));
     }
     const sorted = [...keys].sort((a, b) => Buffer.compare(Buffer.from(a), Buffer.from(b)));
     const v2: string[] = [];
@@ -401,7 +402,13 @@ describe("with the AWS SDK: buckets and listings", () => {
   });
 
   it("takes virtual-host addresses", async () => {
-    const aws = kit.aws(undefined, { endpoint: kit.url.replace("127.0.0.1", "localhost"), forcePathStyle: false });
+    // Names below localhost are not resolved by every machine.
+    const lookup: LookupFunction = (_host, _options, found) => found(null, [{ address: "127.0.0.1", family: 4 }]);
+    const aws = kit.aws(undefined, {
+      requestHandler: { httpAgent: new Agent({ lookup }) },
+      endpoint: kit.url.replace("127.0.0.1", "localhost"),
+      forcePathStyle: false,
+    });
     await aws.send(new PutObjectCommand({ Bucket, Key: "hosted/x", Body: "by host" }));
     expect((await bytesOf("hosted/x")).toString()).toBe("by host");
   });

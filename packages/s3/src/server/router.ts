@@ -19,7 +19,7 @@ import {
   uploadPart,
   uploadPartCopy,
 } from "./ops/multipart.ts";
-import { deleteObject, getObject, putObject } from "./ops/objects.ts";
+import { deleteObject, getObject, getObjectTagging, putObject } from "./ops/objects.ts";
 import type { S3Request } from "./request.ts";
 
 interface Route {
@@ -82,6 +82,7 @@ const ROUTES: readonly Route[] = [
     takes: ["max-parts", "part-number-marker", "encoding-type"],
     run: listParts,
   },
+  { level: "object", method: "GET", needs: ["tagging"], takes: [], run: getObjectTagging },
   { level: "object", method: "GET", needs: [], takes: READ, run: getObject },
   { level: "object", method: "HEAD", needs: [], takes: READ, run: getObject },
   { level: "object", method: "DELETE", needs: ["uploadId"], takes: [], run: abortUpload },

@@ -1,8 +1,9 @@
 import { once } from "node:events";
 import type { ServerResponse } from "node:http";
+import { S3_NAMESPACE, writeXml } from "../../wire/xml.ts";
 import { authorize } from "../auth.ts";
 import { receive } from "../body.ts";
-import { type OperationContext, objectArn, sendEmpty } from "../context.ts";
+import { type OperationContext, objectArn, sendEmpty, sendXml } from "../context.ts";
 import { Fault } from "../faults.ts";
 import type { S3Request } from "../request.ts";
 import type { ObjectInfo, OpenObject } from "../store/footer.ts";
@@ -141,4 +142,12 @@ export async function deleteObject(context: OperationContext): Promise<void> {
   authorize(auth.caller, "s3:DeleteObject", { resource: objectArn(request.bucket, request.key) });
   await store.delete(request, readWriteCondition(request));
   sendEmpty(response, 204);
+}
+
+/** No object has tags here, and clients that copy in parts ask; setting some is refused elsewhere. */
+export async function getObjectTagging(context: OperationContext): Promise<void> {
+  const { request, response, store, auth } = context;
+  authorize(auth.caller, "s3:GetObjectTagging", { resource: objectArn(request.bucket, request.key) });
+  if (!(await store.info(request))) throw new Fault("NoSuchKey", { details: { Key: request.key } });
+  sendXml(response, writeXml("Tagging", [["TagSet", []]], S3_NAMESPACE));
 }

@@ -151,10 +151,9 @@ export class UploadStore {
 
   async #chosenParts(upload: Upload, asked: readonly CompletePart[]): Promise<PartInfo[]> {
     const known = new Map((await this.parts(upload)).map((part) => [part.partNumber, part]));
-    let before = 0;
+    const inOrder = asked.every((part, index) => part.partNumber > (asked[index - 1]?.partNumber ?? 0));
+    if (!inOrder) throw new Fault("InvalidPartOrder");
     return asked.map((wanted, index) => {
-      if (wanted.partNumber <= before) throw new Fault("InvalidPartOrder");
-      before = wanted.partNumber;
       const part = known.get(wanted.partNumber);
       const details = { PartNumber: String(wanted.partNumber) };
       if (part?.etag !== wanted.etag) throw new Fault("InvalidPart", { details });
