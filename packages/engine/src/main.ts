@@ -28,8 +28,10 @@ function nextStop(): Promise<NodeJS.Signals> {
 
 const stop = nextStop();
 // Whoever started us holds our stdin open; its death, however it comes, is a SIGTERM to us.
-if (process.argv.includes("--exit-with-parent"))
+if (process.argv.includes("--exit-with-parent")) {
   process.stdin.resume().once("end", () => process.kill(process.pid, "SIGTERM"));
+  process.stdin.unref();
+}
 try {
   const options = parseOptions(readOptionsFile());
   const log = createLogger(options.logLevel);

@@ -30,8 +30,10 @@ function explain(error: unknown): { what: string; why: string; todo: string } {
 }
 
 // Whoever started us holds our stdin open; its death, however it comes, is a SIGTERM to us.
-if (process.argv.includes("--exit-with-parent"))
+if (process.argv.includes("--exit-with-parent")) {
   process.stdin.resume().once("end", () => process.kill(process.pid, "SIGTERM"));
+  process.stdin.unref();
+}
 try {
   const asked = Promise.withResolvers<NodeJS.Signals>();
   for (const name of ["SIGTERM", "SIGINT"] as const) process.once(name, () => asked.resolve(name));
