@@ -4,7 +4,7 @@ import { useHashLocation } from "wouter/use-hash-location";
 import css from "./app.module.css";
 import { Composer } from "./features/composer/composer.tsx";
 import { Login } from "./features/login/login.tsx";
-import { titleOf } from "./features/sessions/session-words.ts";
+import { titleFor, titleOf } from "./features/sessions/session-words.ts";
 import { SessionsList } from "./features/sessions/sessions-list.tsx";
 import { SettingsDialog } from "./features/settings/settings-dialog.tsx";
 import { Announcer } from "./features/status/announcer.tsx";
@@ -46,7 +46,7 @@ function Page({ store }: { store: AppStore }) {
   useEffect(() => store.open(id), [store, id]);
 
   const start = async (text: string) => {
-    const created = await store.createSession();
+    const created = await store.createSession(titleFor(text));
     if (!created) return;
     store.open(created.id);
     store.session.get()?.send(text);
@@ -81,7 +81,7 @@ function Page({ store }: { store: AppStore }) {
             onSettings={openSettings}
           />
         )}
-        <StatusBanners status={status} onAddKey={openSettings} />
+        <StatusBanners store={store} onAddKey={openSettings} />
         <main className={css.conversation}>
           {current ? (
             <Conversation key={current.id} store={store} session={current} />

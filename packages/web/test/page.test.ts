@@ -320,6 +320,16 @@ test("storage that is off and an image that is being built are said", async () =
   await page.getByTestId("banner-image").getByText("Step 3: apt-get install git").waitFor();
 });
 
+test("a status that cannot be read is said, and read again", async () => {
+  it.server.statusFails = true;
+  const page = await open();
+  const banner = page.getByTestId("banner-status");
+  await banner.getByText("The model gateway does not answer. Look at the output of").waitFor();
+  it.server.statusFails = false;
+  await banner.getByRole("button").click();
+  await page.getByTestId("banner-scripted").waitFor();
+});
+
 test("without a login the page says how to log in, and takes an account key", async () => {
   it.server.locked = true;
   const page = await open(desktop, "/");
@@ -343,6 +353,7 @@ test("the first message makes a session; the list shows states in words", async 
   await kind(page, "user").getByText("a new start").waitFor();
   expect(page.url()).toContain("#/sessions/sesn_new2");
   expect(await page.getByTestId("session-item").count()).toBe(3);
+  await page.getByRole("heading", { name: "a new start" }).waitFor();
 });
 
 test("a session that does not exist is said in words", async () => {

@@ -33,6 +33,7 @@ export class ReplayServer implements AsyncDisposable {
   failSends: number[] = [];
   /** While false, streams and requests are cut at once. */
   online = true;
+  statusFails = false;
   /** Answers to requests for older pages wait for this. */
   holdPages: Promise<void> = Promise.resolve();
   #keys = new Map<string, SessionEvent[]>();
@@ -159,9 +160,15 @@ export class ReplayServer implements AsyncDisposable {
         title: "No API key or session cookie was sent",
         remedy: "Log in.",
       });
+    if (url.pathname === "/v1/status" && this.statusFails)
+      return problem(response, 503, {
+        code: "gateway_unavailable",
+        title: "The model gateway does not answer",
+        remedy: "Look at the output of `script/start`.",
+      });
     if (url.pathname === "/v1/status") return json(response, 200, this.status);
     if (url.pathname === "/v1/credential") return this.#credential(method, body, response);
-    if (url.pathname === "/v1/sessions") return this.#collection(method, response);
+    if (url.pathname === "/v1/sessions") return this.#collection(method, body, response);
     const [, id = "", rest = ""] = /^\/v1\/sessions\/([^/]+)(.*)$/.exec(url.pathname) ?? [];
     const entry = this.sessions.get(id);
     if (!entry)
@@ -213,9 +220,13 @@ export class ReplayServer implements AsyncDisposable {
     json(response, 200, {});
   }
 
-  #collection(method: string, response: ServerResponse): void {
+  #collection(method: string, body: unknown, response: ServerResponse): void {
     if (method === "POST") {
-      json(response, 200, this.addSession(`sesn_new${this.sessions.size}`, null).session);
+      json(
+        response,
+        200,
+        this.addSession(`sesn_new${this.sessions.size}`, (body as { title?: string }).title ?? null).session,
+      );
       return;
     }
     const data = [...this.sessions.values()].map((entry) => entry.session);

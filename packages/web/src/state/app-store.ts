@@ -24,6 +24,8 @@ export class AppStore implements Disposable {
   readonly api: Api;
   readonly auth: Cell<"unknown" | "in" | "out"> = cell<"unknown" | "in" | "out">("unknown");
   readonly status: Cell<Status | null> = cell<Status | null>(null);
+  /** Why the status could not be read, in words. */
+  readonly statusProblem: Cell<string | null> = cell<string | null>(null);
   readonly list: Cell<SessionList> = cell<SessionList>({
     phase: "loading",
     problem: null,
@@ -48,7 +50,8 @@ export class AppStore implements Disposable {
     document.addEventListener("visibilitychange", refresh, on);
     this.#timers.push(
       setInterval(() => {
-        if (this.status.get()?.image.state === "building" && !document.hidden) void this.refreshStatus();
+        const waiting = this.status.get()?.image.state === "building" || this.statusProblem.get() !== null;
+        if (waiting && !document.hidden && this.auth.get() === "in") void this.refreshStatus();
       }, buildingPollMs),
       setInterval(() => {
         const running = this.list.get().sessions.some((session) => session.status !== "idle");
@@ -71,9 +74,10 @@ export class AppStore implements Disposable {
   async refreshStatus(): Promise<void> {
     try {
       this.status.set(await this.api.status());
+      this.statusProblem.set(null);
       this.auth.set("in");
-    } catch {
-      // A 401 has already led to the login; anything else shows on the list and the connection, and is tried again.
+    } catch (error) {
+      this.statusProblem.set(wordsOf(error));
       if (this.auth.get() === "unknown") this.auth.set("in");
     }
   }
@@ -112,9 +116,9 @@ export class AppStore implements Disposable {
   }
 
   /** Null when it could not be created; the reader has been told why. */
-  async createSession(): Promise<Session | null> {
+  async createSession(title: string): Promise<Session | null> {
     try {
-      const session = await this.api.createSession();
+      const session = await this.api.createSession(title);
       const before = this.list.get();
       this.list.set({ ...before, phase: "ready", sessions: [session, ...before.sessions] });
       return session;

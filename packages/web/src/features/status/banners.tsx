@@ -1,4 +1,3 @@
-import type { Status } from "@holdfast/protocol";
 import type { AppStore } from "../../state/app-store.ts";
 import type { SessionStore } from "../../state/session-store.ts";
 import { Button } from "../../ui/button.tsx";
@@ -9,7 +8,19 @@ import { useCell } from "../../ui/use-cell.ts";
 import css from "./banners.module.css";
 
 /** What the reader must know before reading anything else. */
-export function StatusBanners({ status, onAddKey }: { status: Status | null; onAddKey: () => void }) {
+export function StatusBanners({ store, onAddKey }: { store: AppStore; onAddKey: () => void }) {
+  const status = useCell(store.status);
+  const problem = useCell(store.statusProblem);
+  if (problem)
+    return (
+      <section aria-label="Notices">
+        <div className={css.banner} data-level="error" data-testid="banner-status">
+          <Icon name="cross" />
+          <span>{problem}</span>
+          <Button onClick={() => void store.refreshStatus()}>Try again</Button>
+        </div>
+      </section>
+    );
   if (!status) return null;
   const { image, storage } = status;
   return (

@@ -6,6 +6,9 @@ const intentMs = 250;
 /** A jump of this size away from the end that no layout explains is the reader's too (find in page, a script). */
 const strayPx = 40;
 
+/** How long the movement of an earlier gesture may go on after a jump to the end. */
+const settleMs = 400;
+
 const upKeys = new Set(["PageUp", "Home", "ArrowUp"]);
 const scrollKeys = new Set([...upKeys, "PageDown", "End", "ArrowDown", " "]);
 
@@ -48,17 +51,25 @@ export function useAutoScroll(options: AutoScrollOptions): AutoScroll {
     const el = scroller.current;
     if (el && current.current.following && maxTop(el) - el.scrollTop > 0.5) el.scrollTop = el.scrollHeight;
   }, [scroller]);
+  const jumpedAt = useRef(Number.NEGATIVE_INFINITY);
   const jump = useCallback(() => {
+    jumpedAt.current = performance.now();
     feed({ type: "jumped" });
     pin();
   }, [feed, pin]);
+  // What still moves after a jump is the end of an earlier gesture (a fling, an animated PageUp), not a new wish.
+  const holdJump = useCallback(() => {
+    if (!current.current.following || performance.now() - jumpedAt.current > settleMs) return false;
+    pin();
+    return true;
+  }, [pin]);
   const release = useCallback(() => {
     const el = scroller.current;
     // Where everything fits there is nothing to let go of.
     if (el && maxTop(el) > 1) feed({ type: "released" });
   }, [scroller, feed]);
 
-  useReaderIntent(scroller, { feed, release, jump, toStart });
+  useReaderIntent(scroller, { feed, release, jump, holdJump, toStart });
   useCountedRows(rowCount, lastRowId, feed);
 
   const sentBefore = useRef(sentCount);
@@ -91,11 +102,13 @@ interface IntentHandlers {
   feed: (input: ScrollInput) => void;
   release: () => void;
   jump: () => void;
+  /** True when a jump was just made: the view is at the end again, and the movement means nothing. */
+  holdJump: () => boolean;
   toStart: () => void;
 }
 
 function useReaderIntent(scroller: RefObject<HTMLElement | null>, handlers: IntentHandlers): void {
-  const { feed, release, jump, toStart } = handlers;
+  const { feed, release, jump, holdJump, toStart } = handlers;
   useEffect(() => {
     const el = scroller.current;
     if (!el) return;
@@ -158,7 +171,7 @@ function useReaderIntent(scroller: RefObject<HTMLElement | null>, handlers: Inte
         const distancePx = maxTop(el) - top;
         const clamped = maxTop(el) < lastTop;
         lastTop = top;
-        if (moved === 0) return;
+        if (moved === 0 || holdJump()) return;
         const intended = dragging || performance.now() < intentUntil;
         if (intended) intend();
         const strayUp = moved < -strayPx && distancePx > nearBottomPx && !clamped;
@@ -169,5 +182,5 @@ function useReaderIntent(scroller: RefObject<HTMLElement | null>, handlers: Inte
       on,
     );
     return () => listeners.abort();
-  }, [scroller, feed, release, jump, toStart]);
+  }, [scroller, feed, release, jump, holdJump, toStart]);
 }
