@@ -1,13 +1,13 @@
 import { createTestKit, eventsOf, type TestKit } from "@holdfast/testkit";
-import { afterAll, beforeAll, expect, test } from "vitest";
-import { execStarts } from "./_seed.ts";
+import { afterAll, beforeAll, expect, test, vi } from "vitest";
+import { execExits, execStarts } from "./_seed.ts";
 
 let kit: TestKit;
 let sessionId: string;
 beforeAll(async () => {
   kit = await createTestKit({ record: true });
   ({ sessionId } = await kit.turn("Create a file secret-test.txt that says nothing secret, then run `env`"));
-  await expect.poll(() => execStarts(kit.recorder.events, "sync").length, { timeout: 30_000 }).toBeGreaterThan(0);
+  await vi.waitFor(() => expect(execExits(kit.recorder.events, "sync").length).toBeGreaterThan(0), { timeout: 30_000 });
 });
 afterAll(() => kit?.[Symbol.asyncDispose]());
 

@@ -44,9 +44,9 @@ describe.each(both)("as %s inside", (_who, as) => {
   });
 
   test("no other account's volume is there", async () => {
-    const names = await shell("ls /__modal/volumes/ && ls -R /__modal/volumes/");
-    expect(names).not.toContain("theirs.txt");
-    expect(names.match(/^vo-\S+$/gm)?.length).toBe(2);
+    expect((await shell("ls /__modal/volumes/")).match(/^vo-\S+$/gm)?.length).toBe(2);
+    expect(await shell("ls -R /__modal/volumes/")).toContain("mine.txt");
+    expect(await shell("find / -name theirs.txt 2>/dev/null")).toBe("");
   });
 
   test("no process of the host or of another sandbox is visible", async () => {
@@ -106,7 +106,10 @@ test("Claude's Bash cannot read or write the spool, the guest's socket or Claude
       "then run `for p in $(pgrep -x claude); do echo forged > /proc/$p/fd/0; cat < /proc/$p/fd/0; echo forged > /proc/$p/fd/1; done; echo stdin=$?`",
     ].join(", "),
   );
-  const results = eventsOf(events, "agent.tool_result").map((event) => JSON.stringify(event.content));
+  const bash = new Set(eventsOf(events, "agent.tool_use").flatMap((use) => (use.name === "Bash" ? [use.id] : [])));
+  const results = eventsOf(events, "agent.tool_result")
+    .filter((event) => bash.has(event.tool_use_id))
+    .map((event) => JSON.stringify(event.content));
   expect(results.length).toBe(3);
   expect(results[0]).toMatch(/Permission denied/);
   expect(results[0]).not.toMatch(/spool=0/);

@@ -29,6 +29,10 @@ export function execStarts(events: WireEvent[], step: ReturnType<typeof stepOf>)
   return events.filter((event): event is ExecStart => event.kind === "exec.start" && stepOf(event.args) === step);
 }
 
+export function execExits(events: WireEvent[], step: ReturnType<typeof stepOf>): ExecExit[] {
+  return events.filter((event): event is ExecExit => event.kind === "exec.exit" && stepOf(event.args) === step);
+}
+
 export function secretsOf(kit: TestKit): Secrets {
   return JSON.parse(readFileSync(join(kit.dataDir, "secrets.json"), "utf8")) as Secrets;
 }
