@@ -19,9 +19,10 @@ interface Condition {
 
 interface Statement {
   readonly allow: boolean;
-  readonly actions: readonly RegExp[];
+  /** Lower case: actions are the same in any case. */
+  readonly actions: readonly string[];
   readonly notActions: boolean;
-  readonly resources: readonly RegExp[];
+  readonly resources: readonly string[];
   readonly notResources: boolean;
   readonly conditions: readonly Condition[];
 }
@@ -56,10 +57,30 @@ function strings(value: unknown, what: string): string[] {
   });
 }
 
-/** `*` is any text, `?` any one character. */
-function wildcard(pattern: string, flags: string): RegExp {
-  const body = pattern.replace(/[\\^$.|+()[\]{}*?]/g, (c) => (c === "*" ? ".*" : c === "?" ? "." : "\\" + c));
-  return new RegExp(`^${body.replace(/(?:\.\*)+/g, ".*")}$`, `su${flags}`);
+/**
+ * `*` is any text, `?` any one character. Not a regular expression: those can be made to run for ever, and patterns
+ * and keys both come from clients.
+ */
+function matches(pattern: string, text: string): boolean {
+  let p = 0;
+  let star = -1;
+  let retry = 0;
+  for (let t = 0; t < text.length; ) {
+    if (pattern[p] === "*") {
+      star = p++;
+      retry = t;
+    } else if (p < pattern.length && (pattern[p] === "?" || pattern[p] === text[t])) {
+      p++;
+      t++;
+    } else if (star >= 0) {
+      p = star + 1;
+      t = ++retry;
+    } else {
+      return false;
+    }
+  }
+  while (pattern[p] === "*") p++;
+  return p === pattern.length;
 }
 
 function oneOf(statement: Record<string, unknown>, name: string): { values: string[]; negated: boolean } {
@@ -102,9 +123,9 @@ function readStatement(value: unknown): Statement {
   }
   return {
     allow: effect === "Allow",
-    actions: actions.values.map((action) => wildcard(action, "i")),
+    actions: actions.values.map((action) => action.toLowerCase()),
     notActions: actions.negated,
-    resources: resources.values.map((resource) => wildcard(resource, "")),
+    resources: resources.values,
     notResources: resources.negated,
     conditions: readConditions(value.Condition),
   };
@@ -135,15 +156,16 @@ type Operator = (actual: string | undefined, values: readonly string[]) => boole
 
 const OPERATORS: Record<string, Operator> = {
   StringEquals: (actual, values) => actual !== undefined && values.includes(actual),
-  StringLike: (actual, values) => actual !== undefined && values.some((v) => wildcard(v, "").test(actual)),
+  StringLike: (actual, values) => actual !== undefined && values.some((v) => matches(v, actual)),
   StringNotEquals: (actual, values) => actual === undefined || !values.includes(actual),
-  StringNotLike: (actual, values) => actual === undefined || !values.some((v) => wildcard(v, "").test(actual)),
+  StringNotLike: (actual, values) => actual === undefined || !values.some((v) => matches(v, actual)),
   Null: (actual, values) => values.includes(String(actual === undefined)),
 };
 
 function applies(statement: Statement, access: Access): boolean {
-  const action = statement.actions.some((pattern) => pattern.test(access.action));
-  const resource = statement.resources.some((pattern) => pattern.test(access.resource));
+  const name = access.action.toLowerCase();
+  const action = statement.actions.some((pattern) => matches(pattern, name));
+  const resource = statement.resources.some((pattern) => matches(pattern, access.resource));
   if (action === statement.notActions || resource === statement.notResources) return false;
   return statement.conditions.every(({ operator, key, values }) => OPERATORS[operator]?.(access.context[key], values));
 }

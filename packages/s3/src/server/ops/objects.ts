@@ -1,4 +1,3 @@
-import { once } from "node:events";
 import type { ServerResponse } from "node:http";
 import { S3_NAMESPACE, writeXml } from "../../wire/xml.ts";
 import { authorize } from "../auth.ts";
@@ -115,26 +114,35 @@ export async function getObject(context: OperationContext): Promise<void> {
   else await sendRange(object, response, { start, end });
 }
 
+/** Hands a chunk to the socket; settles when its memory may be used again, or the client is gone. */
+function sent(response: ServerResponse, chunk: Uint8Array): Promise<void> {
+  const { promise, resolve } = Promise.withResolvers<void>();
+  const done = (): void => {
+    response.off("close", done);
+    resolve();
+  };
+  response.once("close", done);
+  response.write(chunk, done);
+  return promise;
+}
+
+/** Two buffers for any length: one is read into while the other is on its way. */
 async function sendRange(object: OpenObject, response: ServerResponse, range: ByteRange): Promise<void> {
-  const gone = new AbortController();
-  const onClose = (): void => gone.abort();
-  response.once("close", onClose);
-  try {
-    for (let at = range.start; at <= range.end; ) {
-      const length = Math.min(READ_BYTES, range.end - at + 1);
-      const { bytesRead, buffer } = await object.handle.read(Buffer.allocUnsafe(length), 0, length, at);
-      if (bytesRead === 0) throw new Error("object file ended early");
-      at += bytesRead;
-      if (gone.signal.aborted) return;
-      if (!response.write(buffer.subarray(0, bytesRead))) await once(response, "drain", { signal: gone.signal });
-    }
-    response.end();
-  } catch (error) {
-    // The client left: nobody is there to be told.
-    if (!gone.signal.aborted) throw error;
-  } finally {
-    response.off("close", onClose);
+  const size = Math.min(READ_BYTES, range.end - range.start + 1);
+  const slots = [0, 1].map(() => ({ buffer: Buffer.allocUnsafeSlow(size), free: Promise.resolve() }));
+  for (let at = range.start, turn = 0; at <= range.end; turn++) {
+    const slot = slots[turn % 2];
+    if (!slot) return;
+    await slot.free;
+    if (response.destroyed) return;
+    const length = Math.min(size, range.end - at + 1);
+    const { bytesRead } = await object.handle.read(slot.buffer, 0, length, at);
+    if (bytesRead === 0) throw new Error("object file ended early");
+    at += bytesRead;
+    slot.free = sent(response, slot.buffer.subarray(0, bytesRead));
   }
+  await Promise.all(slots.map((slot) => slot.free));
+  response.end();
 }
 
 export async function deleteObject(context: OperationContext): Promise<void> {

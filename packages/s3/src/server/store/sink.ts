@@ -29,7 +29,7 @@ export class Sink implements AsyncDisposable {
     return this.#sizeBytes;
   }
 
-  /** Takes the chunk; returns a promise only when it is worth waiting for. The chunk must not change afterwards. */
+  /** Takes the chunk, which is the sink's from now on; returns a promise only when it is worth waiting for. */
   write(chunk: Uint8Array): Promise<void> | undefined {
     this.#pending.push(chunk);
     this.#pendingBytes += chunk.length;
@@ -38,13 +38,15 @@ export class Sink implements AsyncDisposable {
   }
 
   async #flush(): Promise<void> {
-    let buffers = this.#pending;
+    const written = this.#pending;
+    let buffers = written;
     this.#pending = [];
     this.#pendingBytes = 0;
     while (buffers.length > 0) {
       const { bytesWritten } = await this.#handle.writev(buffers);
       buffers = dropBytes(buffers, bytesWritten);
     }
+    written.forEach(release);
   }
 
   /** Writes what is left, makes the data durable, closes. The file is then ready to be renamed. */
@@ -69,6 +71,19 @@ export class Sink implements AsyncDisposable {
     // A failed removal is harmless: what is left in the temporary directory is removed at the next start.
     await unlink(this.path).catch(() => undefined);
   }
+}
+
+/** Below this a chunk may come from a shared pool and is not worth the call. */
+const RELEASE_BYTES = 16 * 1024;
+
+/**
+ * Frees a chunk's memory now. The collector lets some hundred megabytes of them pile up during a large upload,
+ * because it counts the small objects that stand for them.
+ */
+function release(chunk: Uint8Array): void {
+  const { buffer } = chunk;
+  if (chunk.byteLength < RELEASE_BYTES || chunk.byteLength !== buffer.byteLength) return;
+  if (buffer instanceof ArrayBuffer && !buffer.detached) buffer.transfer(0);
 }
 
 /** What remains of a gather list after a (possibly short) write. */
