@@ -132,7 +132,7 @@ describe("the other routes answer with RFC 9457 problems", () => {
 
 async function login(): Promise<string> {
   const answer = await it.fetch(`/login?token=${loginToken}`);
-  expect(answer.status).toBe(303);
+  expect(answer.status).toBe(302);
   const cookie = answer.headers.get("set-cookie") ?? "";
   expect(cookie).toMatch(/HttpOnly/);
   expect(cookie).toMatch(/SameSite=Strict/);

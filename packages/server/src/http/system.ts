@@ -54,7 +54,7 @@ export function loginRoutes(context: AppContext): Hono<HttpEnv> {
     // Without a token it is the page's own path.
     if (token === null) return await next();
     const cookie = login(token);
-    return new Response(null, { status: 303, headers: { location: "/", "set-cookie": cookie } });
+    return new Response(null, { status: 302, headers: { location: "/", "set-cookie": cookie } });
   });
   app.post("/v1/login", async (c) => {
     const { value } = await readJson(c);

@@ -64,8 +64,9 @@ class SqliteDriver implements Driver {
     this.#connection?.exec("COMMIT");
   }
 
+  /** A full disk rolls back by itself: then a second one would only hide the reason. */
   async rollbackTransaction(): Promise<void> {
-    this.#connection?.exec("ROLLBACK");
+    if (this.#connection?.isTransaction) this.#connection.exec("ROLLBACK");
   }
 
   async destroy(): Promise<void> {
@@ -80,6 +81,10 @@ class SqliteConnection implements DatabaseConnection {
 
   constructor(db: DatabaseSync) {
     this.#db = db;
+  }
+
+  get isTransaction(): boolean {
+    return this.#db.isTransaction;
   }
 
   exec(sql: string): void {
