@@ -43,20 +43,25 @@ export async function send(page: Page, text: string): Promise<void> {
   await page.getByTestId("send").click();
 }
 
-/** Waits for the result line of the `count`-th turn. */
+/** Waits until the page's session has been idle `count` times, and the page shows it. */
 export async function untilDone(page: Page, count = 1): Promise<void> {
-  await page
-    .locator('[data-kind="result"]')
-    .nth(count - 1)
-    .waitFor({ timeout: 90_000 });
+  await page.waitForFunction(
+    async (wanted) => {
+      const id = location.hash.split("/").at(-1) ?? "";
+      if (!id.startsWith("sesn_")) return false;
+      const answer = await fetch(`/v1/sessions/${id}/events?limit=1000&order=asc`);
+      const { data } = (await answer.json()) as { data: { type: string }[] };
+      return data.filter((event) => event.type === "session.status_idle").length >= wanted;
+    },
+    count,
+    { timeout: 90_000, polling: 200 },
+  );
+  await page.locator('[data-testid="state"]:not([data-state="working"])').waitFor();
 }
 
 /** How far the transcript is from its bottom, in pixels. */
 export function distanceToBottom(page: Page): Promise<number> {
-  return page.getByTestId("transcript").evaluate((node) => {
-    const scroller =
-      [node, ...node.querySelectorAll("*")].find((each) => /auto|scroll/.test(getComputedStyle(each).overflowY)) ??
-      node;
-    return Math.round(scroller.scrollHeight - scroller.clientHeight - scroller.scrollTop);
-  });
+  return page
+    .getByTestId("transcript")
+    .evaluate((scroller) => Math.round(scroller.scrollHeight - scroller.clientHeight - scroller.scrollTop));
 }

@@ -3,27 +3,31 @@ import { existsSync, readdirSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 
-/** What a run could leave behind on the machine, as sorted lines that can be compared. */
+/** What a run could leave behind on the machine, as sorted lines. */
 export interface Leftovers {
   mounts: string[];
   namespaces: string[];
   links: string[];
   cgroups: string[];
   processes: string[];
+  sockets: string[];
 }
 
 const lines = (text: string) => text.split("\n").filter((line) => line !== "");
 
-/** The parts of the machine's state that Holdfast touches. `dataDir` tells our processes from others'. */
-export function leftovers(dataDir: string): Leftovers {
+/**
+ * What there is of one installation: by its data directory, and by its engine's instance name, which is part of the
+ * names of namespaces, links and cgroups.
+ */
+export function leftovers(dataDir: string, instance: string): Leftovers {
+  const ours = (line: string) => line.includes(dataDir) || (instance !== "" && line.includes(instance));
   return {
-    mounts: lines(readFileSync("/proc/self/mounts", "utf8"))
-      .map((line) => line.split(" ").slice(0, 3).join(" "))
-      .sort(),
-    namespaces: existsSync("/run/netns") ? readdirSync("/run/netns").sort() : [],
-    links: lines(execFileSync("ip", ["-brief", "link"], { encoding: "utf8" })).map((line) => line.split(" ")[0] ?? ""),
-    cgroups: cgroups("/sys/fs/cgroup", 3).sort(),
+    mounts: lines(readFileSync("/proc/self/mounts", "utf8")).filter(ours),
+    namespaces: existsSync("/run/netns") ? readdirSync("/run/netns").filter(ours) : [],
+    links: lines(execFileSync("ip", ["-brief", "link"], { encoding: "utf8" })).filter(ours),
+    cgroups: cgroups("/sys/fs/cgroup", 3).filter(ours),
     processes: processesOf(dataDir),
+    sockets: lines(readFileSync("/proc/net/unix", "utf8")).filter(ours),
   };
 }
 
@@ -60,8 +64,13 @@ export interface CliRun {
 
 /** Runs the command to its end. */
 export function holdfast(args: string[], env: Record<string, string> = {}): Promise<CliRun> {
+  return runProgram(process.execPath, [cliMain, ...args], env);
+}
+
+/** Runs a program to its end, a minute at the most. */
+export function runProgram(file: string, args: string[], env: Record<string, string> = {}): Promise<CliRun> {
   return new Promise((resolve, reject) => {
-    const child = spawn(process.execPath, [cliMain, ...args], { env: { ...process.env, ...env }, timeout: 60_000 });
+    const child = spawn(file, args, { env: { ...process.env, ...env }, timeout: 60_000 });
     let stdout = "";
     let stderr = "";
     child.stdout.on("data", (chunk: Buffer) => {

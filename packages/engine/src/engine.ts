@@ -16,6 +16,7 @@ import { type MachineSettings, readMachineSettings } from "./config/environment.
 import { type EngineOptions, type EngineOptionsInput, parseOptions } from "./config/options.ts";
 import { openLayerStore, removeLeftovers } from "./images/layer-store.ts";
 import { createLogger } from "./logger.ts";
+import { checkMachine } from "./machine-check.ts";
 import { createNetwork } from "./network/index.ts";
 import type { Network } from "./network/types.ts";
 import { createRuntime } from "./runtime/index.ts";
@@ -49,6 +50,7 @@ export async function startEngine(input: EngineOptionsInput, hooks: EngineHooks 
   await using stack = new AsyncDisposableStack();
   mkdirSync(options.dataDir, { recursive: true, mode: 0o700 });
   chmodSync(options.dataDir, 0o700);
+  await checkMachine(options, log);
   const store = stack.adopt(openStore(options.dataDir), (opened) => opened[Symbol.dispose]());
   // A start that fails leaves nothing behind, unless there are sandboxes to leave to the next one.
   const ending = { all: createSandboxRecords(store).alive().length === 0 };

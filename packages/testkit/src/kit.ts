@@ -102,7 +102,8 @@ async function buildKit(options: TestKitOptions, stack: AsyncDisposableStack): P
   });
   stack.defer(() => system.stop({ endTurns: true }));
   const kit = new Kit({ system, dataDir, recorder, stack, engine: () => ({ url: engineUrl, ...modalOptions }) });
-  kit.account = await kit.addAccount("tester");
+  // A data directory that is used again has the testers of before.
+  kit.account = await kit.addAccount(`tester ${Math.random().toString(36).slice(2)}`);
   return kit;
 }
 

@@ -21,6 +21,7 @@ export const up: Command = {
       port,
       signal,
       onProgress: (text) => out.progress(text),
+      ...(env.imageCacheDir === undefined ? {} : { imageCacheDir: env.imageCacheDir }),
       ...(env.anthropicApiKey === undefined ? {} : { anthropicApiKey: env.anthropicApiKey }),
     });
     out.line("");

@@ -1,11 +1,24 @@
+import { homedir } from "node:os";
+import { join } from "node:path";
+
 /** The only place where the command reads the environment. */
 export interface CliEnv {
   /** The operator's key; given to the gateway at its first start, never to a sandbox. */
   anthropicApiKey: string | undefined;
   /** Where everything durable lies, when `--data-dir` does not say. */
   dataDir: string | undefined;
-  /** Colours and live lines only on a terminal that did not refuse them. */
+  /** Where image layers lie when several data directories share them. */
+  imageCacheDir: string | undefined;
+  /** Where the server is, when `--server` does not say. */
+  serverUrl: string | undefined;
+  /** The account's key for that server. */
+  apiKey: string | undefined;
+  /** The file that `holdfast login` writes. */
+  configFile: string;
+  /** Colours only on a terminal that did not refuse them. */
   noColor: boolean;
+  /** A terminal that cannot move its cursor gets no live lines. */
+  dumbTerminal: boolean;
 }
 
 export function readEnv(env: NodeJS.ProcessEnv = process.env): CliEnv {
@@ -16,7 +29,12 @@ export function readEnv(env: NodeJS.ProcessEnv = process.env): CliEnv {
   return {
     anthropicApiKey: text("ANTHROPIC_API_KEY"),
     dataDir: text("HOLDFAST_DATA_DIR"),
-    noColor: text("NO_COLOR") !== undefined,
+    imageCacheDir: text("HOLDFAST_IMAGE_CACHE_DIR"),
+    serverUrl: text("HOLDFAST_URL"),
+    apiKey: text("HOLDFAST_API_KEY"),
+    configFile: join(text("XDG_CONFIG_HOME") ?? join(text("HOME") ?? homedir(), ".config"), "holdfast", "config.json"),
+    noColor: text("NO_COLOR") !== undefined || text("TERM") === "dumb",
+    dumbTerminal: text("TERM") === "dumb",
   };
 }
 
