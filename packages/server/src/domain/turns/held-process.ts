@@ -1,3 +1,4 @@
+import { sleep } from "@holdfast/std";
 import type { LiveSandbox } from "../sandboxes/live-sandbox.ts";
 import type { ClaudeProcess } from "./claude-process.ts";
 import type { ProcessState } from "./line-effects.ts";
@@ -31,4 +32,12 @@ export class HeldProcess {
     this.busy();
     this.#use[Symbol.dispose]();
   }
+}
+
+const endingMs = 2_000;
+
+/** A line that was not taken because the process is ending: its exit says why, better than this error would. */
+export async function unlessEnding({ process }: HeldProcess, error: unknown): Promise<void> {
+  const ended = await Promise.race([process.exited.then(() => true), sleep(endingMs).then(() => false)]);
+  if (!ended) throw error;
 }

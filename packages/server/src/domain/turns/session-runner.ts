@@ -1,14 +1,14 @@
 import { randomUUID } from "node:crypto";
 import { type InputBlock, interruptRequest, type MapResult, type Signal, userLine } from "@holdfast/claude";
 import type { NewEvent } from "@holdfast/protocol";
-import { sleep } from "@holdfast/std";
 import { StaleGenerationError } from "../../ports/event-log.ts";
 import type { LiveSandbox } from "../sandboxes/live-sandbox.ts";
 import { fromRow, type Workspace } from "../sessions/workspaces.ts";
 import { answerTo, interruptedByRestart, markTaken, merge } from "./answers.ts";
 import type { ClaudeProcess, LineEffect, ProcessExit, ProcessOwner } from "./claude-process.ts";
-import { errorEvent, idleEvent, TurnStopped, toFailure } from "./failure.ts";
-import { HeldProcess } from "./held-process.ts";
+import { endFailedTurn } from "./end-failed-turn.ts";
+import { TurnStopped } from "./failure.ts";
+import { HeldProcess, unlessEnding } from "./held-process.ts";
 import { interruptProcess } from "./interrupt.ts";
 import { markMessage, onProcessExit, onTurnEnded, onTurnStarted, type ProcessState } from "./line-effects.ts";
 import { ensureSandbox, findProcess, fixPermissions, type Session, startProcess } from "./prepare.ts";
@@ -141,14 +141,12 @@ export class SessionRunner {
       this.#turn = undefined;
       this.#armIdleTimer();
     }
-    const sandbox = this.#running?.process.sandbox ?? (await this.#currentSandbox());
+    const sandbox =
+      this.#running?.process.sandbox ??
+      (await this.#deps.sandboxes.current(this.#workspace.id)?.catch(() => undefined));
     if (sandbox !== undefined && !sandbox.gone.aborted && turn.sent) {
       this.#deps.onTurnEnd({ sessionId: this.#session.id, sandbox, generation: this.generation });
     }
-  }
-
-  async #currentSandbox(): Promise<LiveSandbox | undefined> {
-    return await this.#deps.sandboxes.current(this.#workspace.id)?.catch(() => undefined);
   }
 
   /** Sandbox, exec 1, exec 2, the line, its end. */
@@ -170,7 +168,7 @@ export class SessionRunner {
       const line = userLine({ content, uuid: turn.messageId });
       const lineId = tries === 0 ? turn.messageId : `${turn.messageId}-${tries}`;
       // A process that has ended meanwhile says why by its exit.
-      await running.process.send(line, lineId, signal).catch((error) => this.#unlessEnding(running, error));
+      await running.process.send(line, lineId, signal).catch((error) => unlessEnding(running, error));
       const end = await turn.untilEnd(this.#stop.signal);
       if (end.kind === "done") return;
       if (end.kind === "lost") throw end.error;
@@ -190,15 +188,10 @@ export class SessionRunner {
     if (running === undefined) throw interruptedByRestart("its process has ended");
     const line = userLine({ content: turn.content as InputBlock[], uuid: turn.messageId });
     // Perhaps it was never written: the guest writes a line of this id once only.
-    await running.process.send(line, turn.messageId, signal).catch((error) => this.#unlessEnding(running, error));
+    await running.process.send(line, turn.messageId, signal).catch((error) => unlessEnding(running, error));
     const end = await turn.untilEnd(this.#stop.signal);
     if (end.kind === "lost") throw end.error;
     if (end.kind === "restart") throw interruptedByRestart("its process did not start");
-  }
-
-  async #unlessEnding(running: HeldProcess, error: unknown): Promise<void> {
-    const ended = await Promise.race([running.process.exited.then(() => true), sleep(2_000).then(() => false)]);
-    if (!ended) throw error;
   }
 
   /** The session's live process in this sandbox, or a new one. */
@@ -351,33 +344,12 @@ export class SessionRunner {
     await this.#append([{ type: "session.status_running" }], "running");
   }
 
-  /** Says why, and makes the session idle again: the next message works. */
   async #endFailed(turn: Turn | undefined, error: unknown): Promise<void> {
-    const stopped = turn?.stopped === true || error instanceof TurnStopped;
-    const failure = toFailure(error);
-    if (!stopped) this.#deps.logger.warn({ err: error, session: this.#session.id, code: failure.code }, "turn failed");
-    const outcome = stopped ? "stopped" : failure.code === "turn_interrupted" ? "interrupted" : "failed";
-    const events = stopped ? [idleEvent(outcome)] : [errorEvent(failure), idleEvent(outcome)];
-    const session = { status: "idle" as const };
-    await this.#untilStored(() =>
-      this.#deps.log.transact(async ({ tx, append }) => {
-        await append({ sessionId: this.#session.id, generation: this.generation, events, session });
-        if (turn !== undefined) await markMessage(tx, turn.messageId, "done");
-      }),
-    );
-    this.#deps.log.clearDrafts(this.#session.id);
-    turn?.end({ kind: "done" });
-  }
-
-  async #untilStored(work: () => Promise<void>): Promise<void> {
-    for (;;) {
-      try {
-        return await work();
-      } catch (error) {
-        if (error instanceof StaleGenerationError) return this.#lostLease(error);
-        this.#deps.logger.error({ err: error, session: this.#session.id }, "cannot store a turn's end; trying again");
-        await sleep(2_000, this.#stop.signal);
-      }
+    try {
+      await endFailedTurn(this.#deps, { session: this.#session, turn, error, signal: this.#stop.signal });
+    } catch (lost) {
+      if (!(lost instanceof StaleGenerationError)) throw lost;
+      this.#lostLease(lost);
     }
   }
 
