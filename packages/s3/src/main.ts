@@ -13,8 +13,9 @@ async function start(options: S3ProcessOptions): Promise<S3Server> {
     ...options,
     logger,
     beforeData: () => {
-      const uid = dropPrivileges({ dataDir: options.dataDir, uid: options.uid, gid: options.gid });
+      const { path, uid } = dropPrivileges({ dataDir: options.dataDir, uid: options.uid, gid: options.gid });
       logger.info({ uid }, "running as");
+      return path;
     },
   });
   logger.info({ url: server.url, dataDir: options.dataDir }, "S3 is up");

@@ -1,5 +1,5 @@
 import { createHash, randomBytes } from "node:crypto";
-import { chmod, mkdir, readdir, readFile, stat, writeFile } from "node:fs/promises";
+import { mkdir, readdir, readFile, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { CompleteMultipartUploadCommand, CreateMultipartUploadCommand, UploadPartCommand } from "@aws-sdk/client-s3";
 import { describe, expect, it } from "vitest";
@@ -133,7 +133,6 @@ describe("the data directory", () => {
 
   it.skipIf(process.getuid?.() !== 0)("is handed to the user whose privileges the process takes", async () => {
     await using directory = await tempDir();
-    await chmod(directory.path, 0o755);
     const dataDir = join(directory.path, "data");
     await mkdir(dataDir);
     await writeFile(join(dataDir, "left-by-root"), "");

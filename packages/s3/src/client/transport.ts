@@ -44,7 +44,7 @@ export interface TransportOptions {
   readonly maxSockets?: number | undefined;
   /** Tries in all. Default 4. */
   readonly attempts?: number | undefined;
-  /** A connection without a byte for this long fails. Default 30 s. */
+  /** A connection without a byte for this long fails. Default 60 s. */
   readonly idleTimeoutMs?: number | undefined;
   readonly now?: (() => number) | undefined;
 }
@@ -79,6 +79,9 @@ export class Transport implements Disposable {
   constructor(options: TransportOptions) {
     this.#options = options;
     this.#endpoint = new URL(options.endpoint);
+    if (!/^https?:$/.test(this.#endpoint.protocol) || this.#endpoint.pathname !== "/") {
+      throw new Error(`S3 endpoint ${options.endpoint} must be http(s)://host[:port] without a path; correct it`);
+    }
     const agent = { keepAlive: true, maxSockets: options.maxSockets ?? 64, scheduling: "lifo" as const };
     this.#agent = this.#endpoint.protocol === "https:" ? new HttpsAgent(agent) : new HttpAgent(agent);
   }
@@ -190,7 +193,7 @@ export class Transport implements Disposable {
       host: this.#endpoint.hostname.replace(/^\[(.*)\]$/, "$1"),
       port: this.#endpoint.port || (secure ? 443 : 80),
       agent: this.#agent,
-      timeout: this.#options.idleTimeoutMs ?? 30_000,
+      timeout: this.#options.idleTimeoutMs ?? 60_000,
       signal,
     });
     request.on("timeout", () =>

@@ -25,6 +25,18 @@ export function bucketArn(bucket: string): string {
   return `arn:aws:s3:::${bucket}`;
 }
 
+/** For the time when only the disk works: a slow fsync is no reason to cut the connection. */
+export async function withoutIdleTimeout<T>(request: S3Request, work: () => Promise<T>): Promise<T> {
+  const { socket } = request.raw;
+  const beforeMs = socket.timeout ?? 0;
+  socket.setTimeout(0);
+  try {
+    return await work();
+  } finally {
+    socket.setTimeout(beforeMs);
+  }
+}
+
 /** Sends an XML document. */
 export function sendXml(response: ServerResponse, xml: string, status = 200): void {
   const body = Buffer.from(xml);

@@ -47,8 +47,11 @@ export interface S3ServerOptions {
   readonly logger?: S3Logger | undefined;
   /** Milliseconds since the epoch; for tests. */
   readonly now?: (() => number) | undefined;
-  /** Runs between opening the port and using the data directory; main.ts drops privileges here. */
-  readonly beforeData?: (() => Promise<void> | void) | undefined;
+  /**
+   * Runs between opening the port and using the data directory; main.ts drops privileges here. Gives the path by
+   * which the directory can be reached from now on.
+   */
+  readonly beforeData?: (() => string) | undefined;
 }
 
 export interface S3Server extends AsyncDisposable {
@@ -61,6 +64,8 @@ export interface S3Server extends AsyncDisposable {
 const MAX_STS_BYTES = 64 * 1024;
 const DRAIN_BYTES = 64 * 1024 * 1024;
 const DRAIN_MS = 30_000;
+/** Nobody comes back to an upload after this; it is forgotten at the next start. */
+const UPLOAD_LIFE_MS = 7 * 24 * 3600_000;
 const CLOSE_GRACE_MS = 5_000;
 
 class RunningServer implements S3Server {
@@ -109,9 +114,9 @@ class RunningServer implements S3Server {
   }
 
   async #openData(): Promise<void> {
-    const { dataDir, accessKeyId, secretAccessKey, durable = true, buckets = [], now = Date.now } = this.#options;
-    await this.#options.beforeData?.();
-    const store = await ObjectStore.open({ dataDir, durable });
+    const { accessKeyId, secretAccessKey, durable = true, buckets = [], now = Date.now } = this.#options;
+    const dataDir = this.#options.beforeData?.() ?? this.#options.dataDir;
+    const store = await ObjectStore.open({ dataDir, displayName: this.#options.dataDir, durable });
     this.#store = store;
     const seal = new SessionSeal(await loadSealingSecret(dataDir), secretAccessKey);
     for (const bucket of buckets) {
@@ -119,7 +124,9 @@ class RunningServer implements S3Server {
       await store.createBucket(bucket);
     }
     this.#auth = { accessKeyId, secretAccessKey, seal, now };
-    this.#uploads = new UploadStore(store);
+    const uploads = new UploadStore(store);
+    await uploads.dropBefore(now() - UPLOAD_LIFE_MS);
+    this.#uploads = uploads;
   }
 
   get #address(): AddressInfo {

@@ -1,6 +1,6 @@
 import { S3_NAMESPACE, writeXml } from "../../wire/xml.ts";
 import { authorize } from "../auth.ts";
-import { type OperationContext, objectArn, sendXml } from "../context.ts";
+import { type OperationContext, objectArn, sendXml, withoutIdleTimeout } from "../context.ts";
 import { Fault } from "../faults.ts";
 import type { S3Request } from "../request.ts";
 import type { OpenObject } from "../store/footer.ts";
@@ -72,7 +72,8 @@ export async function copyObject(context: OperationContext): Promise<void> {
   await using source = await openCopySource(context, address);
   const replaced =
     directive === "REPLACE" ? { ...source.info, ...readMetadata(request), modifiedMs: context.now() } : undefined;
-  await store.copy(source, { to: request, info: replaced, condition: readWriteCondition(request) });
+  const copy = { to: request, info: replaced, condition: readWriteCondition(request) };
+  await withoutIdleTimeout(request, () => store.copy(source, copy));
   const info = replaced ?? source.info;
   const fields = [
     ["LastModified", new Date(info.modifiedMs).toISOString()],

@@ -11,7 +11,7 @@ import {
 } from "../../wire/xml.ts";
 import { authorize } from "../auth.ts";
 import { receive, receiveText } from "../body.ts";
-import { bucketArn, type OperationContext, objectArn, sendEmpty, sendXml } from "../context.ts";
+import { bucketArn, type OperationContext, objectArn, sendEmpty, sendXml, withoutIdleTimeout } from "../context.ts";
 import { Fault } from "../faults.ts";
 import type { S3Request } from "../request.ts";
 import type { ObjectInfo, OpenObject } from "../store/footer.ts";
@@ -89,8 +89,9 @@ export async function uploadPart(context: OperationContext): Promise<void> {
   if (upload.checksum && checksum && upload.checksum.algorithm !== checksum.algorithm) {
     throw new Fault("InvalidRequest", { message: "The part's checksum is of another kind than the upload's." });
   }
-  const info = partInfo(received.sizeBytes, received.md5Hex, context.now());
-  await uploads.putPart(upload, { partNumber, sink, info: checksum ? { ...info, checksum } : info });
+  const plain = partInfo(received.sizeBytes, received.md5Hex, context.now());
+  const info = checksum ? { ...plain, checksum } : plain;
+  await withoutIdleTimeout(request, () => uploads.putPart(upload, { partNumber, sink, info }));
   const { "x-amz-checksum-type": _type, ...sums } = checksumHeaders(checksum);
   sendEmpty(response, 200, { etag: quote(info.etag), ...sums });
 }
@@ -124,12 +125,14 @@ export async function uploadPartCopy(context: OperationContext): Promise<void> {
   const range = asked === undefined ? { start: 0, end: sizeBytes - 1 } : parseRange(asked, sizeBytes);
   if (!range) throw new Fault("InvalidArgument", { message: "x-amz-copy-source-range must be bytes=first-last." });
   await using sink = await store.createSink();
-  const etag = await pour(source, sink, range);
-  const info = partInfo(range.end - range.start + 1, etag, context.now());
-  await uploads.putPart(upload, { partNumber, sink, info });
+  const info = await withoutIdleTimeout(request, async () => {
+    const poured = partInfo(range.end - range.start + 1, await pour(source, sink, range), context.now());
+    await uploads.putPart(upload, { partNumber, sink, info: poured });
+    return poured;
+  });
   const fields = [
     ["LastModified", new Date(info.modifiedMs).toISOString()],
-    ["ETag", quote(etag)],
+    ["ETag", quote(info.etag)],
   ] as const;
   sendXml(response, writeXml("CopyPartResult", fields, S3_NAMESPACE));
 }
@@ -174,7 +177,7 @@ export async function completeUpload(context: OperationContext): Promise<void> {
   }, KEEP_ALIVE_MS);
   let info: ObjectInfo;
   try {
-    info = await uploads.complete(upload, parts, condition);
+    info = await withoutIdleTimeout(request, () => uploads.complete(upload, parts, condition));
   } finally {
     clearInterval(timer);
   }

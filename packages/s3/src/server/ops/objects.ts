@@ -2,7 +2,7 @@ import type { ServerResponse } from "node:http";
 import { S3_NAMESPACE, writeXml } from "../../wire/xml.ts";
 import { authorize } from "../auth.ts";
 import { receive } from "../body.ts";
-import { type OperationContext, objectArn, sendEmpty, sendXml } from "../context.ts";
+import { type OperationContext, objectArn, sendEmpty, sendXml, withoutIdleTimeout } from "../context.ts";
 import { Fault } from "../faults.ts";
 import type { S3Request } from "../request.ts";
 import type { ObjectInfo, OpenObject } from "../store/footer.ts";
@@ -41,7 +41,7 @@ export async function putObject(context: OperationContext): Promise<void> {
     ...metadata,
     ...(checksum ? { checksum } : {}),
   };
-  await store.commit(request, { sink, info, condition });
+  await withoutIdleTimeout(request, () => store.commit(request, { sink, info, condition }));
   sendEmpty(response, 200, { etag: quote(info.etag), ...checksumHeaders(checksum) });
 }
 

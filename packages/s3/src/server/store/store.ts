@@ -1,4 +1,4 @@
-import { createHash, randomBytes } from "node:crypto";
+import { randomBytes } from "node:crypto";
 import {
   constants,
   copyFile,
@@ -6,7 +6,6 @@ import {
   mkdir,
   open,
   readdir,
-  realpath,
   rename,
   rm,
   rmdir,
@@ -38,6 +37,8 @@ export interface ObjectAddress {
 
 export interface StoreOptions {
   readonly dataDir: string;
+  /** What to call the directory in messages; default `dataDir`. */
+  readonly displayName?: string | undefined;
   /** False only for tests that measure something else: acknowledged data may then not survive a power cut. */
   readonly durable: boolean;
 }
@@ -45,18 +46,17 @@ export interface StoreOptions {
 const COMMIT_ATTEMPTS = 20;
 
 /** Two processes on one directory would break the conditions; an abstract socket goes away with its process. */
-async function lockDirectory(dataDir: string): Promise<Server> {
-  const name = createHash("sha256")
-    .update(await realpath(dataDir))
-    .digest("hex")
-    .slice(0, 32);
+async function lockDirectory(dataDir: string, displayName: string): Promise<Server> {
+  const { dev, ino } = await stat(dataDir);
   const server = createServer((socket) => socket.destroy());
   await new Promise<void>((resolve, reject) => {
     server.once("error", (cause: NodeJS.ErrnoException) => {
       const inUse = cause.code === "EADDRINUSE";
-      reject(inUse ? new Error(`${dataDir} is in use by another S3 server; stop that one first`, { cause }) : cause);
+      reject(
+        inUse ? new Error(`${displayName} is in use by another S3 server; stop that one first`, { cause }) : cause,
+      );
     });
-    server.listen(`\0holdfast-s3-${name}`, resolve);
+    server.listen(`\0holdfast-s3-${dev}-${ino}`, resolve);
   });
   server.unref();
   return server;
@@ -89,7 +89,10 @@ export class ObjectStore implements AsyncDisposable {
    */
   static async open(options: StoreOptions): Promise<ObjectStore> {
     await mkdir(options.dataDir, { recursive: true, mode: 0o700 });
-    const store = new ObjectStore(options, await lockDirectory(options.dataDir));
+    const store = new ObjectStore(
+      options,
+      await lockDirectory(options.dataDir, options.displayName ?? options.dataDir),
+    );
     try {
       await rm(store.#tmpDir, { recursive: true, force: true });
       for (const dir of [store.#bucketsDir, store.#tmpDir, store.uploadsDir]) {

@@ -91,6 +91,17 @@ export class UploadStore {
     return found.sort((a, b) => Buffer.compare(Buffer.from(a.key), Buffer.from(b.key)) || a.startedMs - b.startedMs);
   }
 
+  /** Forgets uploads begun before a time, and directories that never became an upload. */
+  async dropBefore(timeMs: number): Promise<void> {
+    for (const bucket of await namesIn(this.#store.uploadsDir)) {
+      for (const id of await namesIn(join(this.#store.uploadsDir, bucket))) {
+        const upload = await this.#read(bucket, id);
+        if (upload && upload.startedMs >= timeMs) continue;
+        await rm(this.#dir(bucket, id), { recursive: true, force: true });
+      }
+    }
+  }
+
   async putPart(upload: Upload, part: { partNumber: number; sink: Sink; info: ObjectInfo }): Promise<void> {
     const dir = this.#dir(upload.bucket, upload.id);
     void part.sink.write(encodeFooter(part.info));
