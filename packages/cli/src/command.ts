@@ -5,6 +5,12 @@ import type { Printer } from "./printer.ts";
 /** What a command line was wrong about; printed without a stack, exit code 2. */
 export class UsageError extends Error {
   override name = "UsageError";
+  /** The way out, when it is not just the help. */
+  readonly todo: string | undefined;
+  constructor(message: string, options: { cause?: unknown; todo?: string } = {}) {
+    super(message, { cause: options.cause });
+    this.todo = options.todo;
+  }
 }
 
 /** A failure in three sentences; printed without a stack, exit code 1. */
@@ -22,22 +28,39 @@ export class CliError extends Error {
 export interface OptionSpec {
   /** Shown as the value's place holder; a flag when absent. */
   value?: string;
+  /** One letter. */
+  short?: string;
   help: string;
+  /** The only values that are taken; also what completion offers. */
+  choices?: readonly string[];
+  /** Says what is wrong with a value, or nothing. */
+  check?: (value: string) => string | undefined;
 }
 
 export interface CommandContext {
   env: CliEnv;
   out: Printer;
+  /** Aborts at Ctrl-C (reason "SIGINT"), SIGTERM and SIGHUP. */
   signal: AbortSignal;
+  stdin: NodeJS.ReadStream;
+  /** Every command there is. */
+  commands: readonly Command[];
 }
 
+/** Exit code; nothing is 0. */
+export type Handler = (input: ParsedInput, context: CommandContext) => Promise<number | undefined>;
+
+/** A command is data; what it does is loaded when it is called. */
 export interface Command {
   name: string;
   summary: string;
-  /** Positional arguments as shown in the help; those in `[…]` may be left out. */
-  args: string[];
+  /** Positional arguments as shown in the help; those in `[…]` may be left out, `…` at the end takes the rest. */
+  args: readonly string[];
   options: Record<string, OptionSpec>;
-  run(input: ParsedInput, context: CommandContext): Promise<void>;
+  /** What a stranger must know beyond the summary. */
+  details?: string;
+  examples?: readonly string[];
+  load: () => Promise<Handler>;
 }
 
 export interface ParsedInput {
@@ -45,42 +68,63 @@ export interface ParsedInput {
   options: Record<string, string | boolean | undefined>;
 }
 
+export const helpOption: OptionSpec = { short: "h", help: "this text" };
+
 /** Reads what follows the command's name. Throws UsageError. */
 export function parseInput(command: Command, argv: string[]): ParsedInput {
+  const specs: Record<string, OptionSpec> = { ...command.options, help: helpOption };
   const options = Object.fromEntries(
-    Object.entries({ ...command.options, help: { help: "" } }).map(([name, spec]) => [
+    Object.entries(specs).map(([name, spec]) => [
       name,
-      { type: "value" in spec && spec.value !== undefined ? ("string" as const) : ("boolean" as const) },
+      {
+        type: spec.value === undefined ? ("boolean" as const) : ("string" as const),
+        ...(spec.short === undefined ? {} : { short: spec.short }),
+      },
     ]),
   );
   let parsed: ReturnType<typeof parseArgs>;
   try {
     parsed = parseArgs({ args: argv, options, allowPositionals: true, strict: true });
   } catch (error) {
-    throw new UsageError(error instanceof Error ? error.message : String(error), { cause: error });
+    throw new UsageError(wordsOf(error, command), { cause: error });
   }
-  const wanted = command.args.filter((name) => !name.startsWith("[")).length;
-  const given = parsed.positionals;
-  if (parsed.values.help !== true && (given.length < wanted || given.length > command.args.length))
-    throw new UsageError(
-      `${command.name} takes ${command.args.length === 0 ? "no arguments" : command.args.join(" ")}, got ${given.length === 0 ? "none" : given.join(" ")}`,
-    );
-  return { args: given, options: parsed.values as ParsedInput["options"] };
+  const input = { args: parsed.positionals, options: parsed.values as ParsedInput["options"] };
+  if (input.options.help === true) return input;
+  checkCount(command, input.args);
+  for (const [name, value] of Object.entries(input.options)) {
+    const spec = specs[name];
+    if (spec !== undefined && typeof value === "string") checkValue(name, value, spec);
+  }
+  return input;
 }
 
-export function helpOf(command: Command): string {
-  const usage = ["holdfast", command.name, ...command.args].join(" ");
-  const rows = Object.entries(command.options).map(([name, spec]): [string, string] => [
-    `--${name}${spec.value === undefined ? "" : ` ${spec.value}`}`,
-    spec.help,
-  ]);
-  const width = Math.max(0, ...rows.map(([left]) => left.length));
-  const lines = rows.map(([left, right]) => `  ${left.padEnd(width)}  ${right}`);
-  return [
-    `${usage}${rows.length > 0 ? " [options]" : ""}`,
-    "",
-    command.summary,
-    ...(lines.length > 0 ? ["", ...lines] : []),
-    "",
-  ].join("\n");
+/** `parseArgs` explains itself to programmers; its first sentence is enough here. */
+function wordsOf(error: unknown, command: Command): string {
+  const text = error instanceof Error ? error.message : String(error);
+  const unknown = /Unknown option '(.+?)'/.exec(text)?.[1];
+  if (unknown !== undefined) return `\`holdfast ${command.name}\` has no option ${unknown}`;
+  return text.split(/\. (?=[A-Z])/)[0] ?? text;
+}
+
+function checkCount(command: Command, given: readonly string[]): void {
+  const wanted = command.args.filter((name) => !name.startsWith("[")).length;
+  const most = command.args.at(-1)?.includes("…") === true ? Number.POSITIVE_INFINITY : command.args.length;
+  if (given.length >= wanted && given.length <= most) return;
+  const takes = command.args.length === 0 ? "no arguments" : command.args.join(" ");
+  const got = given.length === 0 ? "none" : given.map((arg) => JSON.stringify(arg)).join(" ");
+  const quote = given.length > most && most > 0 ? " (quote a text of several words)" : "";
+  throw new UsageError(`\`holdfast ${command.name}\` takes ${takes}, got ${got}${quote}`);
+}
+
+function checkValue(name: string, value: string, spec: OptionSpec): void {
+  if (spec.choices !== undefined && !spec.choices.includes(value))
+    throw new UsageError(`--${name} takes ${spec.choices.join(" or ")}, got ${JSON.stringify(value)}`);
+  const wrong = spec.check?.(value);
+  if (wrong !== undefined) throw new UsageError(`--${name} ${wrong}, got ${JSON.stringify(value)}`);
+}
+
+/** A value that was given, as text. */
+export function textOption(input: ParsedInput, name: string): string | undefined {
+  const value = input.options[name];
+  return typeof value === "string" ? value : undefined;
 }

@@ -1,54 +1,66 @@
-import { CliError, type Command, type CommandContext, helpOf, parseInput, UsageError } from "./command.ts";
-import { accountAdd, accountList } from "./commands/account.ts";
-import { up } from "./commands/up.ts";
+import { commands, groups } from "./catalogue.ts";
+import { CliError, type Command, type CommandContext, parseInput, UsageError } from "./command.ts";
 import { readEnv } from "./config/env.ts";
+import { helpOf, nearest, overview } from "./help.ts";
 import { createPrinter } from "./printer.ts";
 
-const commands: Command[] = [up, accountAdd, accountList];
-
-/** Runs one command line. Returns the exit code: 0 done, 1 failed, 2 misused. */
+/** Runs one command line. Returns the exit code: 0 done, 1 failed, 2 misused, 130 ended by Ctrl-C. */
 export async function run(argv: string[], signal: AbortSignal): Promise<number> {
   const env = readEnv();
-  const out = createPrinter({ stdout: process.stdout, stderr: process.stderr, noColor: env.noColor });
+  const { stdout, stderr, stdin } = process;
+  const out = createPrinter({ ...env, stdout, stderr, json: wantsJson(argv) });
   try {
-    return await dispatch(argv, { env, out, signal });
+    return await dispatch(argv, { env, out, signal, stdin, commands });
   } catch (error) {
     if (error instanceof UsageError) {
-      out.error(error.message, "", "holdfast --help lists the commands; holdfast COMMAND --help its options.");
+      const todo =
+        error.todo ?? `\`holdfast ${find(argv)?.command.name ?? ""} --help\` says how it is used.`.replace("  ", " ");
+      out.error(error.message, "", todo);
       return 2;
     }
-    if (error instanceof CliError) out.error(error.message, error.why, error.todo);
-    else
-      out.error(
-        "Something broke inside Holdfast",
-        error instanceof Error ? error.message : String(error),
-        "Report this with the command you ran.",
-      );
+    if (signal.aborted && !(error instanceof CliError)) return 130;
+    const failure = error instanceof CliError ? error : await (await import("./failure.ts")).inWords(error);
+    out.error(failure.message, failure.why, failure.todo);
     return 1;
   }
 }
 
+/** Known before the command line is: its errors are printed in the same form. */
+function wantsJson(argv: readonly string[]): boolean {
+  const end = argv.indexOf("--");
+  const own = end < 0 ? argv : argv.slice(0, end);
+  return own.some(
+    (word, i) =>
+      word === "-ojson" ||
+      word === "--output=json" ||
+      (word === "json" && ["-o", "--output"].includes(own[i - 1] ?? "")),
+  );
+}
+
 async function dispatch(argv: string[], context: CommandContext): Promise<number> {
-  const found = findCommand(argv);
-  if (found === undefined) {
-    const first = argv[0];
-    if (first === undefined || first === "--help" || first === "-h" || first === "help") {
-      context.out.line(overview());
-      return first === undefined ? 2 : 0;
-    }
-    throw new UsageError(`there is no command "${argv.filter((word) => !word.startsWith("-")).join(" ")}"`);
+  const first = argv[0];
+  if (first === undefined || first === "--help" || first === "-h" || first === "help") {
+    const asked = first === "help" ? find(argv.slice(1)) : undefined;
+    context.out.line(asked === undefined ? overview(groups) : helpOf(asked.command));
+    return first === undefined ? 2 : 0;
   }
+  if (first === "--version" || first === "-V") return await call("version", [], context);
+  const found = find(argv);
+  if (found === undefined) throw unknownCommand(argv);
   const { command, rest } = found;
   const input = parseInput(command, rest);
   if (input.options.help === true) {
     context.out.line(helpOf(command));
     return 0;
   }
-  await command.run(input, context);
-  return 0;
+  return (await (await command.load())(input, context)) ?? 0;
 }
 
-function findCommand(argv: string[]): { command: Command; rest: string[] } | undefined {
+async function call(name: string, rest: string[], context: CommandContext): Promise<number> {
+  return await dispatch([name, ...rest], context);
+}
+
+function find(argv: readonly string[]): { command: Command; rest: string[] } | undefined {
   for (const command of commands) {
     const words = command.name.split(" ");
     if (words.every((word, i) => argv[i] === word)) return { command, rest: argv.slice(words.length) };
@@ -56,19 +68,39 @@ function findCommand(argv: string[]): { command: Command; rest: string[] } | und
   return undefined;
 }
 
-function overview(): string {
-  const rows = commands.map((command): [string, string] => [
-    [command.name, ...command.args].join(" "),
-    command.summary,
-  ]);
-  const width = Math.max(...rows.map(([left]) => left.length));
-  return [
-    "holdfast COMMAND [options]",
-    "",
-    "Claude Code for many accounts, each in isolated sandboxes on durable workspaces.",
-    "",
-    ...rows.map(([left, right]) => `  ${left.padEnd(width)}  ${right}`),
-    "",
-    "holdfast COMMAND --help says more. Exit codes: 0 done, 1 failed, 2 misused.",
-  ].join("\n");
+function unknownCommand(argv: readonly string[]): UsageError {
+  const [first = "", second] = argv;
+  const below = commands.filter(({ name }) => name.startsWith(`${first} `)).map(({ name }) => name);
+  if (below.length > 0) {
+    const todo = `There are: ${below.map((name) => `holdfast ${name}`).join(", ")}.`;
+    const given = second === undefined || second.startsWith("-") ? "" : ` ${second}`;
+    const what = given === "" ? `\`holdfast ${first}\` needs a second word` : `there is no command "${first}${given}"`;
+    return new UsageError(what, { todo });
+  }
+  const names = commands.map(({ name }) => name);
+  const spoken = second === undefined || second.startsWith("-") ? first : `${first} ${second}`;
+  const close = nearest(spoken, names) ?? nearest(first, names) ?? synonyms[first];
+  const hint = close === undefined ? "" : `Did you mean \`holdfast ${close}\`? `;
+  return new UsageError(`there is no command "${first}"`, { todo: `${hint}\`holdfast --help\` lists them all.` });
 }
+
+/** What other programs call it. */
+const synonyms: Record<string, string> = {
+  ps: "ls",
+  list: "ls",
+  sessions: "ls",
+  serve: "up",
+  start: "up",
+  delete: "rm",
+  remove: "rm",
+  kill: "stop",
+  interrupt: "stop",
+  follow: "logs",
+  tail: "logs",
+  shell: "sh",
+  ssh: "sh",
+  connect: "attach",
+  keys: "key list",
+  accounts: "account list",
+  workspaces: "workspace list",
+};

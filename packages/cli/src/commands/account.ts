@@ -1,52 +1,62 @@
 import { join } from "node:path";
-import { CliError, type Command, type CommandContext, type ParsedInput } from "../command.ts";
-import { defaultDataDir } from "./up.ts";
+import { connection, findConnection } from "../client/connection.ts";
+import { CliError, type CommandContext, type Handler, type ParsedInput, textOption } from "../command.ts";
+import { defaultDataDir } from "../options.ts";
 
-const dataDirOption = {
-  "data-dir": { value: "DIR", help: `the data directory of \`holdfast up\` (default ${defaultDataDir})` },
-};
+interface Listed {
+  id: string;
+  name: string;
+}
 
-/** Loaded here, not at the top: `holdfast --help` must not pay for the server. */
-async function openAccounts({ options }: ParsedInput, { env }: CommandContext) {
+interface AccountStore extends AsyncDisposable {
+  add(name: string): Promise<Listed & { apiKey: string }>;
+  list(): Promise<Listed[]>;
+}
+
+/** The server that we are logged in to; with `--data-dir`, or where there is no login, the database itself. */
+async function openStore(input: ParsedInput, context: CommandContext): Promise<AccountStore> {
+  const local = textOption(input, "data-dir");
+  if (local !== undefined) return await openDatabase(local);
+  const found = findConnection(input, context);
+  if (found === undefined) return await openDatabase(context.env.dataDir ?? defaultDataDir);
+  const { accounts } = connection(input, context).holdfast;
+  const { signal } = context;
+  return {
+    add: async (name) => {
+      const { id, api_key: apiKey } = await accounts.create({ name }, { signal });
+      return { id, name, apiKey };
+    },
+    list: () => Array.fromAsync(accounts.list({ signal })),
+    [Symbol.asyncDispose]: () => Promise.resolve(),
+  };
+}
+
+/** Works beside a running server as well as without one. Loaded on demand: it brings the server's code. */
+async function openDatabase(dataDir: string): Promise<AccountStore> {
   const server = await import("@holdfast/server");
-  const given = options["data-dir"];
-  const dataDir = typeof given === "string" ? given : (env.dataDir ?? defaultDataDir);
   try {
     return await server.openAccounts({ dataDir: join(dataDir, "server") });
   } catch (error) {
-    const why = error instanceof Error ? error.message : String(error);
     throw new CliError(
       `The accounts below ${dataDir} cannot be read`,
-      why,
-      "Run this as the user who runs `holdfast up`, with the same --data-dir.",
-      {
-        cause: error,
-      },
+      error instanceof Error ? error.message : String(error),
+      "Run this as the user who runs `holdfast up`, with the same --data-dir; or log in to a server first.",
+      { cause: error },
     );
   }
 }
 
-export const accountAdd: Command = {
-  name: "account add",
-  summary: "Add an account and print its API key, once.",
-  args: ["NAME"],
-  options: dataDirOption,
-  async run(input, context) {
-    await using accounts = await openAccounts(input, context);
-    const account = await accounts.add(input.args[0] ?? "");
-    context.out.line(`Account ${account.name} (${account.id})`);
-    context.out.line(`API key: ${account.apiKey}`);
-    context.out.progress("The key is shown only now; only its hash is stored.");
-  },
+export const accountAdd: Handler = async (input, context) => {
+  await using store = await openStore(input, context);
+  const { id, name, apiKey } = await store.add(input.args[0] ?? "");
+  context.out.data({ id, name, api_key: apiKey });
+  context.out.line(`Account ${name} (${id})`);
+  context.out.line(`API key: ${apiKey}`);
+  context.out.progress("The key is shown only now; only its hash is stored.");
 };
 
-export const accountList: Command = {
-  name: "account list",
-  summary: "List the accounts.",
-  args: [],
-  options: dataDirOption,
-  async run(input, context) {
-    await using accounts = await openAccounts(input, context);
-    for (const account of await accounts.list()) context.out.line(`${account.id}  ${account.name}`);
-  },
+export const accountList: Handler = async (input, context) => {
+  await using store = await openStore(input, context);
+  const rows = (await store.list()).map((account) => ({ cells: [account.id, account.name], data: account }));
+  context.out.table({ columns: ["ACCOUNT", "NAME"], rows, empty: "There are no accounts." });
 };

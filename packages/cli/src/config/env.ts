@@ -62,3 +62,8 @@ export function childEnv(optionsFile: string, env: NodeJS.ProcessEnv = process.e
   }
   return result;
 }
+
+/** Where programs are looked for. */
+export function searchPath(env: NodeJS.ProcessEnv = process.env): string[] {
+  return (env.PATH ?? "").split(":").filter((directory) => directory !== "");
+}

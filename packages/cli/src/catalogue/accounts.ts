@@ -1,0 +1,99 @@
+import type { Command } from "../command.ts";
+import { dataDir, output, server, yes } from "../options.ts";
+
+const local = {
+  ...dataDir,
+  help: "work on the database of this data directory instead of a server (as the user who runs `holdfast up`)",
+};
+
+export const accountCommands: readonly Command[] = [
+  {
+    name: "login",
+    summary: "Store a server's address and your key for it.",
+    args: ["[URL]"],
+    options: {
+      key: { value: "KEY", help: "your API key; `-` reads it from standard input" },
+      "data-dir": { ...dataDir, help: "log in as the administrator of the Holdfast that runs here on DIR (as root)" },
+      "anthropic-key": { help: "read an Anthropic API key and store it on the server instead" },
+      server,
+      output,
+    },
+    details:
+      "URL is the link that `holdfast up` prints (it holds a token), or with --key the server's address. What is stored\nlies in $XDG_CONFIG_HOME/holdfast/config.json, readable for you only.",
+    examples: [
+      "holdfast login 'http://127.0.0.1:4600/login?token=…'",
+      "holdfast login http://127.0.0.1:4600 --key -",
+      "holdfast login --data-dir /var/lib/holdfast",
+      "holdfast login --anthropic-key < key.txt",
+    ],
+    load: async () => (await import("../commands/login.ts")).login,
+  },
+  {
+    name: "account add",
+    summary: "Add an account and print its API key, once.",
+    args: ["NAME"],
+    options: { "data-dir": local, server, output },
+    details:
+      "Without a server that you are logged in to, the account is written to the database of the data directory.",
+    examples: ["holdfast account add alice"],
+    load: async () => (await import("../commands/account.ts")).accountAdd,
+  },
+  {
+    name: "account list",
+    summary: "List the accounts.",
+    args: [],
+    options: { "data-dir": local, server, output },
+    load: async () => (await import("../commands/account.ts")).accountList,
+  },
+  {
+    name: "key add",
+    summary: "Add an API key to your account and print it, once.",
+    args: ["NAME"],
+    options: { server, output },
+    examples: ["holdfast key add laptop"],
+    load: async () => (await import("../commands/key.ts")).keyAdd,
+  },
+  {
+    name: "key list",
+    summary: "List your account's API keys: their beginnings, and when each was last used.",
+    args: [],
+    options: { server, output },
+    load: async () => (await import("../commands/key.ts")).keyList,
+  },
+  {
+    name: "key revoke",
+    summary: "Refuse an API key from now on.",
+    args: ["KEY_ID"],
+    options: { server, output },
+    load: async () => (await import("../commands/key.ts")).keyRevoke,
+  },
+  {
+    name: "workspace list",
+    summary: "List your workspaces.",
+    args: [],
+    options: { server, output },
+    load: async () => (await import("../commands/workspace.ts")).workspaceList,
+  },
+  {
+    name: "workspace add",
+    summary: "Make an empty workspace.",
+    args: ["NAME"],
+    options: { server, output },
+    examples: ["holdfast workspace add website"],
+    load: async () => (await import("../commands/workspace.ts")).workspaceAdd,
+  },
+  {
+    name: "workspace rename",
+    summary: "Give a workspace another name.",
+    args: ["NAME", "NEW_NAME"],
+    options: { server, output },
+    load: async () => (await import("../commands/workspace.ts")).workspaceRename,
+  },
+  {
+    name: "workspace rm",
+    summary: "Delete a workspace with its files.",
+    args: ["NAME"],
+    options: { yes, server, output },
+    load: async () => (await import("../commands/workspace.ts")).workspaceRemove,
+  },
+];

@@ -1,0 +1,115 @@
+import type { Command } from "../command.ts";
+import { dataDir, output, server, timeout, wholeNumber, yes } from "../options.ts";
+
+export const sessionCommands: readonly Command[] = [
+  {
+    name: "run",
+    summary: "Give Claude a task, follow it, end with its result.",
+    args: ["PROMPT"],
+    options: {
+      workspace: {
+        value: "NAME",
+        short: "w",
+        help: "the files to work on (default: your account's default workspace)",
+      },
+      session: { value: "ID", short: "s", help: "go on in this session instead of a new one" },
+      title: { value: "TEXT", help: "what the session is called (default: the prompt's beginning)" },
+      quiet: { short: "q", help: "only what Claude says" },
+      server,
+      "data-dir": { ...dataDir, help: "without a server: start everything on this directory for one run (as root)" },
+      output,
+    },
+    details:
+      "PROMPT - reads it from standard input. Uses the server you are logged in to; where there is none, root gets one\nfor the length of the run. Ctrl-C stops the turn first and ends with 130; a third Ctrl-C does not wait.\nExit code 0 when the turn completed, 1 when it did not.",
+    examples: [
+      'holdfast run "Explain what is in this workspace"',
+      'holdfast run -w website "Fix the failing test" -o json',
+      "git diff | holdfast run -",
+    ],
+    load: async () => (await import("../commands/run.ts")).runPrompt,
+  },
+  {
+    name: "ls",
+    summary: "List your sessions, the newest first.",
+    args: [],
+    options: {
+      all: { short: "a", help: "all of them, not only the newest 20" },
+      quiet: { short: "q", help: "only the ids" },
+      server,
+      output,
+    },
+    load: async () => (await import("../commands/ls.ts")).list,
+  },
+  {
+    name: "attach",
+    summary: "Follow a session and talk to it.",
+    args: ["ID"],
+    options: { server, output },
+    details:
+      "Type a message and press Enter. Ctrl-C stops the turn that runs, or leaves when none does; Ctrl-D leaves.\nThe session goes on without you.",
+    examples: ["holdfast attach last"],
+    load: async () => (await import("../commands/attach.ts")).attach,
+  },
+  {
+    name: "send",
+    summary: "Send a message to a session without waiting for the answer.",
+    args: ["ID", "TEXT"],
+    options: { server, output },
+    examples: ['holdfast send last "Now write the tests"', "holdfast send last - < task.md"],
+    load: async () => (await import("../commands/send.ts")).send,
+  },
+  {
+    name: "logs",
+    summary: "Print what was said and done in a session.",
+    args: ["ID"],
+    options: {
+      follow: { short: "f", help: "go on until Ctrl-C" },
+      tail: { value: "N", short: "n", help: "only the newest N events", check: wholeNumber(1, 100_000) },
+      server,
+      output,
+    },
+    examples: ["holdfast logs last -f", "holdfast logs last -o json | jq .type"],
+    load: async () => (await import("../commands/logs.ts")).logs,
+  },
+  {
+    name: "stop",
+    summary: "Stop a session's running turn (sesn_…), or a sandbox (its id).",
+    args: ["ID"],
+    options: { server, output },
+    details:
+      "A stopped session keeps its conversation; a stopped sandbox keeps its workspace. Both go on at the next message.",
+    load: async () => (await import("../commands/stop.ts")).stop,
+  },
+  {
+    name: "rm",
+    summary: "Delete a session: its conversation and its log. The workspace's files stay.",
+    args: ["ID"],
+    options: { archive: { help: "put it away instead of deleting it" }, yes, server, output },
+    load: async () => (await import("../commands/rm.ts")).remove,
+  },
+  {
+    name: "sandboxes",
+    summary: "List your running sandboxes.",
+    args: [],
+    options: { server, output },
+    load: async () => (await import("../commands/sandboxes.ts")).sandboxes,
+  },
+  {
+    name: "exec",
+    summary: "Run a command in a session's sandbox and end with its exit code.",
+    args: ["ID", "COMMAND…"],
+    options: { timeout, server, output },
+    details: "Put `--` before the command. ID is a session, or a sandbox of `holdfast sandboxes`.",
+    examples: ["holdfast exec last -- ls -la /mnt/workspace"],
+    load: async () => (await import("../commands/exec.ts")).exec,
+  },
+  {
+    name: "sh",
+    summary: "A simple shell in a session's sandbox, one line at a time.",
+    args: ["ID"],
+    options: { server },
+    details:
+      "Each line runs by itself; the directory is remembered, variables are not. Programs that need a terminal (editors,\npagers) do not work here. Ctrl-C ends the line that runs, Ctrl-D leaves.",
+    load: async () => (await import("../commands/sh.ts")).shell,
+  },
+];

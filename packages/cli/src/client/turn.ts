@@ -1,0 +1,45 @@
+import type { EventOf } from "@holdfast/protocol";
+import type { CommandContext } from "../command.ts";
+import { liveSurface, plainSurface } from "../render/surface.ts";
+import { Transcript } from "../render/transcript.ts";
+import type { Frame, Sessions } from "./sessions.ts";
+
+/** Takes what a session says: prints it, in the form that was asked for. */
+export interface Viewer extends Disposable {
+  push(frame: Frame): void;
+  /** The connection was cut. */
+  cut(waitMs: number): void;
+}
+
+export function createViewer({ out }: CommandContext, options: { quiet?: boolean; echo: boolean }): Viewer {
+  if (out.json)
+    return {
+      // Drafts are no events of the log.
+      push: (frame) => ("seq" in frame ? out.data(frame) : undefined),
+      cut: () => undefined,
+      [Symbol.dispose]: () => undefined,
+    };
+  const surface = out.live ? liveSurface(out) : plainSurface(out);
+  const transcript = new Transcript({ ...options, paint: out.paint, surface, deltas: out.live });
+  return {
+    push: (frame) => transcript.push(frame),
+    cut: (waitMs) => {
+      surface.endStream();
+      if (waitMs > 250) out.progress("The connection was lost; connecting again");
+    },
+    [Symbol.dispose]: () => surface[Symbol.dispose](),
+  };
+}
+
+/** Follows until the turn is over or waits for an answer; returns the event that says so. */
+export async function followTurn(
+  sessions: Sessions,
+  options: { sessionId: string; after: number; viewer: Viewer; signal: AbortSignal },
+): Promise<EventOf<"session.status_idle"> | EventOf<"session.status_terminated">> {
+  const { sessionId, after, viewer, signal } = options;
+  for await (const frame of sessions.follow(sessionId, { after, signal, onCut: viewer.cut })) {
+    viewer.push(frame);
+    if (frame.type === "session.status_idle" || frame.type === "session.status_terminated") return frame;
+  }
+  throw signal.reason;
+}

@@ -1,0 +1,111 @@
+import { type Connection, connectByToken, findConnection } from "../client/connection.ts";
+import { promptFrom, titleOf } from "../client/prompt.ts";
+import { Sessions } from "../client/sessions.ts";
+import { createViewer, followTurn } from "../client/turn.ts";
+import { CliError, type CommandContext, type Handler, type ParsedInput, textOption } from "../command.ts";
+import { defaultDataDir } from "../options.ts";
+
+/** How long a stopped turn may take to end before we leave it to the server. */
+const interruptMs = 15_000;
+
+export const runPrompt: Handler = async (input, context) => {
+  const prompt = await promptFrom(input.args[0] ?? "", context);
+  const found = findConnection(input, context);
+  if (found !== undefined) return await runOn(found, { prompt, input, context });
+  await using system = await startForOneRun(input, context);
+  return await runOn(system.connection, { prompt, input, context });
+};
+
+async function runOn(
+  connection: Connection,
+  { prompt, input, context }: { prompt: string; input: ParsedInput; context: CommandContext },
+): Promise<number> {
+  const { out, signal } = context;
+  const sessions = new Sessions(connection);
+  const sessionId = await sessionFor(sessions, { prompt, input, signal });
+  out.progress(`Session ${sessionId}`);
+  const sent = await sessions.send(sessionId, prompt, signal);
+  using viewer = createViewer(context, { quiet: input.options.quiet === true, echo: false });
+  const following = { sessionId, after: sent?.seq ?? 0, viewer };
+  // Ctrl-C must not end the following: the turn's end is still to be shown.
+  const leave = new AbortController();
+  const interrupted = { done: false };
+  const onAbort = () => {
+    interrupted.done = true;
+    out.progress("Stopping the turn");
+    setTimeout(() => leave.abort(context.signal.reason), interruptMs).unref();
+    sessions.interrupt(sessionId, AbortSignal.timeout(interruptMs)).catch((error: unknown) => leave.abort(error));
+  };
+  if (signal.aborted) onAbort();
+  signal.addEventListener("abort", onAbort, { once: true });
+  try {
+    const end = await followTurn(sessions, { ...following, signal: leave.signal });
+    if (interrupted.done) return 130;
+    return exitCodeOf(end, sessionId, context);
+  } catch (error) {
+    if (!interrupted.done) throw error;
+    out.error("It is not known whether the turn has stopped", String(error), `Look at it: holdfast logs ${sessionId}`);
+    return 130;
+  } finally {
+    signal.removeEventListener("abort", onAbort);
+  }
+}
+
+function exitCodeOf(end: Awaited<ReturnType<typeof followTurn>>, sessionId: string, { out }: CommandContext): number {
+  if (end.type === "session.status_terminated") return 1;
+  if (end.stop_reason.type === "requires_action") {
+    out.error(
+      "Claude asks for permission",
+      "A run without a reader cannot answer it; the turn waits.",
+      `Answer it with \`holdfast attach ${sessionId}\`, or stop it with \`holdfast stop ${sessionId}\`.`,
+    );
+    return 1;
+  }
+  if (end.stop_reason.type === "retries_exhausted") return 1;
+  return (end.holdfast?.outcome ?? "completed") === "completed" ? 0 : 1;
+}
+
+async function sessionFor(
+  sessions: Sessions,
+  { prompt, input, signal }: { prompt: string; input: ParsedInput; signal: AbortSignal },
+): Promise<string> {
+  const given = textOption(input, "session");
+  if (given !== undefined) return await sessions.resolve(given, signal);
+  const title = textOption(input, "title") ?? titleOf(prompt);
+  return (await sessions.create({ title, workspace: textOption(input, "workspace"), signal })).id;
+}
+
+interface OwnSystem extends AsyncDisposable {
+  connection: Connection;
+}
+
+/** Everything of one installation, for the length of one run. Throws CliError. */
+async function startForOneRun(input: ParsedInput, { env, out, signal }: CommandContext): Promise<OwnSystem> {
+  if (process.getuid?.() !== 0)
+    throw new CliError(
+      "No server is known",
+      "Neither --server nor HOLDFAST_URL is given, you have not logged in, and only root can start one here.",
+      "Log in with `holdfast login`, or run this with sudo.",
+    );
+  const dataDir = textOption(input, "data-dir") ?? env.dataDir ?? defaultDataDir;
+  const { startSystem } = await import("../up/system.ts");
+  out.progress(`No server is known: starting one on ${dataDir} for this run`);
+  const system = await startSystem({
+    dataDir,
+    port: 0,
+    signal,
+    onProgress: (text) => out.progress(text),
+    ...(env.imageCacheDir === undefined ? {} : { imageCacheDir: env.imageCacheDir }),
+    ...(env.anthropicApiKey === undefined ? {} : { anthropicApiKey: env.anthropicApiKey }),
+  });
+  const stop = async () => {
+    out.progress("Ending what was started for this run");
+    await system.stop({ endTurns: true });
+  };
+  try {
+    return { connection: await connectByToken(system.loginUrl, signal), [Symbol.asyncDispose]: stop };
+  } catch (error) {
+    await stop();
+    throw error;
+  }
+}

@@ -1,0 +1,15 @@
+import { connection } from "../client/connection.ts";
+import type { Handler } from "../command.ts";
+import type { Table } from "../printer.ts";
+import { ago } from "../render/tool-words.ts";
+
+export const sandboxes: Handler = async (input, context) => {
+  const { holdfast } = connection(input, context);
+  const rows: Table["rows"][number][] = [];
+  for await (const sandbox of holdfast.sandboxes.list({ signal: context.signal })) {
+    const { id, workspace, state, created_at: created } = sandbox;
+    rows.push({ cells: [id, workspace, state, ago(created, Date.now())], data: sandbox });
+  }
+  const empty = "No sandbox is running; one is started by the next message.";
+  context.out.table({ columns: ["SANDBOX", "WORKSPACE", "STATE", "STARTED"], rows, empty });
+};

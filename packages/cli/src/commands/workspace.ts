@@ -1,0 +1,54 @@
+import type { Holdfast, Workspace } from "@holdfast/sdk";
+import { confirm } from "../client/confirm.ts";
+import { connection } from "../client/connection.ts";
+import { CliError, type Handler } from "../command.ts";
+import { ago } from "../render/tool-words.ts";
+
+export const workspaceList: Handler = async (input, context) => {
+  const { out, signal } = context;
+  const all = await Array.fromAsync(connection(input, context).holdfast.workspaces.list({ signal }));
+  const rows = all.map((workspace) => ({
+    cells: [workspace.name, workspace.id, ago(workspace.created_at, Date.now())],
+    data: workspace,
+  }));
+  const empty = "There are no workspaces yet; the first run makes one named default.";
+  out.table({ columns: ["WORKSPACE", "ID", "CREATED"], rows, empty });
+};
+
+export const workspaceAdd: Handler = async (input, context) => {
+  const { out, signal } = context;
+  const name = input.args[0] ?? "";
+  const made = await connection(input, context).holdfast.workspaces.create({ name }, { signal });
+  out.data(made);
+  out.line(`Workspace ${made.name} (${made.id}). Use it with: holdfast run -w ${made.name} "PROMPT"`);
+};
+
+export const workspaceRename: Handler = async (input, context) => {
+  const { out, signal } = context;
+  const { holdfast } = connection(input, context);
+  const workspace = await named(holdfast, input.args[0] ?? "", signal);
+  const renamed = await holdfast.workspaces.rename(workspace.id, input.args[1] ?? "", { signal });
+  out.data(renamed);
+  out.line(`Workspace ${workspace.name} is now called ${renamed.name}.`);
+};
+
+export const workspaceRemove: Handler = async (input, context) => {
+  const { out, signal } = context;
+  const { holdfast } = connection(input, context);
+  const workspace = await named(holdfast, input.args[0] ?? "", signal);
+  if (!(await confirm(`Delete workspace ${workspace.name} with all its files?`, input, context))) {
+    out.progress("Nothing was deleted.");
+    return 1;
+  }
+  await holdfast.workspaces.delete(workspace.id, { signal });
+  out.data({ id: workspace.id, name: workspace.name, deleted: true });
+  out.line(`Deleted workspace ${workspace.name} with its files.`);
+  return 0;
+};
+
+/** By name or id. Throws CliError. */
+async function named(holdfast: Holdfast, name: string, signal: AbortSignal): Promise<Workspace> {
+  for await (const workspace of holdfast.workspaces.list({ signal }))
+    if (workspace.name === name || workspace.id === name) return workspace;
+  throw new CliError(`You have no workspace named "${name}"`, "", "`holdfast workspace list` lists them.");
+}

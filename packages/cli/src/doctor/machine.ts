@@ -1,0 +1,101 @@
+import { accessSync, constants, existsSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { searchPath } from "../config/env.ts";
+import { note, ok, type Point, problem } from "./point.ts";
+
+interface PreflightPoint {
+  name: string;
+  verdict: "ok" | "note" | "stop";
+  text: string;
+  way?: string;
+}
+interface Preflight {
+  facts(): unknown;
+  judge(facts: unknown): PreflightPoint[];
+}
+interface IsolationReport {
+  usable: boolean;
+  runtime: { name?: string; version?: string } | undefined;
+  problems: { what: string; why: string; todo: string; fatal: boolean }[];
+}
+interface NetworkProbe {
+  checks: { name: string; ok: boolean; detail: string; remedy?: string }[];
+}
+
+const root = new URL("../../../../", import.meta.url);
+
+/** Programs that the engine calls, and the Debian packages that bring them. */
+const programs = [
+  { names: ["crun", "runc"], brings: "crun", why: "starts the sandboxes" },
+  { names: ["mmdebstrap"], brings: "mmdebstrap", why: "builds the sandboxes' base image" },
+  { names: ["nft"], brings: "nftables", why: "keeps sandboxes off every network but theirs" },
+  { names: ["ip"], brings: "iproute2", why: "makes their network namespaces" },
+  { names: ["unshare"], brings: "util-linux", why: "makes the engine's own namespaces" },
+];
+
+/** Whether this machine can run sandboxes: what is installed, and what the kernel really allows. */
+export async function machinePoints(dataDir: string): Promise<Point[]> {
+  return [nodePoint(), ...(await preflightPoints()), ...programPoints(), ...(await enginePoints(dataDir))];
+}
+
+function nodePoint(): Point {
+  const major = Number(process.versions.node.split(".")[0]);
+  if (major >= 24) return ok("node", process.versions.node);
+  return problem("node", `${process.versions.node} is too old; 24 is needed`, "script/start brings its own Node 24.");
+}
+
+async function preflightPoints(): Promise<Point[]> {
+  const preflight = (await import(new URL("script/preflight.mjs", root).href)) as Preflight;
+  return preflight.judge(preflight.facts()).map(({ name, verdict, text, way }) => ({
+    name,
+    verdict: verdict === "stop" ? "problem" : verdict,
+    text,
+    ...(way === undefined ? {} : { remedy: way }),
+  }));
+}
+
+function programPoints(): Point[] {
+  const missing = programs.filter(({ names }) => !names.some(isInstalled));
+  if (missing.length === 0) return [ok("programs", programs.map(({ names }) => names.find(isInstalled)).join(", "))];
+  return missing.map(({ names, brings, why }) =>
+    problem("programs", `${names.join(" or ")} is missing: it ${why}`, `apt-get install ${brings}`),
+  );
+}
+
+function isInstalled(name: string): boolean {
+  return searchPath().some((directory) => {
+    try {
+      accessSync(join(directory, name), constants.X_OK);
+      return true;
+    } catch {
+      // Not in this directory.
+      return false;
+    }
+  });
+}
+
+/** The engine's own trials, with real system calls. Read from their files: the engine as a whole takes long to load. */
+async function enginePoints(dataDir: string): Promise<Point[]> {
+  if (process.getuid?.() !== 0)
+    return [note("sandboxes", "not tried: that needs root", "sudo holdfast doctor tries them.")];
+  const from = async <T>(path: string) => (await import(new URL(`packages/engine/src/${path}`, root).href)) as T;
+  const { probeIsolation } = await from<{ probeIsolation(o: { directory: string }): Promise<IsolationReport> }>(
+    "runtime/probe.ts",
+  );
+  const { probeNetwork } = await from<{ probeNetwork(): Promise<NetworkProbe> }>("network/probe.ts");
+  const isolation = await probeIsolation({ directory: existingPart(dataDir) });
+  const network = await probeNetwork();
+  const points = isolation.problems.map(({ what, why, todo, fatal }) =>
+    fatal ? problem("sandboxes", `${what} ${why}`, todo) : note("sandboxes", `${what} ${why}`, todo),
+  );
+  if (isolation.usable) points.push(ok("sandboxes", "user namespaces, idmapped mounts and overlay roots work"));
+  const broken = network.checks.filter((check) => !check.ok);
+  for (const { name, detail, remedy } of broken) points.push(problem("network", `${name}: ${detail}`, remedy ?? ""));
+  if (broken.length === 0) points.push(ok("network", network.checks.at(-1)?.detail ?? "works"));
+  return points;
+}
+
+/** The data directory, or what there is of the way to it. */
+function existingPart(path: string): string {
+  return existsSync(path) || dirname(path) === path ? path : existingPart(dirname(path));
+}

@@ -1,0 +1,158 @@
+import type { Status } from "@holdfast/protocol";
+import { ApiError } from "./api-error.ts";
+import { Execution } from "./execution.ts";
+import { type CallOptions, Http, pages } from "./http.ts";
+
+export interface HoldfastOptions {
+  /** Where the server listens: `http://127.0.0.1:4600`. */
+  baseUrl: string;
+  apiKey?: string;
+  fetch?: typeof globalThis.fetch;
+}
+
+/** Times are RFC 3339. */
+export interface Account {
+  id: string;
+  name: string;
+  created_at: string;
+}
+export interface NewAccount extends Account {
+  /** Shown only here. */
+  api_key: string;
+}
+export interface ApiKey {
+  id: string;
+  name: string;
+  /** The key's beginning, to tell it from others. */
+  prefix: string;
+  created_at: string;
+  last_used_at: string | null;
+  revoked_at: string | null;
+}
+export interface NewApiKey extends ApiKey {
+  /** Shown only here. */
+  api_key: string;
+}
+export interface Workspace {
+  id: string;
+  name: string;
+  created_at: string;
+}
+export interface Sandbox {
+  id: string;
+  provider_id: string;
+  workspace: string;
+  state: string;
+  created_at: string;
+}
+
+export interface ListOptions extends CallOptions {
+  /** Entries per page. */
+  limit?: number;
+}
+
+export interface ExecOptions extends CallOptions {
+  timeoutMs?: number;
+}
+
+export type Holdfast = ReturnType<typeof createHoldfast>;
+
+const segment = (id: string) => {
+  if (id === "" || id === "." || id === "..") throw new TypeError("an id must not be empty");
+  return encodeURIComponent(id);
+};
+
+/** A client of Holdfast's own routes. Every call throws `ApiError`, or its signal's reason. */
+export function createHoldfast(options: HoldfastOptions) {
+  const http = new Http({
+    baseUrl: options.baseUrl,
+    apiKey: options.apiKey,
+    fetch: options.fetch ?? globalThis.fetch,
+  });
+  return {
+    accounts: accounts(http),
+    apiKeys: apiKeys(http),
+    workspaces: workspaces(http),
+    sandboxes: sandboxes(http),
+    credential: credential(http),
+    /** Who asks, which model answers, where files are saved. */
+    status: (call: CallOptions = {}) => http.json<Status>("/v1/status", call),
+    /** Whether the server is alive, and whether it can do its work. */
+    health: (call: CallOptions = {}) => health(http, call),
+    version: async (call: CallOptions = {}) => (await http.json<{ version: string }>("/version", call)).version,
+  };
+}
+
+async function health(http: Http, call: CallOptions): Promise<{ ready: boolean; reason: string | undefined }> {
+  await http.json("/health", call);
+  try {
+    await http.json("/ready", call);
+    return { ready: true, reason: undefined };
+  } catch (error) {
+    if (error instanceof ApiError && error.status === 503) return { ready: false, reason: error.detail };
+    throw error;
+  }
+}
+
+function accounts(http: Http) {
+  return {
+    /** All for the administrator's key, one's own for others. */
+    list: (options: ListOptions = {}): AsyncIterable<Account> => pages<Account>(http, "/v1/accounts", options),
+    create: (account: { name: string }, call: CallOptions = {}) =>
+      http.json<NewAccount>("/v1/accounts", { ...call, method: "POST", body: account }),
+  };
+}
+
+function apiKeys(http: Http) {
+  return {
+    list: (options: ListOptions = {}): AsyncIterable<ApiKey> => pages<ApiKey>(http, "/v1/api_keys", options),
+    create: (key: { name: string }, call: CallOptions = {}) =>
+      http.json<NewApiKey>("/v1/api_keys", { ...call, method: "POST", body: key }),
+    /** From then on the key is refused. */
+    revoke: (id: string, call: CallOptions = {}) =>
+      http.json<void>(`/v1/api_keys/${segment(id)}`, { ...call, method: "DELETE" }),
+  };
+}
+
+function workspaces(http: Http) {
+  const path = (id: string) => `/v1/workspaces/${segment(id)}`;
+  return {
+    list: (options: ListOptions = {}): AsyncIterable<Workspace> => pages<Workspace>(http, "/v1/workspaces", options),
+    create: (workspace: { name: string }, call: CallOptions = {}) =>
+      http.json<Workspace>("/v1/workspaces", { ...call, method: "POST", body: workspace }),
+    get: (id: string, call: CallOptions = {}) => http.json<Workspace>(path(id), call),
+    rename: (id: string, name: string, call: CallOptions = {}) =>
+      http.json<Workspace>(path(id), { ...call, method: "POST", body: { name } }),
+    /** Its files go with it. */
+    delete: (id: string, call: CallOptions = {}) => http.json<void>(path(id), { ...call, method: "DELETE" }),
+  };
+}
+
+function sandboxes(http: Http) {
+  const path = (id: string) => `/v1/sandboxes/${segment(id)}`;
+  return {
+    list: (options: ListOptions = {}): AsyncIterable<Sandbox> => pages<Sandbox>(http, "/v1/sandboxes", options),
+    stop: (id: string, call: CallOptions = {}) => http.json<void>(`${path(id)}/stop`, { ...call, method: "POST" }),
+    /** Starts a command; resolves when the server took it. */
+    async exec(id: string, command: readonly string[], options: ExecOptions = {}): Promise<Execution> {
+      const abort = new AbortController();
+      const signal = options.signal === undefined ? abort.signal : AbortSignal.any([abort.signal, options.signal]);
+      const response = await http.open(`${path(id)}/exec`, {
+        method: "POST",
+        accept: "text/event-stream",
+        signal,
+        body: { command, ...(options.timeoutMs === undefined ? {} : { timeout_ms: options.timeoutMs }) },
+      });
+      return new Execution(response.body ?? new Blob([]).stream(), { abort, signal });
+    },
+  };
+}
+
+function credential(http: Http) {
+  return {
+    /** The server's Anthropic key; it goes to the gateway, never into a sandbox. */
+    set: (anthropicKey: string, call: CallOptions = {}) =>
+      http.json<Status>("/v1/credential", { ...call, method: "PUT", body: { api_key: anthropicKey } }),
+    remove: (call: CallOptions = {}) => http.json<Status>("/v1/credential", { ...call, method: "DELETE" }),
+  };
+}
