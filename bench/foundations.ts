@@ -46,7 +46,7 @@ for (let round = 0; round < rounds; round++) {
   const more = 5;
   for (let i = 0; i < more; i++) await kit.turn("run `true`");
   note("guest, each further session (MB)", ((await guestRssMb(kit)) - alone) / more);
-  const [, stopMs] = await timed(() => kit[Symbol.asyncDispose]());
+  const [, stopMs] = await timed(async () => kit[Symbol.asyncDispose]());
   note("Ctrl-C to nothing left (ms)", stopMs);
 }
 
