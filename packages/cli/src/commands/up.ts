@@ -1,6 +1,7 @@
 import { once } from "node:events";
 import { rmSync } from "node:fs";
-import { type Handler, textOption } from "../command.ts";
+import type { Status } from "@holdfast/protocol";
+import { CliError, type Handler, textOption } from "../command.ts";
 import { addressFile, writeAddress } from "../local/running.ts";
 import { defaultDataDir } from "../options.ts";
 import { startSystem } from "../up/system.ts";
@@ -21,10 +22,11 @@ export const up: Handler = async (input, { env, out, signal }) => {
   out.line("");
   out.line(`  ${system.loginUrl}`);
   out.line("");
-  const { mode } = await modelMode(system.url, system.loginUrl);
-  if (mode === "scripted")
+  const { model, storage } = await readStatus(system.url, system.loginUrl);
+  if (model.mode === "scripted")
     out.line("Scripted demo, not Claude: there is no Anthropic key. Set ANTHROPIC_API_KEY, or add one in the page.");
   else out.line("The model is Anthropic's; the key stays in the gateway.");
+  if (storage.state === "off") out.line(`Workspaces are not saved to S3: ${storage.reason ?? "no reason was given"}.`);
   out.line("Ctrl-C ends turns and sandboxes and leaves nothing running.");
   if (!signal.aborted) await once(signal, "abort");
   out.progress("Ending turns and sandboxes");
@@ -33,10 +35,15 @@ export const up: Handler = async (input, { env, out, signal }) => {
   out.progress("Ended.");
 };
 
-async function modelMode(url: string, loginUrl: string): Promise<{ mode: string }> {
+async function readStatus(url: string, loginUrl: string): Promise<Status> {
   const login = await fetch(loginUrl, { redirect: "manual" });
   const cookie = login.headers.get("set-cookie")?.split(";")[0] ?? "";
   const answer = await fetch(`${url}/v1/status`, { headers: { cookie } });
-  const status = (await answer.json()) as { model?: { mode?: string } };
-  return { mode: status.model?.mode ?? "unknown" };
+  if (!answer.ok)
+    throw new CliError(
+      "The server does not answer as it should",
+      `It said ${answer.status}.`,
+      "Look at run/logs/server.log in the data directory.",
+    );
+  return (await answer.json()) as Status;
 }
