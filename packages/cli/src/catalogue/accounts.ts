@@ -3,7 +3,7 @@ import { dataDir, output, server, yes } from "../options.ts";
 
 const local = {
   ...dataDir,
-  help: "work on the database of this data directory instead of a server (as the user who runs `holdfast up`)",
+  help: "work on this data directory's database instead of a server (as root)",
 };
 
 export const accountCommands: readonly Command[] = [

@@ -8,6 +8,9 @@ export type Frame = SessionEvent | DraftFrame;
 
 type Call = { signal?: AbortSignal };
 
+/** How long an answer, or the beginning of a stream, may take. */
+const answerMs = 60_000;
+
 /** Without a byte for this long (the server sends a heartbeat far more often) the connection counts as lost. */
 const silenceMs = 90_000;
 
@@ -16,7 +19,14 @@ export class Sessions {
   readonly #client: Anthropic;
 
   constructor({ url, apiKey, fetch }: Connection) {
-    this.#client = new Anthropic({ baseURL: url, apiKey, fetch: cutSilence(fetch), maxRetries: 1, logLevel: "off" });
+    this.#client = new Anthropic({
+      baseURL: url,
+      apiKey,
+      fetch: cutSilence(fetch),
+      maxRetries: 1,
+      timeout: answerMs,
+      logLevel: "off",
+    });
   }
 
   async create(options: Call & { title: string; workspace: string | undefined }): Promise<Session> {

@@ -7,6 +7,8 @@ import type { Frame, Sessions } from "./sessions.ts";
 /** Takes what a session says: prints it, in the form that was asked for. */
 export interface Viewer extends Disposable {
   push(frame: Frame): void;
+  /** Something about the following itself. */
+  note(text: string): void;
   /** The connection was cut. */
   cut(waitMs: number): void;
 }
@@ -16,16 +18,22 @@ export function createViewer({ out }: CommandContext, options: { quiet?: boolean
     return {
       // Drafts are no events of the log.
       push: (frame) => ("seq" in frame ? out.data(frame) : undefined),
+      note: () => undefined,
       cut: () => undefined,
       [Symbol.dispose]: () => undefined,
     };
   const surface = out.live ? liveSurface(out) : plainSurface(out);
   const transcript = new Transcript({ ...options, paint: out.paint, surface, deltas: out.live });
+  const note = (text: string) => {
+    surface.endStream();
+    if (out.live) surface.print(out.paint("dim", `· ${text}`));
+    else out.progress(text);
+  };
   return {
     push: (frame) => transcript.push(frame),
+    note,
     cut: (waitMs) => {
-      surface.endStream();
-      if (waitMs > 250) out.progress("The connection was lost; connecting again");
+      if (waitMs > 250) note("The connection was lost; connecting again");
     },
     [Symbol.dispose]: () => surface[Symbol.dispose](),
   };

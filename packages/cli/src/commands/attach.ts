@@ -43,9 +43,11 @@ class Conversation {
     this.#context = context;
     const lines = createInterface({ input: stdin, output: out.stdout, terminal: true, prompt });
     this.#lines = lines;
+    lines.on("close", () => this.#leave.abort("left"));
     this.#surface = liveSurface(out, {
-      rowsAbove: () => lines.getCursorPos().rows,
+      rowsAbove: () => (this.#leave.signal.aborted ? 0 : lines.getCursorPos().rows),
       draw: () => {
+        if (this.#leave.signal.aborted) return;
         // The cursor stands on a fresh line: there is nothing above it for readline to go back to.
         (lines as Interface & { prevRows: number }).prevRows = 0;
         lines.prompt(true);
@@ -59,7 +61,6 @@ class Conversation {
     const lines = this.#lines;
     lines.on("line", (text) => this.#typed(text));
     lines.on("SIGINT", () => (this.#running ? this.#do(this.#sessions.interrupt(this.#id)) : lines.close()));
-    lines.on("close", () => this.#leave.abort("left"));
     signal.addEventListener("abort", () => lines.close(), { once: true });
     this.#surface.print(
       out.paint(

@@ -24,7 +24,8 @@ async function runOn(
   const sessions = new Sessions(connection);
   const sessionId = await sessionFor(sessions, { prompt, input, signal });
   out.progress(`Session ${sessionId}`);
-  const sent = await sessions.send(sessionId, prompt, signal);
+  // Not cut off by Ctrl-C: whether the message arrived must be known to stop what it begins.
+  const sent = await sessions.send(sessionId, prompt);
   using viewer = createViewer(context, { quiet: input.options.quiet === true, echo: false });
   const following = { sessionId, after: sent?.seq ?? 0, viewer };
   // Ctrl-C must not end the following: the turn's end is still to be shown.
@@ -32,7 +33,7 @@ async function runOn(
   const interrupted = { done: false };
   const onAbort = () => {
     interrupted.done = true;
-    out.progress("Stopping the turn");
+    viewer.note("Stopping the turn");
     setTimeout(() => leave.abort(context.signal.reason), interruptMs).unref();
     sessions.interrupt(sessionId, AbortSignal.timeout(interruptMs)).catch((error: unknown) => leave.abort(error));
   };

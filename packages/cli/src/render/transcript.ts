@@ -193,10 +193,15 @@ export class Transcript {
       use === undefined ? { label: "Result of an earlier call", params: "" } : toolWords(use.name, use.input);
     // Several tools may run at once: a result that does not stand below its call names it.
     const name = this.#lastTool === event.tool_use_id ? "" : `${cleanText(words.label)}  ${cleanText(words.params)} · `;
-    const sign = event.is_error ? paint("red", "❌ failed") : paint("green", "✓");
+    const stopped = event.is_error && stoppedCall.test(textOf(event));
+    const sign = stopped
+      ? paint("yellow", "■ stopped")
+      : event.is_error
+        ? paint("red", "❌ failed")
+        : paint("green", "✓");
     const indent = event.holdfast?.parent_event_id === undefined ? "   " : "     ";
     this.#print(`${indent}${sign} ${paint("dim", `${name}${took}`)}`);
-    const body = bodyOf(event, use);
+    const body = stopped ? [] : bodyOf(event, use);
     if (body.length > 0) this.#print(body.map((line) => `${indent}${this.#colourOf(event, line)}`).join("\n"));
     this.#lastTool = undefined;
     this.#separate = true;
@@ -261,7 +266,11 @@ export class Transcript {
       plural(event.num_turns, "turn"),
     ];
     const style = event.outcome === "completed" ? "green" : event.outcome === "failed" ? "red" : "yellow";
-    const errors = event.outcome === "completed" ? [] : event.errors.map((text) => `\n   ${cleanText(text)}`);
+    // What Claude Code says about a stop is for its makers.
+    const errors =
+      event.outcome === "completed" || event.outcome === "stopped"
+        ? []
+        : event.errors.map((text) => `\n   ${cleanText(text)}`);
     this.#block(paint(style, facts.join(" · ")) + errors.join(""));
     this.#resultShown = true;
   }
@@ -317,13 +326,18 @@ function initFacts(event: EventOf<"holdfast.initialized">): string {
   return cleanText(facts.filter((fact) => fact !== "").join(" · "));
 }
 
+/** How Claude Code tells the model that its call was cut off. */
+const stoppedCall = /^The user doesn't want to proceed with this tool use/;
+
+const textOf = (event: EventOf<"agent.tool_result">) =>
+  event.content.map((block) => (block.type === "text" ? block.text : "[image]")).join("\n");
+
 /** The result's first lines, and how many there are beyond them. */
 function bodyOf(event: EventOf<"agent.tool_result">, use: ToolUse | undefined): string[] {
   if (use?.name === "TodoWrite" && !event.is_error) return todoLines(use.input);
   // The file's text, and a note that it was written, say nothing that the call has not said.
   if ((use?.name === "Read" || use?.name === "Write" || use?.name === "Edit") && !event.is_error) return [];
-  const said = event.content.map((block) => (block.type === "text" ? block.text : "[image]")).join("\n");
-  const text = cleanText(said.replace(/^<tool_use_error>([\s\S]*)<\/tool_use_error>$/, "$1")).trimEnd();
+  const text = cleanText(textOf(event).replace(/^<tool_use_error>([\s\S]*)<\/tool_use_error>$/, "$1")).trimEnd();
   if (text === "") return [];
   const lines = text.split("\n");
   const total = Math.max(lines.length, event.holdfast?.lines ?? 0);
