@@ -10,6 +10,7 @@ export const idPrefixes = {
   session: "sesn",
   event: "sevt",
   process: "prc",
+  sandbox: "sbx",
   sync: "syn",
   request: "req",
 } as const;

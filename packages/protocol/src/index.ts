@@ -1,6 +1,39 @@
+export {
+  Account,
+  AccountCreate,
+  AccountCreated,
+  ApiKey,
+  ApiKeyCreate,
+  ApiKeyCreated,
+  Credential,
+  LoggedIn,
+  Login,
+} from "./account.ts";
+export {
+  Agent,
+  AgentCreate,
+  AgentDefinition,
+  type AgentModelParams,
+  AgentOverrides,
+  type AgentToolName,
+  AgentToolset,
+  AgentToolsetParams,
+  AgentUpdate,
+  agentToolNames,
+  PermissionPolicy,
+  SessionAgent,
+} from "./agent.ts";
+export {
+  Environment,
+  EnvironmentConfig,
+  type EnvironmentConfigParams,
+  EnvironmentCreate,
+  EnvironmentUpdate,
+} from "./environment.ts";
 export * from "./event.ts";
 export { type IdKind, idPrefixes, idSchema, isId, newId } from "./ids.ts";
 export { maxBodyBytes, maxPromptBytes, maxToolResultBytes } from "./limits.ts";
+export { Metadata, MetadataPatch, patchMetadata } from "./metadata.ts";
 export {
   AppError,
   isAppError,
@@ -10,11 +43,15 @@ export {
   problems,
 } from "./problem.ts";
 export {
+  type AgentChoice,
   SendEvents,
   Session,
   SessionCreate,
   SessionStatus,
+  SessionUpdate,
   Status,
   WorkspaceName,
   workspaceMetadataKey,
 } from "./resource.ts";
+export { Sandbox, SandboxExec, SandboxExecFrame, type SandboxExecInput } from "./sandbox.ts";
+export { Workspace, WorkspaceDeleted, WorkspaceWrite } from "./workspace.ts";

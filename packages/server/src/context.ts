@@ -3,9 +3,18 @@ import type { Logger } from "pino";
 import type { ServerOptions } from "./config/options.ts";
 import type { WebFiles } from "./config/web-files.ts";
 import type { Account, Accounts } from "./domain/accounts/accounts.ts";
+import type { ApiKeys } from "./domain/accounts/keys.ts";
+import type { SandboxDirectory } from "./domain/sandboxes/directory.ts";
 import type { Sessions } from "./domain/sessions/sessions.ts";
+import type { Workspaces } from "./domain/workspaces/workspaces.ts";
 import type { EventLog } from "./ports/event-log.ts";
 import type { ModelGateway } from "./ports/model-gateway.ts";
+
+/** A part of the system that does not answer. */
+export interface Missing {
+  part: "database" | "engine" | "gateway";
+  reason: string;
+}
 
 /** Everything that a request may need; made once, by `main.ts`. */
 export interface AppContext {
@@ -17,6 +26,9 @@ export interface AppContext {
   accounts: Accounts;
   /** The account of a logged-in browser. */
   defaultAccount: Account;
+  keys: ApiKeys;
+  workspaces: Workspaces;
+  sandboxes: SandboxDirectory;
   sessions: Sessions;
   log: EventLog;
   gateway: ModelGateway;
@@ -28,6 +40,6 @@ export interface AppContext {
   port: () => number;
   /** Aborts when the server stops: ends open streams. */
   closing: AbortSignal;
-  /** Resolves when a request can be served in full; rejects with the reason otherwise. */
-  ready: () => Promise<void>;
+  /** What is not there to serve a request in full; empty when all is. */
+  missing: () => Promise<Missing[]>;
 }

@@ -15,19 +15,24 @@ import { readS3Config, type S3Config } from "./config/s3-config.ts";
 import { readWebFiles, type WebFiles } from "./config/web-files.ts";
 import type { AppContext } from "./context.ts";
 import { Accounts } from "./domain/accounts/accounts.ts";
+import { ApiKeys } from "./domain/accounts/keys.ts";
 import { bundledGuest } from "./domain/sandboxes/bundled-guest.ts";
+import { SandboxDirectory } from "./domain/sandboxes/directory.ts";
 import { SandboxImage } from "./domain/sandboxes/image.ts";
 import { claudeCodeTemplate } from "./domain/sandboxes/image-template.ts";
 import { Sandboxes } from "./domain/sandboxes/sandboxes.ts";
+import { Sweep } from "./domain/sandboxes/sweep.ts";
 import { Sessions } from "./domain/sessions/sessions.ts";
 import { accountPrefix, Syncs } from "./domain/storage/syncs.ts";
 import { Turns } from "./domain/turns/turns.ts";
+import { Workspaces } from "./domain/workspaces/workspaces.ts";
 import { createApp } from "./http/app.ts";
 import { systemClock } from "./ports/clock.ts";
 import type { EventLog } from "./ports/event-log.ts";
 import type { ModelGateway } from "./ports/model-gateway.ts";
 import type { Storage, StorageState } from "./ports/object-store.ts";
 import type { SandboxProvider } from "./ports/sandbox-provider.ts";
+import { readiness } from "./readiness.ts";
 
 export interface StartExtras {
   logger?: Logger;
@@ -101,6 +106,9 @@ async function compose(composing: Composing): Promise<Server> {
     version,
     logger,
     accounts,
+    keys: new ApiKeys({ db: database.db, clock: systemClock }),
+    workspaces: work.workspaces,
+    sandboxes: work.directory,
     defaultAccount: await accounts.ensureDefault(),
     sessions: new Sessions({
       db: database.db,
@@ -115,7 +123,7 @@ async function compose(composing: Composing): Promise<Server> {
     cookieSecret: options.cookieSecret ?? ownCookieSecret(options.dataDir),
     port: () => port,
     closing: closing.signal,
-    ready: async () => void (await gateway.status()),
+    missing: readiness({ db: database.db, gateway, provider: work.provider }),
   };
   const http = createAdaptorServer({ fetch: createApp(context).fetch, hostname: options.host }) as HttpServer;
   port = await listen(http, options);
@@ -162,6 +170,9 @@ function composeTurns({ options, logger, extras, stack }: Composing, parts: Work
     signal: closing.signal,
   });
   stack.defer(() => closing.abort(new Error("the server stops")));
+  const revoke = (id: string) => {
+    gateway.revokeSandbox(id).catch((error) => logger.warn({ err: error, sandbox: id }, "its tokens live on"));
+  };
   const sandboxes = stack.use(
     new Sandboxes({
       db,
@@ -171,11 +182,18 @@ function composeTurns({ options, logger, extras, stack }: Composing, parts: Work
       spec: ({ accountId }) => sandboxSpec(options, { accountId, gateway, s3 }),
       logger: logger.child({ part: "sandboxes" }),
       idleMs: options.sandbox.idleSandboxMs,
-      onEnded: (id) => {
-        gateway.revokeSandbox(id).catch((error) => logger.warn({ err: error, sandbox: id }, "its tokens live on"));
-      },
+      onEnded: revoke,
     }),
   );
+  const workspaces = new Workspaces({
+    db,
+    log,
+    clock: systemClock,
+    installationId: installationOf(options),
+    logger: logger.child({ part: "workspaces" }),
+    sandboxes,
+    deleteVolume: (name, signal) => provider.deleteVolume(name, signal),
+  });
   const syncs = stack.use(new Syncs({ db, log, clock: systemClock, logger: logger.child({ part: "syncs" }), storage }));
   const turns = stack.use(
     new Turns({
@@ -190,13 +208,29 @@ function composeTurns({ options, logger, extras, stack }: Composing, parts: Work
       onTurnEnd: (turn) => syncs.schedule(turn),
     }),
   );
+  const sweep = stack.use(
+    new Sweep({
+      db,
+      clock: systemClock,
+      provider,
+      sandboxes,
+      installationId: installationOf(options),
+      logger: logger.child({ part: "sweep" }),
+      onEnded: revoke,
+      also: (signal) => workspaces.purge(signal),
+    }),
+  );
   return {
     turns,
     image,
+    provider,
+    workspaces,
+    directory: new SandboxDirectory({ db, sandboxes }),
     start: () => {
       // Its failure is the status's and the next turn's to tell.
       image.get().catch(() => undefined);
       turns.recover().catch((error) => logger.error({ err: error }, "turns of before the restart were not resumed"));
+      if (provider !== noProvider) sweep.start(options.sweepEveryMs);
     },
     end: async () => {
       await turns.endAll();

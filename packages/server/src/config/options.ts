@@ -108,6 +108,8 @@ export const ServerOptions = z.object({
   image: ImageOptions,
   sandbox: SandboxOptions,
   heartbeatMs: durationMs(15_000),
+  /** What the provider runs is compared with what we know, at the start and every so often. */
+  sweepEveryMs: durationMs(60_000),
   logLevel: z.enum(["silent", "error", "warn", "info", "debug"]).default("info"),
 });
 export type ServerOptions = z.output<typeof ServerOptions>;

@@ -1,13 +1,16 @@
 import { AppError, newId } from "@holdfast/protocol";
 import { Hono } from "hono";
 import type { AppContext } from "../context.ts";
+import { accountRoutes, keyRoutes } from "./accounts.ts";
 import { authenticate, guardOrigin } from "./auth.ts";
 import type { HttpEnv } from "./env.ts";
 import { eventRoutes } from "./events.ts";
 import { errorResponse, toAppError } from "./problem.ts";
+import { sandboxRoutes } from "./sandboxes.ts";
 import { sessionRoutes } from "./sessions.ts";
 import { staticFiles } from "./static.ts";
 import { healthRoutes, loginRoutes, statusRoutes } from "./system.ts";
+import { workspaceRoutes } from "./workspaces.ts";
 
 /** Every path of the API with its methods. */
 export const routeTable: readonly { path: string; methods: readonly string[] }[] = [
@@ -16,6 +19,15 @@ export const routeTable: readonly { path: string; methods: readonly string[] }[]
   { path: "/v1/sessions/{id}/events", methods: ["GET", "POST"] },
   { path: "/v1/sessions/{id}/events/stream", methods: ["GET"] },
   { path: "/v1/sessions/{id}/stream", methods: ["GET"] },
+  { path: "/v1/accounts", methods: ["GET", "POST"] },
+  { path: "/v1/api_keys", methods: ["GET", "POST"] },
+  { path: "/v1/api_keys/{id}", methods: ["DELETE"] },
+  { path: "/v1/workspaces", methods: ["GET", "POST"] },
+  { path: "/v1/workspaces/{id}", methods: ["GET", "POST", "DELETE"] },
+  { path: "/v1/sandboxes", methods: ["GET"] },
+  { path: "/v1/sandboxes/{id}", methods: ["GET"] },
+  { path: "/v1/sandboxes/{id}/stop", methods: ["POST"] },
+  { path: "/v1/sandboxes/{id}/exec", methods: ["POST"] },
   { path: "/v1/status", methods: ["GET"] },
   { path: "/v1/credential", methods: ["PUT", "DELETE"] },
   { path: "/v1/login", methods: ["POST"] },
@@ -65,6 +77,10 @@ export function createApp(context: AppContext): Hono<HttpEnv> {
   app.use("/v1/*", authenticate(context));
   app.route("/v1/sessions", sessionRoutes(context));
   app.route("/v1/sessions", eventRoutes(context));
+  app.route("/v1/accounts", accountRoutes(context));
+  app.route("/v1/api_keys", keyRoutes(context));
+  app.route("/v1/workspaces", workspaceRoutes(context));
+  app.route("/v1/sandboxes", sandboxRoutes(context));
   app.route("/v1", statusRoutes(context));
   app.all("/v1/*", () => {
     throw new AppError("route_not_found");

@@ -40,12 +40,17 @@ function isOurOrigin(origin: string, context: AppContext): boolean {
 /** Who asks: an API key, or a browser's login. */
 export function authenticate(context: AppContext): MiddlewareHandler<HttpEnv> {
   return async (c, next) => {
-    c.set("account", await whoIs(c, context));
+    const { keyId, id, name } = await whoIs(c, context);
+    c.set("account", { id, name });
+    c.set("authEnds", keyId === undefined ? never : context.keys.revocation(keyId));
     await next();
   };
 }
 
-async function whoIs(c: Context<HttpEnv>, context: AppContext): Promise<Account> {
+const never = new AbortController().signal;
+
+/** `keyId` is the key that was shown, or that the login was made with. */
+async function whoIs(c: Context<HttpEnv>, context: AppContext): Promise<Account & { keyId?: string }> {
   const key = c.req.header("x-api-key") ?? /^Bearer +(.+)$/i.exec(c.req.header("authorization") ?? "")?.[1];
   if (key !== undefined) {
     const account = await context.accounts.byKey(key.trim());
@@ -58,7 +63,10 @@ async function whoIs(c: Context<HttpEnv>, context: AppContext): Promise<Account>
   checkSameOrigin(c);
   const account = await context.accounts.byId(cookie.accountId);
   if (account === undefined) throw new AppError("key_wrong");
-  return account;
+  const { keyId } = cookie;
+  if (keyId === undefined) return account;
+  if (!(await context.keys.isValid(keyId))) throw new AppError("key_wrong", { detail: "The API key was revoked" });
+  return { ...account, keyId };
 }
 
 /** A cookie is sent by the browser whoever asked for the request: it counts only when our own page did. */

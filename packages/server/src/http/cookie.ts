@@ -3,9 +3,16 @@ import { createHmac, timingSafeEqual } from "node:crypto";
 const name = "holdfast_login";
 const lifetimeMs = 30 * 24 * 60 * 60 * 1000;
 
-/** The whole `set-cookie` line. The value is `accountId.expiryMs.signature`. */
-export function loginCookie(accountId: string, options: { secret: string; nowMs: number }): string {
-  const payload = `${accountId}.${options.nowMs + lifetimeMs}`;
+export interface LoginClaims {
+  accountId: string;
+  /** The key that it was made with; its revocation ends the login. */
+  keyId?: string;
+}
+
+/** The whole `set-cookie` line. The value is `accountId[~keyId].expiryMs.signature`. */
+export function loginCookie({ accountId, keyId }: LoginClaims, options: { secret: string; nowMs: number }): string {
+  const who = keyId === undefined ? accountId : `${accountId}~${keyId}`;
+  const payload = `${who}.${options.nowMs + lifetimeMs}`;
   const value = `${payload}.${sign(payload, options.secret)}`;
   return `${name}=${value}; Path=/; HttpOnly; SameSite=Strict; Max-Age=${lifetimeMs / 1000}`;
 }
@@ -14,16 +21,18 @@ export function loginCookie(accountId: string, options: { secret: string; nowMs:
 export function readLoginCookie(
   header: string | undefined,
   options: { secret: string; nowMs: number },
-): { accountId: string } | "invalid" | undefined {
+): LoginClaims | "invalid" | undefined {
   const entry = header
     ?.split(";")
     .map((part) => part.trim())
     .find((part) => part.startsWith(`${name}=`));
   if (entry === undefined) return undefined;
-  const [accountId, expiry, signature, ...rest] = entry.slice(name.length + 1).split(".");
-  if (accountId === undefined || expiry === undefined || signature === undefined || rest.length > 0) return "invalid";
-  const right = equal(signature, sign(`${accountId}.${expiry}`, options.secret));
-  return right && Number(expiry) > options.nowMs ? { accountId } : "invalid";
+  const [who, expiry, signature, ...rest] = entry.slice(name.length + 1).split(".");
+  if (who === undefined || expiry === undefined || signature === undefined || rest.length > 0) return "invalid";
+  const right = equal(signature, sign(`${who}.${expiry}`, options.secret));
+  if (!right || !(Number(expiry) > options.nowMs)) return "invalid";
+  const [accountId = "", keyId] = who.split("~");
+  return { accountId, ...(keyId === undefined ? {} : { keyId }) };
 }
 
 /** In a time that does not depend on where they differ. */

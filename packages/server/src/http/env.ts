@@ -5,5 +5,7 @@ export interface HttpEnv {
   Variables: {
     requestId: string;
     account: Account;
+    /** Aborts when what the request showed is revoked: open streams end. */
+    authEnds: AbortSignal;
   };
 }

@@ -66,7 +66,7 @@ async function stream(c: Context<HttpEnv>, context: AppContext, sessionId: strin
     data: { type: "holdfast.stream", resumed, after, last_seq: lastSeq },
   };
   return sseResponse((signal) => frames(context.log, { sessionId, after, drafts, signal }, verdict), {
-    signal: AbortSignal.any([c.req.raw.signal, context.closing]),
+    signal: AbortSignal.any([c.req.raw.signal, c.get("authEnds"), context.closing]),
     heartbeatMs: context.options.heartbeatMs,
     headers: { "request-id": c.get("requestId") },
     onError: (error) => errorFrame(error, c.get("requestId"), context),

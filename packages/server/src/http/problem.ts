@@ -4,7 +4,8 @@ import type { Logger } from "pino";
 import { isDiskFull } from "../domain/disk-full.ts";
 import type { HttpEnv } from "./env.ts";
 
-const docs = "https://holdfast.dev/problems/";
+/** Where this server itself explains its problems. */
+const docs = "/docs/problems#";
 
 /** Whatever was thrown, as the answer's error. What is not an `AppError` is a bug: logged, and hidden from the client. */
 export function toAppError(error: unknown, log: { logger: Logger; requestId: string }): AppError {

@@ -1,9 +1,9 @@
-import { AppError, type Status } from "@holdfast/protocol";
+import { AppError, Credential, Login, type Status } from "@holdfast/protocol";
 import { type Context, Hono } from "hono";
-import { z } from "zod";
 import type { AppContext } from "../context.ts";
+import { isAdmin } from "./accounts.ts";
 import { check, readJson } from "./body.ts";
-import { equal, loginCookie } from "./cookie.ts";
+import { equal, type LoginClaims, loginCookie } from "./cookie.ts";
 import type { HttpEnv } from "./env.ts";
 
 /** `/v1/status` and `/v1/credential`: ours, for the page and the CLI. */
@@ -18,7 +18,7 @@ export function statusRoutes(context: AppContext): Hono<HttpEnv> {
   app.get("/status", async (c) => c.json(await status(c)));
   app.put("/credential", async (c) => {
     const { value } = await readJson(c);
-    const { api_key: key } = check(z.object({ api_key: z.string().max(500) }), value);
+    const { api_key: key } = check(Credential, value);
     ownerOnly(c, context);
     if (!/^sk-ant-[\x21-\x7e]{8,}$/.test(key.trim())) throw new AppError("credential_invalid");
     await context.gateway.setCredential(key.trim(), c.req.raw.signal);
@@ -33,21 +33,20 @@ export function statusRoutes(context: AppContext): Hono<HttpEnv> {
 }
 
 /** The model's key belongs to the whole installation: only the account of its own browser may change it. */
-function ownerOnly(c: Context<HttpEnv>, { defaultAccount }: AppContext): void {
-  if (c.get("account").id !== defaultAccount.id) {
-    throw new AppError("origin_refused", {
-      detail: "The model's key is shared by all accounts; only a browser logged in by the start link may change it",
-    });
+function ownerOnly(c: Context<HttpEnv>, context: AppContext): void {
+  if (!isAdmin(c, context)) {
+    throw new AppError("admin_only", { detail: "The model's key is shared by all accounts" });
   }
 }
 
 /** Logging a browser in: by the link that `script/start` prints, or by the page. */
 export function loginRoutes(context: AppContext): Hono<HttpEnv> {
   const app = new Hono<HttpEnv>();
+  const cookieOf = (claims: LoginClaims) => loginCookie(claims, { secret: context.cookieSecret, nowMs: Date.now() });
   const login = (token: string | undefined) => {
     const { loginToken } = context.options;
     if (loginToken === undefined || token === undefined || !equal(token, loginToken)) throw new AppError("key_wrong");
-    return loginCookie(context.defaultAccount.id, { secret: context.cookieSecret, nowMs: Date.now() });
+    return cookieOf({ accountId: context.defaultAccount.id });
   };
   app.get("/login", async (c, next) => {
     const token = new URL(c.req.url).searchParams.get("token");
@@ -58,7 +57,15 @@ export function loginRoutes(context: AppContext): Hono<HttpEnv> {
   });
   app.post("/v1/login", async (c) => {
     const { value } = await readJson(c);
-    const cookie = login(check(z.object({ token: z.string() }), value).token);
+    const input = check(Login, value);
+    if ("api_key" in input) {
+      const found = await context.accounts.byKey(input.api_key.trim());
+      if (found === undefined) throw new AppError("key_wrong");
+      const { id, name, keyId } = found;
+      const cookie = cookieOf({ accountId: id, keyId });
+      return Response.json({ account: { id, name } }, { headers: { "set-cookie": cookie } });
+    }
+    const cookie = login(input.token);
     return Response.json({ account: context.defaultAccount }, { headers: { "set-cookie": cookie } });
   });
   return app;
@@ -70,12 +77,12 @@ export function healthRoutes(context: AppContext): Hono<HttpEnv> {
   app.get("/health", (c) => c.json({ status: "ok" }));
   app.get("/version", (c) => c.json({ version: context.version }));
   app.get("/ready", async (c) => {
-    try {
-      await context.ready();
-      return c.json({ status: "ready" });
-    } catch (error) {
-      return c.json({ status: "not_ready", reason: error instanceof Error ? error.message : String(error) }, 503);
-    }
+    const missing = await context.missing();
+    if (missing.length === 0) return c.json({ status: "ready" });
+    throw new AppError("not_ready", {
+      detail: missing.map(({ reason }) => reason).join(". "),
+      errors: missing.map(({ part, reason }) => ({ path: part, message: reason })),
+    });
   });
   return app;
 }

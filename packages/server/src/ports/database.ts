@@ -12,16 +12,25 @@ export interface Schema {
     /** SHA-256 of the key, hex. */
     hash: string;
     last4: string;
+    /** `encodeText`. */
+    name: string;
+    /** The key's beginning. */
+    prefix: string;
     created_at: number;
     last_used_at: number | null;
+    revoked_at: number | null;
   };
   workspaces: {
     id: string;
     account_id: string;
+    /** A deleted one's has `~` and its id at the end: the name is free again. */
     name: string;
     files_volume: string;
     state_volume: string;
     created_at: number;
+    deleted_at: number | null;
+    /** When the volumes of a deleted one were gone. */
+    purged_at: number | null;
   };
   sessions: {
     id: string;
@@ -42,8 +51,59 @@ export interface Schema {
     /** Whether Claude Code may have stored this session: then `--resume`, else `--session-id`. */
     claude_started: number;
     process_id: string | null;
+    agent_id: string;
+    agent_version: number;
+    /** A `SessionAgent`; null: the default agent. */
+    agent_json: string | null;
+    environment_id: string;
+    archived_at: number | null;
     created_at: number;
     updated_at: number;
+  };
+  agents: {
+    id: string;
+    account_id: string;
+    /** The newest. */
+    version: number;
+    created_at: number;
+    archived_at: number | null;
+  };
+  agent_versions: {
+    agent_id: string;
+    version: number;
+    /** An `AgentDefinition`. */
+    definition_json: string;
+    metadata_json: string;
+    created_at: number;
+  };
+  environments: {
+    id: string;
+    account_id: string;
+    /** `encodeText`. */
+    name: string;
+    /** `encodeText`. */
+    description: string | null;
+    config_json: string;
+    commands_json: string;
+    metadata_json: string;
+    created_at: number;
+    updated_at: number;
+    archived_at: number | null;
+  };
+  /** Questions of the CLI whether a tool may run. */
+  permissions: {
+    session_id: string;
+    process_id: string;
+    /** The CLI's. */
+    request_id: string;
+    /** Of the `agent.tool_use` event. */
+    event_id: string;
+    /** The tool's, as the CLI will run it. */
+    input_json: string;
+    state: PermissionState;
+    /** What the CLI is told. */
+    answer_json: string | null;
+    created_at: number;
   };
   events: { session_id: string; seq: number; id: string; type: string; event_json: string; created_at: number };
   raw_lines: {
@@ -112,6 +172,8 @@ export type ProcessState = "starting" | "running" | "ended";
 export type SandboxState = "wanted" | "creating" | "running" | "ended";
 /** `queued` here, `sent` to Claude's stdin, `taken` by Claude (it echoed it), `done` with its turn. */
 export type MessageState = "queued" | "sent" | "taken" | "done";
+/** `answered` here, `delivered` to the CLI; `closed` without an answer. */
+export type PermissionState = "pending" | "answered" | "delivered" | "closed";
 export type SyncState = "running" | "done" | "warning" | "failed";
 
 export type Database = Kysely<Schema>;

@@ -60,4 +60,8 @@ export interface SandboxProvider {
   /** Running ones that carry all of these tags. */
   find(tags: Readonly<Record<string, string>>, signal: AbortSignal): Promise<SandboxHandle[]>;
   tags(handle: SandboxHandle, signal: AbortSignal): Promise<Record<string, string>>;
+  /** With everything in it. One that does not exist is gone already. */
+  deleteVolume(name: string, signal: AbortSignal): Promise<void>;
+  /** Rejects when it cannot be reached. */
+  ping(signal: AbortSignal): Promise<void>;
 }

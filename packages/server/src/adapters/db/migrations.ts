@@ -1,5 +1,6 @@
 import type { CreateTableBuilder, Kysely } from "kysely";
 import type { Migration } from "kysely/migration";
+import { managedAgentsTables } from "./managed-agents-tables.ts";
 
 // Kysely's migrations know no schema: the schema is what they make.
 type AnyDb = Kysely<unknown>;
@@ -109,6 +110,19 @@ async function machines(db: AnyDb, binary: "blob" | "bytea"): Promise<void> {
     .execute();
 }
 
+async function keysAndDeletion(db: AnyDb): Promise<void> {
+  const keys = () => db.schema.alterTable("api_keys");
+  await keys()
+    .addColumn("name", "text", (column) => column.notNull().defaultTo("first"))
+    .execute();
+  await keys()
+    .addColumn("prefix", "text", (column) => column.notNull().defaultTo("hfk_"))
+    .execute();
+  await keys().addColumn("revoked_at", "bigint").execute();
+  await db.schema.alterTable("workspaces").addColumn("deleted_at", "bigint").execute();
+  await db.schema.alterTable("workspaces").addColumn("purged_at", "bigint").execute();
+}
+
 /** In order; never changed once released, only added to. `binary` is the database's type for bytes. */
 export function migrations(binary: "blob" | "bytea"): Record<string, Migration> {
   return {
@@ -119,5 +133,7 @@ export function migrations(binary: "blob" | "bytea"): Record<string, Migration> 
         await machines(db, binary);
       },
     },
+    "002_keys_and_deletion": { up: keysAndDeletion },
+    "003_managed_agents": { up: managedAgentsTables },
   };
 }

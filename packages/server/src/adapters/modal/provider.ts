@@ -109,6 +109,17 @@ export class ModalProvider implements SandboxProvider {
     return await bounded(() => sandbox.getTags(), { what: "a sandbox's tags", timeoutMs: callTimeoutMs, signal });
   }
 
+  async deleteVolume(name: string, signal: AbortSignal): Promise<void> {
+    const remove = () => this.#client.volumes.delete(name, { allowMissing: true });
+    await bounded(remove, { what: "a volume's deletion", timeoutMs: callTimeoutMs, signal });
+  }
+
+  async ping(signal: AbortSignal): Promise<void> {
+    // Not the remembered app: that would answer for an engine that is gone.
+    const ask = () => this.#client.apps.fromName(this.#appName, { createIfMissing: true });
+    await bounded(ask, { what: "an answer of the engine", timeoutMs: 5_000, signal });
+  }
+
   async #getApp(signal: AbortSignal): Promise<App> {
     this.#app ??= this.#client.apps.fromName(this.#appName, { createIfMissing: true });
     const app = this.#app;
@@ -214,6 +225,8 @@ export const noProvider: SandboxProvider = {
   create: () => Promise.reject(missing()),
   find: () => Promise.resolve([]),
   tags: () => Promise.resolve({}),
+  deleteVolume: () => Promise.reject(missing()),
+  ping: () => Promise.reject(missing()),
 };
 
 function missing(): AppError {

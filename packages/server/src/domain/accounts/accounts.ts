@@ -1,14 +1,15 @@
-import { createHash, randomBytes } from "node:crypto";
-import { AppError, newId } from "@holdfast/protocol";
+import { type AccountCreated, type Account as AccountView, AppError, newId } from "@holdfast/protocol";
 import type { Clock } from "../../ports/clock.ts";
-import type { Database } from "../../ports/database.ts";
+import type { Database, Tx } from "../../ports/database.ts";
+import { afterPage, type Page, type PageRequest, toPage } from "../paging.ts";
+import { hashKey, insertKey } from "./keys.ts";
 
 export interface Account {
   id: string;
   name: string;
 }
 
-/** The account that a browser is logged in as. */
+/** The account that a browser is logged in as; it administers the installation. */
 export const defaultAccountName = "default";
 
 const namePattern = /^[A-Za-z0-9 ._@-]{1,64}$/;
@@ -18,10 +19,6 @@ const lastUsedEveryMs = 60_000;
 export interface AccountsDeps {
   db: Database;
   clock: Clock;
-}
-
-export function hashKey(key: string): string {
-  return createHash("sha256").update(key).digest("hex");
 }
 
 export class Accounts {
@@ -35,29 +32,20 @@ export class Accounts {
 
   /** A new account with one API key, which is shown only here: the database has its hash. */
   async add(name: string): Promise<Account & { apiKey: string }> {
+    const { id, api_key: apiKey } = await this.create(name);
+    return { id, name, apiKey };
+  }
+
+  /** As `add`, in the API's shape. Throws `account_name_invalid` or `account_exists`. */
+  async create(name: string): Promise<AccountCreated> {
     if (!namePattern.test(name) || name.trim() !== name) throw new AppError("account_name_invalid");
     return await this.#db.transaction().execute(async (tx) => {
       const taken = await tx.selectFrom("accounts").select("id").where("name", "=", name).executeTakeFirst();
       if (taken !== undefined) throw new AppError("account_exists", { detail: `An account named "${name}" exists` });
-      const account = { id: newId("account"), name };
-      const now = this.#clock.now();
-      await tx
-        .insertInto("accounts")
-        .values({ ...account, created_at: now })
-        .execute();
-      const apiKey = `hfk_${randomBytes(32).toString("base64url")}`;
-      await tx
-        .insertInto("api_keys")
-        .values({
-          id: newId("apiKey"),
-          account_id: account.id,
-          hash: hashKey(apiKey),
-          last4: apiKey.slice(-4),
-          created_at: now,
-          last_used_at: null,
-        })
-        .execute();
-      return { ...account, apiKey };
+      const nowMs = this.#clock.now();
+      const account = await insertAccount(tx, name, nowMs);
+      const key = await insertKey(tx, { accountId: account.id, name: "first", nowMs });
+      return { ...account, created_at: new Date(nowMs).toISOString(), api_key: key.api_key };
     });
   }
 
@@ -66,21 +54,41 @@ export class Accounts {
     return await this.#db.selectFrom("accounts").select(["id", "name"]).orderBy("created_at").orderBy("id").execute();
   }
 
-  /** Undefined when no account has this key. */
-  async byKey(key: string): Promise<Account | undefined> {
+  /** Oldest first; only the one given by `only`, when given. */
+  async page(request: PageRequest, only?: string): Promise<Page<AccountView>> {
+    let query = this.#db.selectFrom("accounts").selectAll();
+    if (only !== undefined) query = query.where("id", "=", only);
+    const last = afterPage(request, "accounts");
+    if (last !== undefined) query = query.where("id", ">", last);
+    const rows = await query
+      .orderBy("id")
+      .limit(request.limit + 1)
+      .execute();
+    const views = rows.map(({ id, name, created_at: at }) => ({ id, name, created_at: new Date(at).toISOString() }));
+    return toPage(views, { of: "accounts", limit: request.limit });
+  }
+
+  /** Undefined when no account has this key, or the key was revoked. */
+  async byKey(key: string): Promise<(Account & { keyId: string }) | undefined> {
     const hash = hashKey(key);
     const row = await this.#db
       .selectFrom("api_keys")
       .innerJoin("accounts", "accounts.id", "api_keys.account_id")
-      .select(["accounts.id as id", "accounts.name as name", "api_keys.last_used_at as usedAt"])
+      .select([
+        "accounts.id as id",
+        "accounts.name as name",
+        "api_keys.id as keyId",
+        "api_keys.last_used_at as usedAt",
+        "api_keys.revoked_at as revokedAt",
+      ])
       .where("api_keys.hash", "=", hash)
       .executeTakeFirst();
-    if (row === undefined) return undefined;
+    if (row === undefined || row.revokedAt !== null) return undefined;
     const now = this.#clock.now();
     if (now - (row.usedAt ?? 0) > lastUsedEveryMs) {
       await this.#db.updateTable("api_keys").set({ last_used_at: now }).where("hash", "=", hash).execute();
     }
-    return { id: row.id, name: row.name };
+    return { id: row.id, name: row.name, keyId: row.keyId };
   }
 
   async byId(id: string): Promise<Account | undefined> {
@@ -96,13 +104,16 @@ export class Accounts {
         .select(["id", "name"])
         .where("name", "=", defaultAccountName)
         .executeTakeFirst();
-      if (known !== undefined) return known;
-      const account = { id: newId("account"), name: defaultAccountName };
-      await tx
-        .insertInto("accounts")
-        .values({ ...account, created_at: now })
-        .execute();
-      return account;
+      return known ?? (await insertAccount(tx, defaultAccountName, now));
     });
   }
+}
+
+async function insertAccount(tx: Tx, name: string, nowMs: number): Promise<Account> {
+  const account = { id: newId("account", nowMs), name };
+  await tx
+    .insertInto("accounts")
+    .values({ ...account, created_at: nowMs })
+    .execute();
+  return account;
 }

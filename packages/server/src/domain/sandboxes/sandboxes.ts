@@ -50,9 +50,7 @@ export class Sandboxes {
     if (known !== undefined) return await waitFor(known, options.signal);
     const making = this.#findOrCreate(workspace, options);
     this.#live.set(workspace.id, making);
-    making.catch(() => {
-      if (this.#live.get(workspace.id) === making) this.#live.delete(workspace.id);
-    });
+    making.catch(() => this.#forget(workspace, making));
     return await waitFor(making, options.signal);
   }
 
@@ -60,13 +58,31 @@ export class Sandboxes {
   async adopt(workspace: Workspace, signal: AbortSignal): Promise<LiveSandbox | undefined> {
     const known = this.#live.get(workspace.id);
     if (known !== undefined) return await waitFor(known, signal);
-    const [found, ...more] = await this.#find(workspace, signal);
-    if (found === undefined) return undefined;
-    for (const other of more) await this.#terminate(other);
-    const row = await this.#rowOf(workspace, found.id);
-    const live = this.#watch(workspace, found, row);
-    this.#live.set(workspace.id, Promise.resolve(live));
-    return live;
+    const found = await this.#find(workspace, signal);
+    // Someone else may have found or made it meanwhile, or ends it.
+    const meanwhile = this.#live.get(workspace.id);
+    if (meanwhile !== undefined || found[0] === undefined || this.#stopping.has(workspace.id)) {
+      for (const each of found) each.detach();
+      return meanwhile === undefined ? undefined : await waitFor(meanwhile, signal);
+    }
+    const adopting = this.#take(workspace, found[0], found.slice(1));
+    this.#live.set(workspace.id, adopting);
+    adopting.catch(() => this.#forget(workspace, adopting));
+    return await waitFor(adopting, signal);
+  }
+
+  /** Ends the workspace's sandbox, whoever uses it; its id, or undefined when none ran. */
+  async stopOf(workspace: Workspace, signal: AbortSignal): Promise<string | undefined> {
+    await waitFor(this.#stopping.get(workspace.id) ?? Promise.resolve(), signal);
+    const live = await this.adopt(workspace, signal);
+    if (live === undefined) return undefined;
+    await this.#stop(live);
+    return live.id;
+  }
+
+  /** Whether the workspace's sandbox is in our hands, or about to be. */
+  holds(workspaceId: string): boolean {
+    return this.#live.has(workspaceId) || this.#stopping.has(workspaceId);
   }
 
   /** Ends every sandbox of ours. */
@@ -90,12 +106,11 @@ export class Sandboxes {
   ): Promise<LiveSandbox> {
     const signal = this.#closing.signal;
     const [found, ...more] = await this.#find(workspace, signal);
-    for (const other of more) await this.#terminate(other);
-    if (found !== undefined) return this.#watch(workspace, found, await this.#rowOf(workspace, found.id));
+    if (found !== undefined) return await this.#take(workspace, found, more);
     const image = await imageId();
     onCreate?.();
     const { db, clock, provider, spec } = this.#deps;
-    const rowId = newId("sync").replace(/^syn_/, "sbx_");
+    const rowId = newId("sandbox");
     const tags = this.#tags(workspace);
     const nowMs = clock.now();
     await db
@@ -121,6 +136,15 @@ export class Sandboxes {
       await this.#mark(rowId, "ended");
       throw error;
     }
+  }
+
+  async #take(workspace: Workspace, found: SandboxHandle, others: SandboxHandle[]): Promise<LiveSandbox> {
+    for (const other of others) await this.#terminate(other);
+    return this.#watch(workspace, found, await this.#rowOf(workspace, found.id));
+  }
+
+  #forget(workspace: Workspace, made: Promise<LiveSandbox>): void {
+    if (this.#live.get(workspace.id) === made) this.#live.delete(workspace.id);
   }
 
   #tags(workspace: Workspace): Record<string, string> {
@@ -150,7 +174,7 @@ export class Sandboxes {
       await this.#mark(known.id, "running", providerId);
       return known.id;
     }
-    const id = newId("sync").replace(/^syn_/, "sbx_");
+    const id = newId("sandbox");
     await db
       .insertInto("sandboxes")
       .values({

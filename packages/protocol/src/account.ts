@@ -1,0 +1,55 @@
+import { z } from "zod";
+
+const time = z.string().describe("RFC 3339");
+
+/** Who owns and pays. */
+export const Account = z.object({ id: z.string(), name: z.string(), created_at: time }).meta({ id: "Account" });
+export type Account = z.infer<typeof Account>;
+
+export const AccountCreate = z
+  .object({ name: z.string().describe("1 to 64 characters: letters, digits, space and . _ @ -") })
+  .meta({ id: "AccountCreate" });
+export type AccountCreate = z.infer<typeof AccountCreate>;
+
+/** The only time that the key is shown. */
+export const AccountCreated = Account.extend({
+  api_key: z.string().describe("Shown once; only its hash is stored"),
+}).meta({ id: "AccountCreated" });
+export type AccountCreated = z.infer<typeof AccountCreated>;
+
+export const ApiKey = z
+  .object({
+    id: z.string(),
+    name: z.string(),
+    prefix: z.string().describe("The key's beginning, to tell keys apart"),
+    created_at: time,
+    last_used_at: time.nullable().describe("Noted once a minute at the most"),
+    revoked_at: time.nullable(),
+  })
+  .meta({ id: "ApiKey" });
+export type ApiKey = z.infer<typeof ApiKey>;
+
+export const ApiKeyCreate = z
+  .object({ name: z.string().trim().min(1).max(64).describe("For you, to tell keys apart") })
+  .meta({ id: "ApiKeyCreate" });
+export type ApiKeyCreate = z.infer<typeof ApiKeyCreate>;
+
+/** The only time that the key is shown. */
+export const ApiKeyCreated = ApiKey.extend({
+  api_key: z.string().describe("Shown once; only its hash is stored"),
+}).meta({ id: "ApiKeyCreated" });
+export type ApiKeyCreated = z.infer<typeof ApiKeyCreated>;
+
+/** Logs a browser in: with the token of the start link, or with an account's key. */
+export const Login = z
+  .union([z.object({ token: z.string() }), z.object({ api_key: z.string() })])
+  .meta({ id: "Login" });
+export type Login = z.infer<typeof Login>;
+
+export const LoggedIn = z.object({ account: z.object({ id: z.string(), name: z.string() }) }).meta({ id: "LoggedIn" });
+export type LoggedIn = z.infer<typeof LoggedIn>;
+
+export const Credential = z
+  .object({ api_key: z.string().max(500).describe("An Anthropic API key; it stays in the gateway") })
+  .meta({ id: "Credential" });
+export type Credential = z.infer<typeof Credential>;

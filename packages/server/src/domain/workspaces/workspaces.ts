@@ -1,0 +1,190 @@
+import { AppError, type WorkspaceDeleted, type Workspace as WorkspaceView } from "@holdfast/protocol";
+import type { Selectable } from "kysely";
+import type { Logger } from "pino";
+import type { Clock } from "../../ports/clock.ts";
+import type { Database, Schema, Tx } from "../../ports/database.ts";
+import type { EventLog } from "../../ports/event-log.ts";
+import { afterPage, type Page, type PageRequest, toPage } from "../paging.ts";
+import { defaultWorkspaceName, ensureWorkspace, fromRow, type Workspace } from "../sessions/workspaces.ts";
+
+export interface WorkspacesDeps {
+  db: Database;
+  log: EventLog;
+  clock: Clock;
+  installationId: string;
+  logger: Logger;
+  sandboxes: {
+    /** Ends the workspace's sandbox; its id, or undefined when none ran. */
+    stopOf(workspace: Workspace, signal: AbortSignal): Promise<string | undefined>;
+  };
+  deleteVolume: (name: string, signal: AbortSignal) => Promise<void>;
+}
+
+type Row = Selectable<Schema["workspaces"]>;
+
+const kept = [
+  "The events of its sessions: they can be read as before.",
+  "Copies that were saved to S3 below docs/{account}/: delete those in the bucket.",
+];
+
+/** The durable file trees of accounts. */
+export class Workspaces {
+  readonly #deps: WorkspacesDeps;
+
+  constructor(deps: WorkspacesDeps) {
+    this.#deps = deps;
+  }
+
+  /** Oldest first. */
+  async list(accountId: string, page: PageRequest): Promise<Page<WorkspaceView>> {
+    let query = this.#living(accountId);
+    const last = afterPage(page, "workspaces");
+    if (last !== undefined) query = query.where("id", ">", last);
+    const rows = await query
+      .orderBy("id")
+      .limit(page.limit + 1)
+      .execute();
+    return toPage(rows.map(toView), { of: "workspaces", limit: page.limit });
+  }
+
+  async get(accountId: string, id: string): Promise<WorkspaceView> {
+    return toView(await this.#row(accountId, id));
+  }
+
+  /** Its volumes come to be with its first sandbox. */
+  async create(accountId: string, name: string): Promise<WorkspaceView> {
+    const { db, clock, installationId } = this.#deps;
+    return await db.transaction().execute(async (tx) => {
+      await refuseTaken(tx, accountId, name);
+      const made = await ensureWorkspace(tx, { accountId, name, installationId, nowMs: clock.now() });
+      return toView(await tx.selectFrom("workspaces").selectAll().where("id", "=", made.id).executeTakeFirstOrThrow());
+    });
+  }
+
+  async rename(accountId: string, id: string, name: string): Promise<WorkspaceView> {
+    const row = await this.#row(accountId, id);
+    if (row.name === name) return toView(row);
+    if (row.name === defaultWorkspaceName) throw new AppError("workspace_is_default");
+    await this.#deps.db.transaction().execute(async (tx) => {
+      await refuseTaken(tx, accountId, name);
+      await tx.updateTable("workspaces").set({ name }).where("id", "=", id).execute();
+    });
+    return toView({ ...row, name });
+  }
+
+  /**
+   * Ends its sessions and its sandbox and deletes its volumes. Refused while a turn runs. What the provider does not
+   * delete now is tried again by `purge`.
+   */
+  async delete(accountId: string, id: string, signal: AbortSignal): Promise<WorkspaceDeleted> {
+    const row = await this.#row(accountId, id);
+    if (row.name === defaultWorkspaceName) throw new AppError("workspace_is_default");
+    const sessionsEnded = await this.#close(row);
+    // From here on nobody can start anything in it.
+    const { sandbox, purged } = await this.#clear(fromRow(row), signal);
+    return {
+      id,
+      name: row.name,
+      deleted: true,
+      gone: {
+        sandbox: sandbox ?? null,
+        volumes: purged ? "deleted" : "pending",
+        sessions_ended: sessionsEnded,
+      },
+      kept,
+    };
+  }
+
+  /** Tries again what `delete` could not do. */
+  async purge(signal: AbortSignal): Promise<void> {
+    const rows = await this.#deps.db
+      .selectFrom("workspaces")
+      .selectAll()
+      .where("deleted_at", "is not", null)
+      .where("purged_at", "is", null)
+      .execute();
+    for (const row of rows) await this.#clear(fromRow(row), signal);
+  }
+
+  /** In one transaction: no turn runs, no message waits, and none will be taken. */
+  async #close(row: Row): Promise<number> {
+    const { log, clock } = this.#deps;
+    return await log.transact(async ({ tx, append }) => {
+      const sessions = await tx
+        .selectFrom("sessions")
+        .select(["id", "status"])
+        .where("workspace_id", "=", row.id)
+        .execute();
+      const waiting = await tx
+        .selectFrom("messages")
+        .innerJoin("sessions", "sessions.id", "messages.session_id")
+        .select("messages.id")
+        .where("sessions.workspace_id", "=", row.id)
+        .where("messages.state", "!=", "done")
+        .limit(1)
+        .executeTakeFirst();
+      if (waiting !== undefined || sessions.some(({ status }) => status === "running")) {
+        throw new AppError("workspace_busy", { detail: `A turn runs in the workspace "${row.name}"` });
+      }
+      const open = sessions.filter(({ status }) => status !== "terminated");
+      for (const { id: sessionId } of open) {
+        const events = [{ type: "session.status_terminated" as const }];
+        await append({ sessionId, events, session: { status: "terminated" } });
+      }
+      await tx
+        .updateTable("workspaces")
+        .set({ deleted_at: clock.now(), name: `${row.name}~${row.id}` })
+        .where("id", "=", row.id)
+        .execute();
+      return open.length;
+    });
+  }
+
+  async #clear(workspace: Workspace, signal: AbortSignal): Promise<{ sandbox: string | undefined; purged: boolean }> {
+    const { db, clock, logger, sandboxes, deleteVolume } = this.#deps;
+    let sandbox: string | undefined;
+    try {
+      sandbox = await sandboxes.stopOf(workspace, signal);
+      await deleteVolume(workspace.filesVolume, signal);
+      await deleteVolume(workspace.stateVolume, signal);
+      await db.updateTable("workspaces").set({ purged_at: clock.now() }).where("id", "=", workspace.id).execute();
+      return { sandbox, purged: true };
+    } catch (error) {
+      logger.warn(
+        { err: error, workspace: workspace.id },
+        "a deleted workspace's volumes are still there; trying again",
+      );
+      return { sandbox, purged: false };
+    }
+  }
+
+  #living(accountId: string) {
+    return this.#deps.db
+      .selectFrom("workspaces")
+      .selectAll()
+      .where("account_id", "=", accountId)
+      .where("deleted_at", "is", null);
+  }
+
+  async #row(accountId: string, id: string): Promise<Row> {
+    const row = await this.#living(accountId).where("id", "=", id).executeTakeFirst();
+    if (row === undefined) {
+      throw new AppError("workspace_not_found", { detail: "This account has no workspace with this id" });
+    }
+    return row;
+  }
+}
+
+async function refuseTaken(tx: Tx, accountId: string, name: string): Promise<void> {
+  const taken = await tx
+    .selectFrom("workspaces")
+    .select("id")
+    .where("account_id", "=", accountId)
+    .where("name", "=", name)
+    .executeTakeFirst();
+  if (taken !== undefined) throw new AppError("workspace_exists", { detail: `A workspace named "${name}" exists` });
+}
+
+function toView({ id, name, created_at: at }: Row): WorkspaceView {
+  return { id, name, is_default: name === defaultWorkspaceName, created_at: new Date(at).toISOString() };
+}

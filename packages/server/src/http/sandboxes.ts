@@ -1,0 +1,60 @@
+import { AppError, SandboxExec } from "@holdfast/protocol";
+import { isAbort } from "@holdfast/std";
+import { type Context, Hono } from "hono";
+import type { AppContext } from "../context.ts";
+import { SandboxGoneError } from "../domain/sandboxes/live-sandbox.ts";
+import { startExec } from "../domain/sandboxes/stream-exec.ts";
+import { check, readJson } from "./body.ts";
+import type { HttpEnv } from "./env.ts";
+import { paging } from "./paging.ts";
+import { type SseFrame, sseResponse } from "./sse.ts";
+
+/** `/v1/sandboxes`: the machines of the account that asks. */
+export function sandboxRoutes(context: AppContext): Hono<HttpEnv> {
+  const { sandboxes } = context;
+  const app = new Hono<HttpEnv>();
+  app.get("/", async (c) => c.json(await sandboxes.list(c.get("account").id, paging(c.req.url))));
+  app.get("/:id", async (c) => c.json(await sandboxes.get(c.get("account").id, c.req.param("id"))));
+  app.post("/:id/stop", async (c) => {
+    await readJson(c);
+    const stopping = sandboxes.stop(c.get("account").id, c.req.param("id"), context.closing);
+    return c.json(await stopping.catch(unavailable));
+  });
+  app.post("/:id/exec", async (c) => {
+    const { value } = await readJson(c);
+    const input = check(SandboxExec, value);
+    const signal = AbortSignal.any([c.req.raw.signal, c.get("authEnds"), context.closing]);
+    const live = await sandboxes.running(c.get("account").id, c.req.param("id"), signal).catch(unavailable);
+    const exec = await startExec(live, input, signal).catch((error) => {
+      if (live.gone.aborted) throw new AppError("sandbox_ended", { cause: error });
+      return unavailable(error);
+    });
+    async function* frames(reader: AbortSignal): AsyncGenerator<SseFrame, void, undefined> {
+      for await (const data of exec.frames(reader)) yield { data };
+    }
+    return sseResponse((reader) => frames(reader), {
+      signal,
+      heartbeatMs: context.options.heartbeatMs,
+      headers: { "request-id": c.get("requestId") },
+      onError: (error) => brokenStream(c, context, error),
+    });
+  });
+  return app;
+}
+
+/** The provider's own failures, in words that the account can use. */
+function unavailable(error: unknown): never {
+  if (error instanceof AppError || isAbort(error)) throw error;
+  if (error instanceof SandboxGoneError) throw new AppError("sandbox_ended", { cause: error });
+  throw new AppError("sandbox_unavailable", { detail: "The engine did not answer as it should", cause: error });
+}
+
+/** A stream never just stops: its last frame says why. */
+function brokenStream(c: Context<HttpEnv>, { logger }: AppContext, error: unknown): SseFrame {
+  const requestId = c.get("requestId");
+  const gone = error instanceof SandboxGoneError;
+  if (!gone) logger.error({ err: error, requestId }, "an exec's stream broke");
+  const { entry, code } = new AppError(gone ? "sandbox_ended" : "sandbox_unavailable");
+  const { status, title, remedy } = entry;
+  return { event: "error", data: { type: `/docs/problems#${code}`, title, status, code, remedy, detail: title } };
+}
