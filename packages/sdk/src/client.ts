@@ -1,4 +1,14 @@
-import type { Status } from "@holdfast/protocol";
+import type {
+  Account,
+  AccountCreated,
+  ApiKey,
+  ApiKeyCreated,
+  Sandbox,
+  SandboxExec,
+  Status,
+  Workspace,
+  WorkspaceDeleted,
+} from "@holdfast/protocol";
 import { ApiError } from "./api-error.ts";
 import { Execution } from "./execution.ts";
 import { type CallOptions, Http, pages } from "./http.ts";
@@ -10,42 +20,6 @@ export interface HoldfastOptions {
   fetch?: typeof globalThis.fetch;
 }
 
-/** Times are RFC 3339. */
-export interface Account {
-  id: string;
-  name: string;
-  created_at: string;
-}
-export interface NewAccount extends Account {
-  /** Shown only here. */
-  api_key: string;
-}
-export interface ApiKey {
-  id: string;
-  name: string;
-  /** The key's beginning, to tell it from others. */
-  prefix: string;
-  created_at: string;
-  last_used_at: string | null;
-  revoked_at: string | null;
-}
-export interface NewApiKey extends ApiKey {
-  /** Shown only here. */
-  api_key: string;
-}
-export interface Workspace {
-  id: string;
-  name: string;
-  created_at: string;
-}
-export interface Sandbox {
-  id: string;
-  provider_id: string;
-  workspace: string;
-  state: string;
-  created_at: string;
-}
-
 export interface ListOptions extends CallOptions {
   /** Entries per page. */
   limit?: number;
@@ -53,6 +27,8 @@ export interface ListOptions extends CallOptions {
 
 export interface ExecOptions extends CallOptions {
   timeoutMs?: number;
+  /** Whose rights it has in the sandbox; default: Claude's. */
+  user?: SandboxExec["user"];
 }
 
 export type Holdfast = ReturnType<typeof createHoldfast>;
@@ -99,7 +75,7 @@ function accounts(http: Http) {
     /** All for the administrator's key, one's own for others. */
     list: (options: ListOptions = {}): AsyncIterable<Account> => pages<Account>(http, "/v1/accounts", options),
     create: (account: { name: string }, call: CallOptions = {}) =>
-      http.json<NewAccount>("/v1/accounts", { ...call, method: "POST", body: account }),
+      http.json<AccountCreated>("/v1/accounts", { ...call, method: "POST", body: account }),
   };
 }
 
@@ -107,10 +83,10 @@ function apiKeys(http: Http) {
   return {
     list: (options: ListOptions = {}): AsyncIterable<ApiKey> => pages<ApiKey>(http, "/v1/api_keys", options),
     create: (key: { name: string }, call: CallOptions = {}) =>
-      http.json<NewApiKey>("/v1/api_keys", { ...call, method: "POST", body: key }),
+      http.json<ApiKeyCreated>("/v1/api_keys", { ...call, method: "POST", body: key }),
     /** From then on the key is refused. */
     revoke: (id: string, call: CallOptions = {}) =>
-      http.json<void>(`/v1/api_keys/${segment(id)}`, { ...call, method: "DELETE" }),
+      http.json<ApiKey>(`/v1/api_keys/${segment(id)}`, { ...call, method: "DELETE" }),
   };
 }
 
@@ -123,8 +99,9 @@ function workspaces(http: Http) {
     get: (id: string, call: CallOptions = {}) => http.json<Workspace>(path(id), call),
     rename: (id: string, name: string, call: CallOptions = {}) =>
       http.json<Workspace>(path(id), { ...call, method: "POST", body: { name } }),
-    /** Its files go with it. */
-    delete: (id: string, call: CallOptions = {}) => http.json<void>(path(id), { ...call, method: "DELETE" }),
+    /** Its files go with it; the answer says what else did. */
+    delete: (id: string, call: CallOptions = {}) =>
+      http.json<WorkspaceDeleted>(path(id), { ...call, method: "DELETE" }),
   };
 }
 
@@ -132,7 +109,8 @@ function sandboxes(http: Http) {
   const path = (id: string) => `/v1/sandboxes/${segment(id)}`;
   return {
     list: (options: ListOptions = {}): AsyncIterable<Sandbox> => pages<Sandbox>(http, "/v1/sandboxes", options),
-    stop: (id: string, call: CallOptions = {}) => http.json<void>(`${path(id)}/stop`, { ...call, method: "POST" }),
+    stop: (id: string, call: CallOptions = {}) =>
+      http.json<Sandbox>(`${path(id)}/stop`, { ...call, method: "POST", body: {} }),
     /** Starts a command; resolves when the server took it. */
     async exec(id: string, command: readonly string[], options: ExecOptions = {}): Promise<Execution> {
       const abort = new AbortController();
@@ -141,7 +119,7 @@ function sandboxes(http: Http) {
         method: "POST",
         accept: "text/event-stream",
         signal,
-        body: { command, ...(options.timeoutMs === undefined ? {} : { timeout_ms: options.timeoutMs }) },
+        body: { command, timeout_ms: options.timeoutMs, user: options.user },
       });
       return new Execution(response.body ?? new Blob([]).stream(), { abort, signal });
     },

@@ -26,8 +26,9 @@ function ask(
     }
   };
   const onAbort = () => reject(cancelled());
-  out.stderr.write(`${question}: `);
+  // Before the question: what is typed at once must not be shown either.
   stdin.setRawMode(true);
+  out.stderr.write(`${question}: `);
   stdin.on("data", onData);
   signal.addEventListener("abort", onAbort, { once: true });
   stdin.resume();

@@ -21,7 +21,7 @@ export async function sandboxOf(connection: Connection, given: string, signal: A
   const id = await sessions.resolve(given, signal);
   const { workspace } = (await sessions.get(id, signal)).holdfast;
   for await (const sandbox of connection.holdfast.sandboxes.list({ signal }))
-    if (sandbox.workspace === workspace) return sandbox;
+    if (sandbox.workspace === workspace && sandbox.state === "running") return sandbox;
   throw new CliError(
     `The workspace "${workspace}" of ${id} has no running sandbox`,
     "One is started by a message and stopped when nothing has happened for a while.",

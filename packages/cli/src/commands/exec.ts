@@ -10,6 +10,7 @@ export const exec: Handler = async (input, context) => {
   const seconds = textOption(input, "timeout");
   await using run = await server.holdfast.sandboxes.exec(sandbox.id, command, {
     signal,
+    ...(input.options.root === true ? { user: "root" } : {}),
     ...(seconds === undefined ? {} : { timeoutMs: Number(seconds) * 1000 }),
   });
   for await (const chunk of run.output) {

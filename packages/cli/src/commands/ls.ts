@@ -20,7 +20,7 @@ export const list: Handler = async (input, context) => {
     const cells = [
       session.id,
       states[session.status] ?? session.status,
-      session.holdfast.workspace,
+      session.holdfast.workspace.replace(/~wsp_.*$/, " (deleted)"),
       ago(session.updated_at, Date.now()),
       cost(session.holdfast.cost_usd),
       session.title?.trim() || "(untitled)",

@@ -7,6 +7,7 @@ export const sandboxes: Handler = async (input, context) => {
   const { holdfast } = connection(input, context);
   const rows: Table["rows"][number][] = [];
   for await (const sandbox of holdfast.sandboxes.list({ signal: context.signal })) {
+    if (sandbox.state === "ended" && input.options.all !== true) continue;
     const { id, workspace, state, created_at: created } = sandbox;
     rows.push({ cells: [id, workspace, state, ago(created, Date.now())], data: sandbox });
   }

@@ -2,7 +2,7 @@ import type { Holdfast, Workspace } from "@holdfast/sdk";
 import { confirm } from "../client/confirm.ts";
 import { connection } from "../client/connection.ts";
 import { CliError, type Handler } from "../command.ts";
-import { ago } from "../render/tool-words.ts";
+import { ago, plural } from "../render/tool-words.ts";
 
 export const workspaceList: Handler = async (input, context) => {
   const { out, signal } = context;
@@ -40,9 +40,13 @@ export const workspaceRemove: Handler = async (input, context) => {
     out.progress("Nothing was deleted.");
     return 1;
   }
-  await holdfast.workspaces.delete(workspace.id, { signal });
-  out.data({ id: workspace.id, name: workspace.name, deleted: true });
-  out.line(`Deleted workspace ${workspace.name} with its files.`);
+  const { gone, kept, ...deleted } = await holdfast.workspaces.delete(workspace.id, { signal });
+  out.data({ ...deleted, gone, kept });
+  const ended = gone.sessions_ended;
+  out.line(
+    `Deleted workspace ${workspace.name} with its files${ended > 0 ? ` and ended ${plural(ended, "session")}` : ""}.`,
+  );
+  for (const each of kept) out.progress(`Kept: ${each}`);
   return 0;
 };
 
