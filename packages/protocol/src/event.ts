@@ -34,6 +34,14 @@ export const UserMessage = event("user.message", {
 
 export const UserInterrupt = event("user.interrupt", {});
 
+/** The answer to a question whether a tool may run. */
+export const UserToolConfirmation = event("user.tool_confirmation", {
+  /** The `id` of the `agent.tool_use` event. */
+  tool_use_id: z.string(),
+  result: z.enum(["allow", "deny"]),
+  deny_message: z.string().nullable().optional(),
+});
+
 export const AgentMessage = event("agent.message", {
   content: z.array(TextBlock),
   holdfast: z
@@ -99,6 +107,15 @@ export const StatusIdle = event("session.status_idle", {
 });
 
 export const StatusTerminated = event("session.status_terminated", {});
+
+/** Title or metadata were changed. */
+export const SessionUpdated = event("session.updated", {
+  title: z.string().nullable().optional(),
+  metadata: z.record(z.string(), z.string()).optional(),
+});
+
+/** The last event that a stream of the session shows. */
+export const SessionDeleted = event("session.deleted", {});
 
 export const SessionError = event("session.error", {
   error: z.object({
@@ -192,6 +209,7 @@ export const Other = event("holdfast.other", {
 export const SessionEvent = z.discriminatedUnion("type", [
   UserMessage,
   UserInterrupt,
+  UserToolConfirmation,
   AgentMessage,
   AgentThinking,
   AgentToolUse,
@@ -200,6 +218,8 @@ export const SessionEvent = z.discriminatedUnion("type", [
   StatusRunning,
   StatusIdle,
   StatusTerminated,
+  SessionUpdated,
+  SessionDeleted,
   SessionError,
   Initialized,
   TurnResult,

@@ -1,4 +1,6 @@
 import { z } from "zod";
+import { AgentOverrides, SessionAgent } from "./agent.ts";
+import { Metadata, MetadataPatch } from "./metadata.ts";
 
 /** Names of workspaces become parts of volume names: nothing that could be a path. */
 export const WorkspaceName = z.string().regex(/^[a-z0-9][a-z0-9_-]{0,63}$/);
@@ -6,16 +8,25 @@ export const WorkspaceName = z.string().regex(/^[a-z0-9][a-z0-9_-]{0,63}$/);
 /** The name in `metadata` that chooses a session's workspace. */
 export const workspaceMetadataKey = "holdfast.workspace";
 
-/** What `POST /v1/sessions` takes. Managed Agents asks for agent and environment; here both have a default. */
-export const SessionCreate = z.object({
-  agent: z
-    .union([z.string(), z.object({ type: z.literal("agent"), id: z.string(), version: z.number().int().optional() })])
-    .optional(),
-  environment_id: z.string().optional(),
+const AgentChoice = z.union([
+  z.string(),
+  z.strictObject({ type: z.literal("agent"), id: z.string(), version: z.number().int().min(1).optional() }),
+  AgentOverrides.extend({
+    type: z.literal("agent_with_overrides"),
+    id: z.string(),
+    version: z.number().int().min(1).optional(),
+    mcp_servers: z.array(z.never({ error: "is not supported" })).optional(),
+    skills: z.array(z.never({ error: "is not supported" })).optional(),
+  }).strict(),
+]);
+export type AgentChoice = z.infer<typeof AgentChoice>;
+
+/** What `POST /v1/sessions/{id}` takes. */
+export const SessionUpdate = z.object({
   title: z.string().max(200).nullable().optional(),
-  metadata: z.record(z.string().max(64), z.string().max(512)).optional(),
+  metadata: MetadataPatch.nullable().optional(),
 });
-export type SessionCreate = z.infer<typeof SessionCreate>;
+export type SessionUpdate = z.infer<typeof SessionUpdate>;
 
 export const SessionStatus = z.enum(["rescheduling", "running", "idle", "terminated"]);
 export type SessionStatus = z.infer<typeof SessionStatus>;
@@ -24,7 +35,7 @@ export type SessionStatus = z.infer<typeof SessionStatus>;
 export const Session = z.object({
   id: z.string(),
   type: z.literal("session"),
-  agent: z.record(z.string(), z.unknown()),
+  agent: SessionAgent,
   environment_id: z.string(),
   title: z.string().nullable(),
   status: SessionStatus,
@@ -63,16 +74,35 @@ const UserMessageParams = z.object({
     ]),
   ),
 });
-const UserInterruptParams = z.object({ type: z.literal("user.interrupt") });
+const UserInterruptParams = z.object({
+  type: z.literal("user.interrupt"),
+  session_thread_id: z.null({ error: "sessions have one thread" }).optional(),
+});
+const UserToolConfirmationParams = z.object({
+  type: z.literal("user.tool_confirmation"),
+  tool_use_id: z.string().min(1).max(200),
+  result: z.enum(["allow", "deny"]),
+  deny_message: z.string().max(10_000).nullable().optional(),
+});
 
 /** What `POST /v1/sessions/{id}/events` takes. */
 export const SendEvents = z.object({
   events: z
-    .array(z.discriminatedUnion("type", [UserMessageParams, UserInterruptParams]))
+    .array(z.discriminatedUnion("type", [UserMessageParams, UserInterruptParams, UserToolConfirmationParams]))
     .min(1)
     .max(100),
 });
 export type SendEvents = z.infer<typeof SendEvents>;
+
+/** What `POST /v1/sessions` takes. Managed Agents asks for agent and environment; here both have a default. */
+export const SessionCreate = z.object({
+  agent: AgentChoice.optional(),
+  environment_id: z.string().optional(),
+  title: z.string().max(200).nullable().optional(),
+  metadata: Metadata.optional(),
+  initial_events: z.array(UserMessageParams).max(50).optional(),
+});
+export type SessionCreate = z.infer<typeof SessionCreate>;
 
 /** What the page asks first: who am I, and who answers. `GET /v1/status`. */
 export const Status = z.object({

@@ -4,6 +4,8 @@ import type { ServerOptions } from "./config/options.ts";
 import type { WebFiles } from "./config/web-files.ts";
 import type { Account, Accounts } from "./domain/accounts/accounts.ts";
 import type { ApiKeys } from "./domain/accounts/keys.ts";
+import type { Agents } from "./domain/agents/agents.ts";
+import type { Environments } from "./domain/environments/environments.ts";
 import type { SandboxDirectory } from "./domain/sandboxes/directory.ts";
 import type { Sessions } from "./domain/sessions/sessions.ts";
 import type { Workspaces } from "./domain/workspaces/workspaces.ts";
@@ -30,6 +32,8 @@ export interface AppContext {
   workspaces: Workspaces;
   sandboxes: SandboxDirectory;
   sessions: Sessions;
+  agents: Agents;
+  environments: Environments;
   log: EventLog;
   gateway: ModelGateway;
   /** Parts of `GET /v1/status` that are not the account's or the model's. */

@@ -16,6 +16,9 @@ import { readWebFiles, type WebFiles } from "./config/web-files.ts";
 import type { AppContext } from "./context.ts";
 import { Accounts } from "./domain/accounts/accounts.ts";
 import { ApiKeys } from "./domain/accounts/keys.ts";
+import { Agents } from "./domain/agents/agents.ts";
+import { Environments } from "./domain/environments/environments.ts";
+import { EnvironmentImages, type Layers } from "./domain/environments/images.ts";
 import { bundledGuest } from "./domain/sandboxes/bundled-guest.ts";
 import { SandboxDirectory } from "./domain/sandboxes/directory.ts";
 import { SandboxImage } from "./domain/sandboxes/image.ts";
@@ -117,6 +120,8 @@ async function compose(composing: Composing): Promise<Server> {
       installationId: installationOf(options),
       turns: work.turns,
     }),
+    agents: new Agents({ db: database.db, clock: systemClock }),
+    environments: work.environments,
     log,
     gateway,
     state: () => ({ image: imageStatus(work.image), storage: (accountId) => storageStatus(storage.state, accountId) }),
@@ -162,13 +167,20 @@ function composeTurns({ options, logger, extras, stack }: Composing, parts: Work
   const { database, log, gateway, s3, storage, closing } = parts;
   const { db } = database;
   const provider = extras.provider ?? modalProvider(options, logger, extras);
-  const image = new SandboxImage({
-    provider,
-    template: async () =>
-      claudeCodeTemplate({ ...options.image, guestBundle: extras.guestBundle ?? (await bundledGuest()) }),
-    logger: logger.child({ part: "image" }),
-    signal: closing.signal,
-  });
+  const makeImage = (more: Layers) =>
+    new SandboxImage({
+      provider,
+      template: async () => {
+        const guestBundle = extras.guestBundle ?? (await bundledGuest());
+        const { base, layers } = claudeCodeTemplate({ ...options.image, guestBundle });
+        return { base, layers: [...layers, ...more] };
+      },
+      logger: logger.child({ part: "image" }),
+      signal: closing.signal,
+    });
+  const image = makeImage([]);
+  const images = new EnvironmentImages({ base: image, make: makeImage });
+  const environments = new Environments({ db, clock: systemClock, images });
   stack.defer(() => closing.abort(new Error("the server stops")));
   const revoke = (id: string) => {
     gateway.revokeSandbox(id).catch((error) => logger.warn({ err: error, sandbox: id }, "its tokens live on"));
@@ -185,6 +197,7 @@ function composeTurns({ options, logger, extras, stack }: Composing, parts: Work
       onEnded: revoke,
     }),
   );
+  const syncs = stack.use(new Syncs({ db, log, clock: systemClock, logger: logger.child({ part: "syncs" }), storage }));
   const workspaces = new Workspaces({
     db,
     log,
@@ -192,9 +205,9 @@ function composeTurns({ options, logger, extras, stack }: Composing, parts: Work
     installationId: installationOf(options),
     logger: logger.child({ part: "workspaces" }),
     sandboxes,
+    saved: (workspaceId) => syncs.settledOf(workspaceId),
     deleteVolume: (name, signal) => provider.deleteVolume(name, signal),
   });
-  const syncs = stack.use(new Syncs({ db, log, clock: systemClock, logger: logger.child({ part: "syncs" }), storage }));
   const turns = stack.use(
     new Turns({
       db,
@@ -202,7 +215,7 @@ function composeTurns({ options, logger, extras, stack }: Composing, parts: Work
       clock: systemClock,
       logger: logger.child({ part: "turns" }),
       gateway,
-      image,
+      environments,
       sandboxes,
       options: options.sandbox,
       onTurnEnd: (turn) => syncs.schedule(turn),
@@ -223,6 +236,7 @@ function composeTurns({ options, logger, extras, stack }: Composing, parts: Work
   return {
     turns,
     image,
+    environments,
     provider,
     workspaces,
     directory: new SandboxDirectory({ db, sandboxes }),

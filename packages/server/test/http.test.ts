@@ -30,8 +30,6 @@ describe("bad input on Managed Agents routes", () => {
   test.each([
     ["malformed JSON", "{", 400, "request_malformed"],
     ["not an object", "[1]", 400, "request_malformed"],
-    ["an unknown agent", { agent: "agent_other" }, 400, "request_invalid"],
-    ["an unknown environment", { environment_id: "env_other" }, 400, "request_invalid"],
     ["a field of the wrong type", { title: 7 }, 400, "request_invalid"],
     ["a field that is not supported", { resources: [{ type: "file" }] }, 400, "not_supported"],
     ["a workspace name with ../", { metadata: { "holdfast.workspace": "../etc" } }, 400, "workspace_name_invalid"],
@@ -42,8 +40,9 @@ describe("bad input on Managed Agents routes", () => {
 
   test("the field that is wrong is named", async () => {
     const agent = await refusal(await it.fetch("/v1/sessions", { key, ...json({ agent: "agent_other" }) }));
-    expect(agent.message).toContain("agent_other");
+    expect(agent).toMatchObject({ status: 404, code: "agent_not_found", message: expect.stringContaining("agent:") });
     const environment = await refusal(await it.fetch("/v1/sessions", { key, ...json({ environment_id: "env_x" }) }));
+    expect(environment).toMatchObject({ status: 404, code: "environment_not_found" });
     expect(environment.message).toContain("environment_id");
   });
 

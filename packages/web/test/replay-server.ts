@@ -75,7 +75,7 @@ export class ReplayServer implements AsyncDisposable {
     const session: Session = {
       id,
       type: "session",
-      agent: {},
+      agent,
       environment_id: "env_1",
       title,
       status: "idle",
@@ -357,3 +357,18 @@ function defaultStatus(): Status {
     image: { state: "ready", detail: null },
   };
 }
+
+const agent: Session["agent"] = {
+  type: "agent",
+  id: "agent_default",
+  version: 1,
+  name: "Claude Code",
+  description: null,
+  execution_identity: { type: "service_account" },
+  model: { id: "claude-code-default", speed: "standard" },
+  multiagent: null,
+  mcp_servers: [],
+  skills: [],
+  system: null,
+  tools: [],
+};

@@ -5,11 +5,12 @@ import type { AppContext } from "../context.ts";
 import type { EventLog, LogFrame } from "../ports/event-log.ts";
 import { check, readJson, refuseUnknown } from "./body.ts";
 import type { HttpEnv } from "./env.ts";
-import { integer, list, order, refuseFilters } from "./query.ts";
+import { integer, list, order } from "./query.ts";
 import { identityOf } from "./sessions.ts";
+import { createdAt, pageOf } from "./sessions-filters.ts";
 import { type SseFrame, sseResponse } from "./sse.ts";
 
-const sendable = ["user.message", "user.interrupt"];
+const sendable = ["user.message", "user.interrupt", "user.tool_confirmation"];
 
 /** `/v1/sessions/{id}/events` in Managed Agents' shape, and its stream. */
 export function eventRoutes(context: AppContext): Hono<HttpEnv> {
@@ -25,13 +26,12 @@ export function eventRoutes(context: AppContext): Hono<HttpEnv> {
   });
   app.get("/:id/events", async (c) => {
     const query = new URL(c.req.url).searchParams;
-    refuseFilters(query, ["created_at"]);
-    const page = query.get("page");
     const options = {
       limit: integer(query, "limit", { min: 1, max: 1000, fallback: 100 }),
       order: order(query, "asc"),
       types: list(query, "types"),
-      ...(page ? { page } : {}),
+      created: createdAt(query),
+      ...pageOf(query),
     };
     return c.json(await sessions.events(c.get("account").id, c.req.param("id"), options));
   });
@@ -60,7 +60,7 @@ async function stream(c: Context<HttpEnv>, context: AppContext, sessionId: strin
   // A cursor from the future is not of this log (an older copy was put back): begin as without one, and say so.
   const resumed = cursor !== undefined && cursor <= lastSeq;
   const after = resumed ? cursor : from;
-  const drafts = new Set(list(query, "event_deltas"));
+  const drafts = new Set(draftTypes(query));
   const verdict: SseFrame = {
     event: "ping",
     data: { type: "holdfast.stream", resumed, after, last_seq: lastSeq },
@@ -70,6 +70,17 @@ async function stream(c: Context<HttpEnv>, context: AppContext, sessionId: strin
     heartbeatMs: context.options.heartbeatMs,
     headers: { "request-id": c.get("requestId") },
     onError: (error) => errorFrame(error, c.get("requestId"), context),
+  });
+}
+
+const draftable = ["agent.message", "agent.thinking"];
+
+function draftTypes(query: URLSearchParams): string[] {
+  const types = list(query, "event_deltas");
+  if (types.every((type) => draftable.includes(type))) return types;
+  throw new AppError("request_invalid", {
+    detail: "`event_deltas` names a type that has no deltas",
+    errors: [{ path: "event_deltas", message: `must be one of ${draftable.join(", ")}` }],
   });
 }
 
@@ -95,6 +106,7 @@ async function* frames(
     for await (const frame of log.read(options)) {
       if (frame.kind === "event") last = frame.event.seq;
       yield toSse(frame, last);
+      if (frame.kind === "event" && frame.event.type === "session.deleted") return;
     }
   } catch (error) {
     // The reader left: nobody is there to be told.

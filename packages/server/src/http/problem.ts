@@ -47,6 +47,10 @@ export function errorResponse(c: Context<HttpEnv>, error: AppError): Response {
   return Response.json(body, { status, headers: { ...headers, "content-type": "application/problem+json" } });
 }
 
+/** Also what an official client may ask for and is not there. */
+const managedAgentsPath =
+  /^\/v1\/(sessions|agents|environments|files|vaults|skills|memory_stores|deployments|messages|models)(\/|$)/;
+
 function isManagedAgentsPath(path: string): boolean {
-  return path === "/v1/sessions" || path.startsWith("/v1/sessions/");
+  return managedAgentsPath.test(path);
 }

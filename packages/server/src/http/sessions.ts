@@ -1,13 +1,14 @@
-import { SessionCreate } from "@holdfast/protocol";
+import { AppError, SessionCreate, SessionStatus, SessionUpdate } from "@holdfast/protocol";
 import { type Context, Hono } from "hono";
 import type { AppContext } from "../context.ts";
 import { hashBody, type RequestIdentity } from "../domain/sessions/idempotency.ts";
 import { check, readJson, refuseUnknown } from "./body.ts";
 import type { HttpEnv } from "./env.ts";
-import { integer, order, refuseFilters } from "./query.ts";
+import { integer, list, order, refuseFilters } from "./query.ts";
+import { createdAt, flag, pageOf } from "./sessions-filters.ts";
 
-const createFields = ["agent", "environment_id", "title", "metadata"];
-const unsupportedFilters = ["agent_version", "created_at", "deployment_id", "memory_store_id", "statuses"];
+const createFields = ["agent", "environment_id", "title", "metadata", "initial_events"];
+const unsupportedFilters = ["deployment_id", "memory_store_id"];
 
 /** `/v1/sessions` in Managed Agents' shape. */
 export function sessionRoutes({ sessions }: AppContext): Hono<HttpEnv> {
@@ -21,16 +22,38 @@ export function sessionRoutes({ sessions }: AppContext): Hono<HttpEnv> {
   app.get("/", async (c) => {
     const query = new URL(c.req.url).searchParams;
     refuseFilters(query, unsupportedFilters);
-    const page = query.get("page");
+    const agentId = query.get("agent_id");
+    const agentVersion = integer(query, "agent_version", { min: 0, max: 1_000_000_000, fallback: 0 });
     const options = {
       limit: integer(query, "limit", { min: 1, max: 100, fallback: 20 }),
       order: order(query, "desc"),
-      ...(page ? { page } : {}),
+      created: createdAt(query),
+      statuses: statuses(query),
+      includeArchived: flag(query, "include_archived"),
+      ...(agentId ? { agentId } : {}),
+      ...(agentVersion === 0 ? {} : { agentVersion }),
+      ...pageOf(query),
     };
     return c.json(await sessions.list(c.get("account").id, options));
   });
   app.get("/:id", async (c) => c.json(await sessions.get(c.get("account").id, c.req.param("id"))));
+  app.post("/:id", async (c) => {
+    const { value } = await readJson(c);
+    refuseUnknown(value, ["title", "metadata"]);
+    return c.json(await sessions.update(c.get("account").id, c.req.param("id"), check(SessionUpdate, value)));
+  });
+  app.delete("/:id", async (c) => c.json(await sessions.delete(c.get("account").id, c.req.param("id"))));
+  app.post("/:id/archive", async (c) => c.json(await sessions.archive(c.get("account").id, c.req.param("id"))));
   return app;
+}
+
+function statuses(query: URLSearchParams): SessionStatus[] {
+  return list(query, "statuses").map((text) => {
+    const parsed = SessionStatus.safeParse(text);
+    if (parsed.success) return parsed.data;
+    const message = `must be one of ${SessionStatus.options.join(", ")}`;
+    throw new AppError("request_invalid", { detail: `statuses: ${message}`, errors: [{ path: "statuses", message }] });
+  });
 }
 
 /** What makes two requests the same one. */

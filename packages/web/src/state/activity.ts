@@ -29,8 +29,9 @@ export function activityOf(
   listed: SessionStatus | undefined,
 ): Activity {
   const status = log.events.findLast((event) => event.type.startsWith("session.status_"));
+  const asks = status?.type === "session.status_idle" && status.stop_reason.type === "requires_action";
   const working = status
-    ? status.type === "session.status_running"
+    ? asks || status.type === "session.status_running"
     : log.events.length === 0 && (listed === "running" || listed === "rescheduling");
   const sending = outbox.some((item) => item.state === "sending" && !(item.eventId && log.byId.has(item.eventId)));
   const draft = log.drafts.some((entry) => entry.text.trim() !== "" || entry.kind === "agent.thinking");
@@ -44,8 +45,8 @@ export function activityOf(
     working,
     since: working ? (status?.processed_at ?? null) : null,
     typing: sending || (!draft && awaitsContent(log.events)),
-    doing: working ? doingNow(log.events) : null,
-    outcome,
+    doing: asks ? "Waiting for your answer" : working ? doingNow(log.events) : null,
+    outcome: asks ? null : outcome,
   };
 }
 

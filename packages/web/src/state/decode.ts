@@ -12,6 +12,7 @@ type Shape = Record<string, "string" | "number" | "boolean" | "array" | "object"
 const shapes: Record<SessionEventType, Shape> = {
   "user.message": { content: "array" },
   "user.interrupt": {},
+  "user.tool_confirmation": { tool_use_id: "string", result: "string" },
   "agent.message": { content: "array" },
   "agent.thinking": {},
   "agent.tool_use": { name: "string", input: "object" },
@@ -20,6 +21,8 @@ const shapes: Record<SessionEventType, Shape> = {
   "session.status_running": {},
   "session.status_idle": {},
   "session.status_terminated": {},
+  "session.updated": {},
+  "session.deleted": {},
   "session.error": { error: "object" },
   "holdfast.initialized": { first: "boolean", model: "string", cwd: "string" },
   "holdfast.turn_result": { outcome: "string", num_turns: "number", duration_ms: "number", cost_usd: "number" },

@@ -198,6 +198,14 @@ function addRow(to: Building, event: SessionEvent): void {
     case "user.interrupt":
       to.rows.push(notice(event.id, "info", "Stop requested"));
       return;
+    case "user.tool_confirmation":
+      to.rows.push(notice(event.id, "info", event.result === "allow" ? "Allowed" : "Refused"));
+      return;
+    case "session.updated":
+      return;
+    case "session.deleted":
+      to.rows.push(notice(event.id, "warning", "This session was deleted"));
+      return;
     case "agent.thread_context_compacted":
       to.rows.push(notice(event.id, "info", "Claude summarised the conversation so far to make room"));
       return;
@@ -215,6 +223,8 @@ function addStatus(
     to.told = false;
     return;
   }
+  // The turn goes on once the question is answered.
+  if (event.type === "session.status_idle" && event.stop_reason.type === "requires_action") return;
   breakSteps(to);
   if (event.type === "holdfast.turn_result") {
     to.told = true;

@@ -17,20 +17,25 @@ export class LiveSandbox {
   readonly workspace: Workspace;
   /** Of its intent row. */
   readonly rowId: string;
+  /** Which environment's image it was made from; empty: the installation's own. */
+  readonly environment: string;
   readonly #gone = new AbortController();
   readonly #onUse: (users: number) => void;
   #link: Promise<GuestLink> | undefined;
   #users = 0;
+  #turns = 0;
 
   constructor(options: {
     handle: SandboxHandle;
     workspace: Workspace;
     rowId: string;
+    environment: string;
     onUse: (users: number) => void;
   }) {
     this.handle = options.handle;
     this.workspace = options.workspace;
     this.rowId = options.rowId;
+    this.environment = options.environment;
     this.#onUse = options.onUse;
   }
 
@@ -56,6 +61,25 @@ export class LiveSandbox {
         if (released) return;
         released = true;
         this.#onUse(--this.#users);
+      },
+    };
+  }
+
+  /** Turns that run in it. */
+  get turns(): number {
+    return this.#turns;
+  }
+
+  /** As `use`, by a turn: until it has ended nobody may have the sandbox replaced by another one. */
+  useForTurn(): Disposable {
+    const use = this.use();
+    this.#turns++;
+    let released = false;
+    return {
+      [Symbol.dispose]: () => {
+        if (!released) this.#turns--;
+        released = true;
+        use[Symbol.dispose]();
       },
     };
   }

@@ -1,4 +1,4 @@
-import { newId } from "@holdfast/protocol";
+import { AppError, newId } from "@holdfast/protocol";
 import { isAbort, sleep } from "@holdfast/std";
 import type { Logger } from "pino";
 import type { Clock } from "../../ports/clock.ts";
@@ -19,6 +19,16 @@ export interface SandboxesDeps {
   /** A sandbox has ended. */
   onEnded: (sandboxId: string) => void;
 }
+
+interface EnsureOptions {
+  imageId: () => Promise<string>;
+  /** Names the image; one that was made from another is replaced, unless a turn runs in it (`environment_busy`). */
+  environment: string;
+  signal: AbortSignal;
+  onCreate?: () => void;
+}
+
+const environmentTag = "holdfast.environment";
 
 export const filesMount = "/mnt/workspace";
 export const stateMount = "/mnt/state";
@@ -41,17 +51,23 @@ export class Sandboxes {
   }
 
   /** The workspace's sandbox; found or made. `signal` ends the waiting only: others may wait for the same one. */
-  async ensure(
-    workspace: Workspace,
-    options: { imageId: () => Promise<string>; signal: AbortSignal; onCreate?: () => void },
-  ): Promise<LiveSandbox> {
-    await waitFor(this.#stopping.get(workspace.id) ?? Promise.resolve(), options.signal);
-    const known = this.#live.get(workspace.id);
-    if (known !== undefined) return await waitFor(known, options.signal);
-    const making = this.#findOrCreate(workspace, options);
-    this.#live.set(workspace.id, making);
-    making.catch(() => this.#forget(workspace, making));
-    return await waitFor(making, options.signal);
+  async ensure(workspace: Workspace, options: EnsureOptions): Promise<LiveSandbox> {
+    const { signal, environment } = options;
+    for (;;) {
+      await waitFor(this.#stopping.get(workspace.id) ?? Promise.resolve(), signal);
+      let making = this.#live.get(workspace.id);
+      if (making === undefined) {
+        const own = this.#findOrCreate(workspace, options);
+        own.catch(() => this.#forget(workspace, own));
+        this.#live.set(workspace.id, own);
+        making = own;
+      }
+      const live = await waitFor(making, signal);
+      if (live.environment === environment) return live;
+      if (live.turns > 0) throw new AppError("environment_busy");
+      this.#deps.logger.info({ sandbox: live.id, environment }, "another environment is wanted: stopping the sandbox");
+      await this.#stop(live);
+    }
   }
 
   /** The workspace's sandbox if one runs at the provider; never makes one. */
@@ -100,10 +116,7 @@ export class Sandboxes {
     this.#live.clear();
   }
 
-  async #findOrCreate(
-    workspace: Workspace,
-    { imageId, onCreate }: { imageId: () => Promise<string>; onCreate?: () => void },
-  ): Promise<LiveSandbox> {
+  async #findOrCreate(workspace: Workspace, { imageId, onCreate, environment }: EnsureOptions): Promise<LiveSandbox> {
     const signal = this.#closing.signal;
     const [found, ...more] = await this.#find(workspace, signal);
     if (found !== undefined) return await this.#take(workspace, found, more);
@@ -111,7 +124,7 @@ export class Sandboxes {
     onCreate?.();
     const { db, clock, provider, spec } = this.#deps;
     const rowId = newId("sandbox");
-    const tags = this.#tags(workspace);
+    const tags = { ...this.#tags(workspace), ...(environment === "" ? {} : { [environmentTag]: environment }) };
     const nowMs = clock.now();
     await db
       .insertInto("sandboxes")
@@ -131,7 +144,7 @@ export class Sandboxes {
       const volumes = { [filesMount]: workspace.filesVolume, [stateMount]: workspace.stateVolume };
       const handle = await provider.create({ ...spec(workspace), imageId: image, tags, volumes }, signal);
       await this.#mark(rowId, "running", handle.id);
-      return this.#watch(workspace, handle, rowId);
+      return this.#watch(workspace, handle, { rowId, environment });
     } catch (error) {
       await this.#mark(rowId, "ended");
       throw error;
@@ -140,7 +153,7 @@ export class Sandboxes {
 
   async #take(workspace: Workspace, found: SandboxHandle, others: SandboxHandle[]): Promise<LiveSandbox> {
     for (const other of others) await this.#terminate(other);
-    return this.#watch(workspace, found, await this.#rowOf(workspace, found.id));
+    return this.#watch(workspace, found, await this.#rowOf(workspace, found));
   }
 
   #forget(workspace: Workspace, made: Promise<LiveSandbox>): void {
@@ -163,18 +176,21 @@ export class Sandboxes {
     return found;
   }
 
-  async #rowOf(workspace: Workspace, providerId: string): Promise<string> {
-    const { db, clock } = this.#deps;
+  async #rowOf(workspace: Workspace, handle: SandboxHandle): Promise<{ rowId: string; environment: string }> {
+    const { db, clock, provider } = this.#deps;
+    const providerId = handle.id;
     const known = await db
       .selectFrom("sandboxes")
-      .select("id")
+      .select(["id", "tags_json"])
       .where("provider_id", "=", providerId)
       .executeTakeFirst();
     if (known !== undefined) {
       await this.#mark(known.id, "running", providerId);
-      return known.id;
+      const tags = JSON.parse(known.tags_json) as Record<string, string>;
+      return { rowId: known.id, environment: tags[environmentTag] ?? "" };
     }
     const id = newId("sandbox");
+    const tags = await provider.tags(handle, AbortSignal.any([this.#closing.signal, AbortSignal.timeout(30_000)]));
     await db
       .insertInto("sandboxes")
       .values({
@@ -183,12 +199,12 @@ export class Sandboxes {
         account_id: workspace.accountId,
         state: "running",
         provider_id: providerId,
-        tags_json: JSON.stringify(this.#tags(workspace)),
+        tags_json: JSON.stringify(tags),
         created_at: clock.now(),
         updated_at: clock.now(),
       })
       .execute();
-    return id;
+    return { rowId: id, environment: tags[environmentTag] ?? "" };
   }
 
   async #mark(id: string, state: SandboxState, providerId?: string): Promise<void> {
@@ -200,8 +216,8 @@ export class Sandboxes {
       .execute();
   }
 
-  #watch(workspace: Workspace, handle: SandboxHandle, rowId: string): LiveSandbox {
-    const live = new LiveSandbox({ handle, workspace, rowId, onUse: (users) => this.#onUse(live, users) });
+  #watch(workspace: Workspace, handle: SandboxHandle, row: { rowId: string; environment: string }): LiveSandbox {
+    const live = new LiveSandbox({ handle, workspace, ...row, onUse: (users) => this.#onUse(live, users) });
     this.#onUse(live, 0);
     void this.#untilEnd(live);
     return live;

@@ -1,10 +1,14 @@
-import { AppError, type SessionCreate } from "@holdfast/protocol";
+import type { Agent, AgentChoice, SessionAgent } from "@holdfast/protocol";
+import { AppError } from "@holdfast/protocol";
+import type { Tx } from "../../ports/database.ts";
+import { sessionAgent } from "../agents/agents.ts";
+import { changeAgent } from "../agents/definition.ts";
 
 export const defaultAgentId = "agent_default";
 export const defaultEnvironmentId = "env_default";
 
-/** The one agent there is, in the full shape of Managed Agents. */
-export const defaultAgent = {
+/** The built-in agent, in the full shape of Managed Agents: all tools of the CLI, its own model. */
+export const defaultAgent: SessionAgent = {
   type: "agent",
   id: defaultAgentId,
   version: 1,
@@ -17,19 +21,40 @@ export const defaultAgent = {
   skills: [],
   system: null,
   tools: [],
-} as const;
+};
 
-/** Refuses agents and environments that do not exist, naming the field. */
-export function checkAgentAndEnvironment(input: SessionCreate): void {
-  const agentId = typeof input.agent === "object" ? input.agent.id : (input.agent ?? defaultAgentId);
-  if (agentId !== defaultAgentId) refuse("agent", `There is no agent "${agentId}"`, defaultAgentId);
-  if (typeof input.agent === "object" && input.agent.version !== undefined && input.agent.version !== 1)
-    refuse("agent.version", `Agent "${agentId}" has no version ${input.agent.version}`, "1");
-  const environmentId = input.environment_id ?? defaultEnvironmentId;
-  if (environmentId !== defaultEnvironmentId)
-    refuse("environment_id", `There is no environment "${environmentId}"`, defaultEnvironmentId);
+const epoch = new Date(0).toISOString();
+
+export const defaultAgentResource: Agent = {
+  ...defaultAgent,
+  metadata: {},
+  created_at: epoch,
+  updated_at: epoch,
+  archived_at: null,
+};
+
+/**
+ * The agent that a new session has from now on; null: the built-in one. Throws `agent_not_found`, `agent_archived`, and
+ * `request_invalid` for what the built-in one cannot be asked.
+ */
+export async function chooseAgent(
+  tx: Tx,
+  accountId: string,
+  choice: AgentChoice | undefined,
+): Promise<SessionAgent | null> {
+  const { id, version, ...rest } = typeof choice === "object" ? choice : { id: choice ?? defaultAgentId };
+  if (id !== defaultAgentId) {
+    const agent = await sessionAgent(tx, { accountId, agentId: id, ...(version === undefined ? {} : { version }) });
+    if (!("type" in rest) || rest.type === "agent") return agent;
+    return { ...agent, ...changeAgent(agent, rest) };
+  }
+  if (version !== undefined && version !== 1) refuse("agent.version", "the built-in agent has version 1 only");
+  if ("type" in rest && rest.type === "agent_with_overrides") {
+    refuse("agent.type", "the built-in agent takes no overrides; create an agent of your own");
+  }
+  return null;
 }
 
-function refuse(path: string, detail: string, use: string): never {
-  throw new AppError("request_invalid", { detail, errors: [{ path, message: `use "${use}", or leave it out` }] });
+function refuse(path: string, message: string): never {
+  throw new AppError("request_invalid", { detail: `${path}: ${message}`, errors: [{ path, message }] });
 }

@@ -1,25 +1,30 @@
 import { randomUUID } from "node:crypto";
 import {
   AppError,
-  isId,
-  maxPromptBytes,
-  type NewEvent,
   newId,
+  patchMetadata,
   type SendEvents,
   type Session,
+  type SessionAgent,
   type SessionCreate,
   type SessionEvent,
+  type SessionUpdate,
   workspaceMetadataKey,
 } from "@holdfast/protocol";
-import type { Selectable } from "kysely";
 import type { Clock } from "../../ports/clock.ts";
-import type { Database, Schema } from "../../ports/database.ts";
-import type { EventLog, LogTx } from "../../ports/event-log.ts";
-import { decodeText, encodeText } from "../text.ts";
-import { checkAgentAndEnvironment, defaultAgent, defaultEnvironmentId } from "./agent.ts";
-import { decodeCursor, encodeCursor } from "./cursor.ts";
+import type { Database, Tx } from "../../ports/database.ts";
+import type { EventLog } from "../../ports/event-log.ts";
+import { checkEnvironment } from "../environments/environments.ts";
+import { checkMetadataSize } from "../metadata.ts";
+import { encodeText } from "../text.ts";
+import { chooseAgent, defaultAgent, defaultEnvironmentId } from "./agent.ts";
 import { once, type RequestIdentity } from "./idempotency.ts";
+import { type ListEvents, type ListSessions, listEvents, listSessions, type Page, sessionRow } from "./lists.ts";
+import { toSession } from "./present.ts";
+import { checkMessages, storeEvents } from "./send.ts";
 import { defaultWorkspaceName, ensureWorkspace } from "./workspaces.ts";
+
+export type { ListEvents, ListSessions, Page } from "./lists.ts";
 
 /** What happens to sessions beside the database. */
 export interface TurnControl {
@@ -27,6 +32,10 @@ export interface TurnControl {
   wake(sessionId: string): void;
   /** Stops the running turn; nothing happens when there is none. */
   interrupt(sessionId: string): void;
+  /** A question was answered: the process that asked is to be told. */
+  answer(sessionId: string): void;
+  /** Ends turn and process, and forgets the session. */
+  drop(sessionId: string): Promise<void>;
 }
 
 export interface SessionsDeps {
@@ -37,20 +46,6 @@ export interface SessionsDeps {
   turns: TurnControl;
 }
 
-export interface Page<T> {
-  data: T[];
-  next_page: string | null;
-}
-
-export interface ListEvents {
-  limit: number;
-  order: "asc" | "desc";
-  page?: string;
-  types?: readonly string[];
-}
-
-type Row = Selectable<Schema["sessions"]> & { workspace_name: string };
-
 export class Sessions {
   readonly #deps: SessionsDeps;
 
@@ -59,101 +54,109 @@ export class Sessions {
   }
 
   async create(accountId: string, input: SessionCreate, identity: RequestIdentity): Promise<Session> {
-    checkAgentAndEnvironment(input);
-    const { db, clock, installationId } = this.#deps;
+    const { db, log, clock, installationId, turns } = this.#deps;
     const nowMs = clock.now();
-    const { result } = await db.transaction().execute((tx) =>
-      once(tx, { accountId, scope: "create", identity, nowMs }, async () => {
+    const events = input.initial_events ?? [];
+    checkMessages(events, "initial_events");
+    const { result, repeated } = await log.transact((logTx) =>
+      once(logTx.tx, { accountId, scope: "create", identity, nowMs }, async () => {
+        const { tx } = logTx;
+        const agent = await chooseAgent(tx, accountId, input.agent);
+        await checkEnvironment(tx, accountId, input.environment_id ?? defaultEnvironmentId);
         const name = input.metadata?.[workspaceMetadataKey] ?? defaultWorkspaceName;
         const workspace = await ensureWorkspace(tx, { accountId, name, installationId, nowMs });
-        const id = newId("session", nowMs);
-        await tx
-          .insertInto("sessions")
-          .values({
-            id,
-            account_id: accountId,
-            workspace_id: workspace.id,
-            title: typeof input.title === "string" ? encodeText(input.title) : null,
-            status: "idle",
-            metadata_json: JSON.stringify(input.metadata ?? {}),
-            mapper_json: null,
-            generation: 0,
-            last_seq: 0,
-            cost_usd: 0,
-            usage_json: "{}",
-            claude_session_id: randomUUID(),
-            claude_started: 0,
-            process_id: null,
-            created_at: nowMs,
-            updated_at: nowMs,
-          })
-          .execute();
+        const id = await insertSession(tx, { accountId, workspaceId: workspace.id, agent, input, nowMs });
+        if (events.length > 0) await storeEvents(logTx, { sessionId: id, events, identity, nowMs });
         return id;
       }),
     );
-    return await this.get(accountId, result);
+    if (!repeated && events.length > 0) turns.wake(result);
+    return toSession(await sessionRow(db, accountId, result));
   }
 
   async get(accountId: string, sessionId: string): Promise<Session> {
-    return toSession(await this.#row(accountId, sessionId));
+    return toSession(await sessionRow(this.#deps.db, accountId, sessionId));
   }
 
   /** Newest first unless asked otherwise. */
-  async list(accountId: string, options: { limit: number; order: "asc" | "desc"; page?: string }) {
-    const { limit, order, page } = options;
-    let query = this.#rows().where("sessions.account_id", "=", accountId);
-    if (page !== undefined) {
-      const last = String(decodeCursor(page, { of: "sessions", order }));
-      query = query.where("sessions.id", order === "asc" ? ">" : "<", last);
-    }
-    const rows = await query
-      .orderBy("sessions.id", order)
-      .limit(limit + 1)
-      .execute();
-    const data = rows.slice(0, limit).map(toSession);
-    const last = data.at(-1)?.id;
-    const next = rows.length > limit && last !== undefined ? encodeCursor({ of: "sessions", order, last }) : null;
-    return { data, next_page: next, prev_page: null };
+  async list(accountId: string, options: ListSessions) {
+    return await listSessions(this.#deps.db, accountId, options);
   }
 
   async events(accountId: string, sessionId: string, options: ListEvents): Promise<Page<SessionEvent>> {
-    await this.#row(accountId, sessionId);
-    const { limit, order, page, types } = options;
-    let query = this.#deps.db.selectFrom("events").select(["seq", "event_json"]).where("session_id", "=", sessionId);
-    if (types !== undefined && types.length > 0) query = query.where("type", "in", types);
-    if (page !== undefined) {
-      const last = Number(decodeCursor(page, { of: sessionId, order }));
-      query = query.where("seq", order === "asc" ? ">" : "<", last);
-    }
-    const rows = await query
-      .orderBy("seq", order)
-      .limit(limit + 1)
-      .execute();
-    const shown = rows.slice(0, limit);
-    const last = shown.at(-1)?.seq;
-    return {
-      data: shown.map((row) => JSON.parse(row.event_json) as SessionEvent),
-      next_page: rows.length > limit && last !== undefined ? encodeCursor({ of: sessionId, order, last }) : null,
-    };
+    await sessionRow(this.#deps.db, accountId, sessionId);
+    return await listEvents(this.#deps.db, sessionId, options);
+  }
+
+  /** Title and metadata; a key whose value is null is deleted. The workspace stays what it is. */
+  async update(accountId: string, sessionId: string, change: SessionUpdate): Promise<Session> {
+    const { db, log } = this.#deps;
+    await log.transact(async ({ tx, append }) => {
+      const row = await sessionRow(tx, accountId, sessionId);
+      if (row.archived_at !== null) throw new AppError("session_archived");
+      const before = JSON.parse(row.metadata_json) as Record<string, string>;
+      const metadata = patchMetadata(before, change.metadata);
+      checkMetadataSize(metadata);
+      if (metadata[workspaceMetadataKey] !== before[workspaceMetadataKey]) {
+        const path = `metadata.${workspaceMetadataKey}`;
+        const errors = [{ path, message: "cannot be changed; start a new session" }];
+        throw new AppError("request_invalid", { detail: "A session keeps its workspace", errors });
+      }
+      const { title } = change;
+      const titled = title === undefined ? {} : { title };
+      await append({
+        sessionId,
+        events: [{ type: "session.updated", ...titled, ...(change.metadata ? { metadata } : {}) }],
+        session: {
+          metadata_json: JSON.stringify(metadata),
+          ...(title === undefined ? {} : { title: title === null ? null : encodeText(title) }),
+        },
+      });
+    });
+    return toSession(await sessionRow(db, accountId, sessionId));
+  }
+
+  /** It takes no more events; a running turn is stopped. Safe to repeat. */
+  async archive(accountId: string, sessionId: string): Promise<Session> {
+    const { db, turns } = this.#deps;
+    await sessionRow(db, accountId, sessionId);
+    await this.#markArchived(sessionId);
+    turns.interrupt(sessionId);
+    return toSession(await sessionRow(db, accountId, sessionId));
+  }
+
+  /** Ends its turn and removes all that is stored of it; the workspace and its files stay. */
+  async delete(accountId: string, sessionId: string): Promise<{ id: string; type: "session_deleted" }> {
+    const { db, log, turns } = this.#deps;
+    await sessionRow(db, accountId, sessionId);
+    // From now on nothing new is taken.
+    await this.#markArchived(sessionId);
+    await turns.drop(sessionId);
+    await log.transact(async ({ tx, append }) => {
+      await sessionRow(tx, accountId, sessionId);
+      await append({ sessionId, events: [{ type: "session.deleted" }] });
+      await removeSession(tx, sessionId);
+    });
+    return { id: sessionId, type: "session_deleted" };
   }
 
   /** Stores the events (once, see `once`), then sets them going. */
   async send(target: { accountId: string; sessionId: string }, input: SendEvents, identity: RequestIdentity) {
     const { accountId, sessionId } = target;
-    const row = await this.#row(accountId, sessionId);
-    if (row.status === "terminated") throw new AppError("session_terminated");
-    for (const [index, event] of input.events.entries()) if (event.type === "user.message") checkMessage(event, index);
-    const { log, clock, turns } = this.#deps;
+    const { db, log, clock, turns } = this.#deps;
+    await sessionRow(db, accountId, sessionId);
+    checkMessages(input.events, "events");
     const nowMs = clock.now();
     const { result, repeated } = await log.transact((logTx) =>
       once(logTx.tx, { accountId, scope: `send:${sessionId}`, identity, nowMs }, () =>
-        store(logTx, { sessionId, input, identity, nowMs }),
+        storeEvents(logTx, { sessionId, events: input.events, identity, nowMs }),
       ),
     );
     if (!repeated) {
       for (const { type } of input.events) {
         if (type === "user.message") turns.wake(sessionId);
-        else turns.interrupt(sessionId);
+        else if (type === "user.interrupt") turns.interrupt(sessionId);
+        else turns.answer(sessionId);
       }
     }
     return { data: result };
@@ -164,8 +167,8 @@ export class Sessions {
    * at the last turn's.
    */
   async replayFrom(accountId: string, sessionId: string): Promise<{ after: number; lastSeq: number }> {
-    const { last_seq: lastSeq } = await this.#row(accountId, sessionId);
     const { db } = this.#deps;
+    const { last_seq: lastSeq } = await sessionRow(db, accountId, sessionId);
     const open = await db
       .selectFrom("messages")
       .innerJoin("events", "events.id", "messages.event_id")
@@ -186,110 +189,59 @@ export class Sessions {
     return { after: from === undefined ? 0 : from.seq - 1, lastSeq };
   }
 
-  #rows() {
-    return this.#deps.db
-      .selectFrom("sessions")
-      .innerJoin("workspaces", "workspaces.id", "sessions.workspace_id")
-      .selectAll("sessions")
-      .select("workspaces.name as workspace_name");
-  }
-
-  async #row(accountId: string, sessionId: string): Promise<Row> {
-    const row = isId("session", sessionId)
-      ? await this.#rows()
-          .where("sessions.id", "=", sessionId)
-          .where("sessions.account_id", "=", accountId)
-          .executeTakeFirst()
-      : undefined;
-    if (row === undefined) throw new AppError("session_not_found");
-    return row;
-  }
-}
-
-async function store(
-  { tx, append }: LogTx,
-  {
-    sessionId,
-    input,
-    identity,
-    nowMs,
-  }: { sessionId: string; input: SendEvents; identity: RequestIdentity; nowMs: number },
-): Promise<SessionEvent[]> {
-  const client = identity.key === undefined ? {} : { holdfast: { client_id: identity.key } };
-  const events: NewEvent[] = input.events.map((event) =>
-    event.type === "user.message"
-      ? { type: "user.message", id: newId("event", nowMs), content: event.content, ...client }
-      : { type: "user.interrupt" },
-  );
-  const { status } = await tx
-    .selectFrom("sessions")
-    .select("status")
-    .where("id", "=", sessionId)
-    .executeTakeFirstOrThrow();
-  const starts = status === "idle" && events.some(({ type }) => type === "user.message");
-  const appended = await append({
-    sessionId,
-    events: starts ? [...events, { type: "session.status_running" }] : events,
-    ...(starts ? { session: { status: "running" } } : {}),
-    atMs: nowMs,
-  });
-  const said = appended.slice(0, events.length);
-  for (const event of said) {
-    if (event.type !== "user.message") continue;
-    await tx
-      .insertInto("messages")
-      .values({
-        id: randomUUID(),
-        session_id: sessionId,
-        event_id: event.id,
-        content_json: JSON.stringify(event.content),
-        state: "queued",
-        created_at: nowMs,
-      })
+  async #markArchived(sessionId: string): Promise<void> {
+    const { db, clock } = this.#deps;
+    await db
+      .updateTable("sessions")
+      .set({ archived_at: clock.now() })
+      .where("id", "=", sessionId)
+      .where("archived_at", "is", null)
       .execute();
   }
-  return said;
 }
 
-function checkMessage(event: Extract<SendEvents["events"][number], { type: "user.message" }>, index: number): void {
-  let text = "";
-  let images = 0;
-  for (const block of event.content) {
-    if (block.type === "text") text += block.text;
-    else images++;
-  }
-  const path = `events.${index}.content`;
-  if (text.trim() === "" && images === 0) {
-    throw new AppError("prompt_empty", { errors: [{ path, message: "has no text" }] });
-  }
-  const bytes = Buffer.byteLength(text);
-  if (bytes > maxPromptBytes) {
-    throw new AppError("prompt_too_large", {
-      detail: `The message has ${bytes} bytes of text; ${maxPromptBytes} are accepted`,
-      errors: [{ path, message: `is longer than ${maxPromptBytes} bytes` }],
-    });
-  }
+interface NewSession {
+  accountId: string;
+  workspaceId: string;
+  agent: SessionAgent | null;
+  input: SessionCreate;
+  nowMs: number;
 }
 
-function toSession(row: Row): Session {
-  const usage = JSON.parse(row.usage_json) as Session["usage"];
-  return {
-    id: row.id,
-    type: "session",
-    agent: { ...defaultAgent },
-    environment_id: defaultEnvironmentId,
-    title: row.title === null ? null : decodeText(row.title),
-    status: row.status,
-    metadata: JSON.parse(row.metadata_json) as Record<string, string>,
-    created_at: new Date(row.created_at).toISOString(),
-    updated_at: new Date(row.updated_at).toISOString(),
-    archived_at: null,
-    budget: null,
-    outcome_evaluations: [],
-    resources: [],
-    stats: { duration_seconds: Math.max(0, (row.updated_at - row.created_at) / 1000) },
-    usage,
-    vault_ids: [],
-    holdfast: { workspace: row.workspace_name, last_seq: row.last_seq, cost_usd: row.cost_usd },
-  };
+async function insertSession(tx: Tx, { accountId, workspaceId, agent, input, nowMs }: NewSession): Promise<string> {
+  const id = newId("session", nowMs);
+  await tx
+    .insertInto("sessions")
+    .values({
+      id,
+      account_id: accountId,
+      workspace_id: workspaceId,
+      title: typeof input.title === "string" ? encodeText(input.title) : null,
+      status: "idle",
+      metadata_json: JSON.stringify(input.metadata ?? {}),
+      mapper_json: null,
+      generation: 0,
+      last_seq: 0,
+      cost_usd: 0,
+      usage_json: "{}",
+      claude_session_id: randomUUID(),
+      claude_started: 0,
+      process_id: null,
+      agent_id: (agent ?? defaultAgent).id,
+      agent_version: (agent ?? defaultAgent).version,
+      agent_json: agent === null ? null : JSON.stringify(agent),
+      environment_id: input.environment_id ?? defaultEnvironmentId,
+      archived_at: null,
+      created_at: nowMs,
+      updated_at: nowMs,
+    })
+    .execute();
+  return id;
+}
+
+/** Everything that is stored of a session alone. */
+export async function removeSession(tx: Tx, sessionId: string): Promise<void> {
+  for (const table of ["permissions", "messages", "events", "raw_lines", "processes"] as const)
+    await tx.deleteFrom(table).where("session_id", "=", sessionId).execute();
+  await tx.deleteFrom("sessions").where("id", "=", sessionId).execute();
 }

@@ -3,13 +3,20 @@ import type { Tx } from "../../ports/database.ts";
 import type { LineEffect } from "./claude-process.ts";
 import { TurnFailure } from "./failure.ts";
 
-/** What is said at once to a question of the CLI, so that it never waits for an answer that nobody can give. */
+/** Tools whose question wants words or a choice, which a confirmation cannot carry. */
+const wantsWords = new Map([
+  [
+    "AskUserQuestion",
+    "Questions with choices cannot be shown in this session. Ask in plain words at the end of your turn instead.",
+  ],
+  ["ExitPlanMode", "Plans cannot be approved in this session. Show the plan as your answer and end your turn."],
+]);
+
+/** What is said at once to a request of the CLI, so that it never waits for an answer that nobody can give. */
 export function answerTo(signal: Signal): string | undefined {
   if (signal.type === "permission_request") {
-    return permissionResponse(signal.requestId, {
-      behavior: "deny",
-      message: "Nobody can be asked in this session. Go on without it, or say what you would need.",
-    });
+    const message = wantsWords.get(signal.request.tool_name);
+    return message === undefined ? undefined : permissionResponse(signal.requestId, { behavior: "deny", message });
   }
   if (signal.type === "control_request") {
     return controlErrorResponse(signal.requestId, `Holdfast does not serve ${signal.subtype}`);
@@ -24,6 +31,13 @@ export function merge(first: LineEffect | undefined, second: LineEffect | undefi
   return {
     events: longer,
     session: { ...first.session, ...second.session },
+    more: async (tx) => {
+      const [one, two] = [await first.more?.(tx), await second.more?.(tx)];
+      return {
+        events: [...(one?.events ?? []), ...(two?.events ?? [])],
+        session: { ...one?.session, ...two?.session },
+      };
+    },
     also: async (tx) => {
       await first.also?.(tx);
       await second.also?.(tx);

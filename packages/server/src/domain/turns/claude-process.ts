@@ -32,6 +32,8 @@ export interface ProcessExit {
 export interface LineEffect {
   events: readonly NewEvent[];
   session?: Updateable<Schema["sessions"]>;
+  /** What can only be known within the transaction; its events come after the others. */
+  more?: (tx: Tx) => Promise<Pick<LineEffect, "events" | "session">>;
   /** Committed with it. */
   also?: (tx: Tx) => Promise<void>;
   /** After the commit. */
@@ -243,8 +245,9 @@ export class ClaudeProcess implements ProcessListener {
     const raw = this.#raw;
     const offsets = { stdout: this.#lineStart, stderr: this.#received.stderr };
     await this.#deps.log.transact(async ({ tx, append }) => {
-      const session = { ...effect.session, mapper_json: JSON.stringify(this.#mapper) };
-      await append({ sessionId, generation, events: effect.events, session });
+      const more = await effect.more?.(tx);
+      const session = { ...effect.session, ...more?.session, mapper_json: JSON.stringify(this.#mapper) };
+      await append({ sessionId, generation, events: [...effect.events, ...(more?.events ?? [])], session });
       for (const { offset, bytes } of raw) {
         await tx
           .insertInto("raw_lines")

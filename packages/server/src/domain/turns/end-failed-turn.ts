@@ -1,5 +1,6 @@
 import { sleep } from "@holdfast/std";
 import { StaleGenerationError } from "../../ports/event-log.ts";
+import { closeQuestions } from "../sessions/permissions.ts";
 import { errorEvent, idleEvent, TurnStopped, toFailure } from "./failure.ts";
 import { markMessage } from "./line-effects.ts";
 import type { Session } from "./prepare.ts";
@@ -27,6 +28,7 @@ export async function endFailedTurn(
       await log.transact(async ({ tx, append }) => {
         const target = { sessionId: session.id, generation: session.generation };
         await append({ ...target, events, session: { status: "idle" } });
+        await closeQuestions(tx, session.id);
         if (turn !== undefined) await markMessage(tx, turn.messageId, "done");
       });
       break;

@@ -1,8 +1,10 @@
 import type { MapResult, Signal } from "@holdfast/claude";
 import type { EventOf, NewEvent } from "@holdfast/protocol";
 import type { Tx } from "../../ports/database.ts";
+import { closeQuestions } from "../sessions/permissions.ts";
 import type { LineEffect, ProcessExit } from "./claude-process.ts";
 import { errorEvent, idleEvent, TurnFailure } from "./failure.ts";
+import { refuseOpen } from "./questions.ts";
 import type { Turn } from "./turn.ts";
 
 type TurnEnded = Extract<Signal, { type: "turn_ended" }>;
@@ -42,6 +44,7 @@ export function onTurnEnded(state: ProcessState, ended: TurnEnded, result: MapRe
     session: { status: "idle" },
     also: async (tx) => {
       await cost(tx);
+      await refuseOpen(tx, state.sessionId);
       if (turn !== undefined) await markMessage(tx, turn.messageId, "done");
     },
     after: () => {
@@ -69,13 +72,14 @@ export function onTurnStarted(state: ProcessState, result: MapResult): LineEffec
 export function onProcessExit(state: ProcessState, exit: ProcessExit): LineEffect {
   const { turn } = state;
   const running = (turn?.sent === true && !turn.finished) || state.ownTurn;
-  if (!running) return { events: [] };
+  if (!running) return { events: [], also: (tx) => closeQuestions(tx, state.sessionId) };
   const restart = turn === undefined || turn.stopped ? undefined : restartAs(state, exit);
   if (restart !== undefined) return { events: [], after: () => turn?.end({ kind: "restart", conversation: restart }) };
   return {
     events: exitEvents(state, exit),
     session: { status: "idle" },
     also: async (tx) => {
+      await closeQuestions(tx, state.sessionId);
       if (turn !== undefined) await markMessage(tx, turn.messageId, "done");
     },
     after: () => {

@@ -1,8 +1,10 @@
 import { claudeArgs, claudeEnvironment, claudeSettings, createMapperState, type MapperState } from "@holdfast/claude";
 import { guestBundlePath } from "@holdfast/guest";
-import { newId } from "@holdfast/protocol";
+import { newId, type SessionAgent } from "@holdfast/protocol";
 import { sleep } from "@holdfast/std";
+import { agentLaunch } from "../agents/launch.ts";
 import { GuestLink, LinkLostError } from "../sandboxes/guest-link.ts";
+import type { SandboxImage } from "../sandboxes/image.ts";
 import type { LiveSandbox } from "../sandboxes/live-sandbox.ts";
 import { runExec } from "../sandboxes/run-exec.ts";
 import { filesMount, stateMount } from "../sandboxes/sandboxes.ts";
@@ -16,6 +18,9 @@ export interface Session {
   id: string;
   accountId: string;
   generation: number;
+  /** Null: the built-in one. */
+  agent: SessionAgent | null;
+  environmentId: string;
 }
 
 interface PrepareInput {
@@ -34,13 +39,16 @@ const startTimeoutMs = 60 * 1000;
 export async function ensureSandbox(
   deps: TurnDeps,
   workspace: Workspace,
-  { append, signal }: PrepareInput,
+  { session, append, signal }: PrepareInput,
 ): Promise<LiveSandbox> {
-  if (deps.sandboxes.current(workspace.id) === undefined) await showImage(deps, { append, signal });
+  const { image, key } = await deps.environments.image(session.environmentId);
+  const current = deps.sandboxes.current(workspace.id);
+  if (current === undefined || (await isOther(current, key))) await showImage(image, { append, signal });
   let step: Step | undefined;
   try {
     const sandbox = await deps.sandboxes.ensure(workspace, {
-      imageId: () => deps.image.get(),
+      imageId: () => image.get(),
+      environment: key,
       signal,
       onCreate: () => {
         step = Step.begin(append, "sandbox", "Starting the sandbox");
@@ -65,10 +73,16 @@ export async function ensureSandbox(
   }
 }
 
-async function showImage(deps: TurnDeps, { append, signal }: Omit<PrepareInput, "session">): Promise<void> {
-  if (deps.image.progress.state === "ready") return;
+/** Whether it was made from another image, or could not be made. */
+async function isOther(current: Promise<LiveSandbox>, environment: string): Promise<boolean> {
+  const live = await current.catch(() => undefined);
+  return live?.environment !== environment;
+}
+
+async function showImage(image: SandboxImage, { append, signal }: Omit<PrepareInput, "session">): Promise<void> {
+  if (image.progress.state === "ready") return;
   const step = Step.begin(append, "image", "Building the sandbox image");
-  const building = deps.image.get(({ detail, done, total }) => {
+  const building = image.get(({ detail, done, total }) => {
     if (signal.aborted) return;
     const progress = { done, total, unit: "layers" };
     // A failure to tell shows up when the step ends.
@@ -244,13 +258,14 @@ function makeProcess(
 
 function startArgs(deps: TurnDeps, { session, conversation }: StartInput, processId: string): string[] {
   const ids = ["--session", session.id, "--process", processId, "--generation", String(session.generation)];
+  const { settings, extraArgs, ...launch } = agentLaunch(session.agent, deps.options.permissionMode);
   const claude = claudeArgs({
     conversation,
-    permissionMode: deps.options.permissionMode,
-    settings: claudeSettings({ baseUrl: deps.gateway.sandboxUrl }),
+    ...launch,
+    settings: { ...claudeSettings({ baseUrl: deps.gateway.sandboxUrl }), ...settings },
   });
   const asUser = ["runuser", "-u", "claudeuser", "--", "claude"];
-  return ["node", guestBundlePath, "start", ...ids, "--cwd", filesMount, "--", ...asUser, ...claude];
+  return ["node", guestBundlePath, "start", ...ids, "--cwd", filesMount, "--", ...asUser, ...claude, ...extraArgs];
 }
 
 /** The environment of exec 2: nothing in it is worth anything outside of this sandbox. */

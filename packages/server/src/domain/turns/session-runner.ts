@@ -1,8 +1,10 @@
 import { randomUUID } from "node:crypto";
 import { type InputBlock, interruptRequest, type MapResult, type Signal, userLine } from "@holdfast/claude";
-import type { NewEvent } from "@holdfast/protocol";
+import type { NewEvent, SessionAgent } from "@holdfast/protocol";
 import { StaleGenerationError } from "../../ports/event-log.ts";
 import type { LiveSandbox } from "../sandboxes/live-sandbox.ts";
+import { waitFor } from "../sandboxes/sandboxes.ts";
+import { openQuestions } from "../sessions/permissions.ts";
 import { fromRow, type Workspace } from "../sessions/workspaces.ts";
 import { answerTo, interruptedByRestart, markTaken, merge } from "./answers.ts";
 import type { ClaudeProcess, LineEffect, ProcessExit, ProcessOwner } from "./claude-process.ts";
@@ -12,9 +14,12 @@ import { HeldProcess, unlessEnding } from "./held-process.ts";
 import { interruptProcess } from "./interrupt.ts";
 import { markMessage, onProcessExit, onTurnEnded, onTurnStarted, type ProcessState } from "./line-effects.ts";
 import { ensureSandbox, findProcess, fixPermissions, type Session, startProcess } from "./prepare.ts";
+import { deliverAnswers, onQuestion, onQuestionWithdrawn, withPolicy } from "./questions.ts";
 import { nextMessage, sessionState } from "./session-rows.ts";
 import { Turn } from "./turn.ts";
 import type { TurnDeps } from "./turn-deps.ts";
+
+const endTimeoutMs = 15_000;
 
 /** Filled once the process is held; what it says comes later. */
 interface Held {
@@ -46,14 +51,20 @@ export class SessionRunner {
       .updateTable("sessions")
       .set((eb) => ({ generation: eb("generation", "+", 1) }))
       .where("id", "=", sessionId)
-      .returning(["id", "account_id", "workspace_id", "generation"])
+      .returning(["id", "account_id", "workspace_id", "generation", "agent_json", "environment_id"])
       .executeTakeFirstOrThrow();
     const workspace = await deps.db
       .selectFrom("workspaces")
       .selectAll()
       .where("id", "=", row.workspace_id)
       .executeTakeFirstOrThrow();
-    const session = { id: row.id, accountId: row.account_id, generation: row.generation };
+    const session = {
+      id: row.id,
+      accountId: row.account_id,
+      generation: row.generation,
+      agent: row.agent_json === null ? null : (JSON.parse(row.agent_json) as SessionAgent),
+      environmentId: row.environment_id,
+    };
     return new SessionRunner(deps, session, fromRow(workspace));
   }
 
@@ -79,6 +90,22 @@ export class SessionRunner {
       const { process, state } = this.#running;
       void this.#stopProcess(process, () => !state.ownTurn);
     }
+  }
+
+  /** A question was answered. Without its process nobody waits for that. */
+  answer(): void {
+    if (this.#running !== undefined) this.#deliver(this.#running);
+  }
+
+  /** Ends the running turn and the process. */
+  async end(): Promise<void> {
+    const deadline = AbortSignal.timeout(endTimeoutMs);
+    // A turn that does not end in time ends with its process.
+    await waitFor(this.finish(), deadline).catch(() => undefined);
+    const { logger } = this.#deps;
+    const process = this.#running?.process;
+    await process?.signal("SIGKILL", deadline).catch((error) => logger.warn({ err: error }, "a process lives on"));
+    await this.release();
   }
 
   /** Ends the running turn and begins no other. Resolves when nothing is being worked on. */
@@ -154,7 +181,7 @@ export class SessionRunner {
     const signal = AbortSignal.any([this.#stop.signal, turn.signal]);
     const base = { session: this.#session, append: (events: readonly NewEvent[]) => this.#append(events), signal };
     const sandbox = await ensureSandbox(this.#deps, this.#workspace, base);
-    using _use = sandbox.use();
+    using _use = sandbox.useForTurn();
     await fixPermissions(this.#deps, sandbox, base);
     for (let conversation: "new" | "resume" | undefined, tries = 0; ; tries++) {
       const running = await this.#obtainProcess(sandbox, { turn, signal, conversation });
@@ -183,7 +210,7 @@ export class SessionRunner {
     const { signal } = this.#stop;
     const sandbox = await this.#deps.sandboxes.adopt(this.#workspace, signal);
     if (sandbox === undefined) throw interruptedByRestart("its sandbox has ended");
-    using _use = sandbox.use();
+    using _use = sandbox.useForTurn();
     const running = await this.#attach(sandbox, signal);
     if (running === undefined) throw interruptedByRestart("its process has ended");
     const line = userLine({ content: turn.content as InputBlock[], uuid: turn.messageId });
@@ -241,6 +268,7 @@ export class SessionRunner {
     if (process === undefined) return undefined;
     const running = this.#hold(process, sandbox, held);
     running.state.started = row.claudeStarted;
+    this.#deliver(running);
     return running;
   }
 
@@ -281,14 +309,26 @@ export class SessionRunner {
     else if (running.state.ownTurn) void this.#endFailed(undefined, error);
   }
 
-  #onLine(running: HeldProcess, result: MapResult): LineEffect | undefined {
-    let effect: LineEffect | undefined;
+  #onLine(running: HeldProcess, mapped: MapResult): LineEffect | undefined {
+    const result = withPolicy(mapped, this.#session.agent);
+    let effect: LineEffect | undefined = result === mapped ? undefined : { events: result.events };
     for (const signal of result.signals) {
       if (signal.type === "turn_started") effect = onTurnStarted(running.state, result);
-      else if (signal.type === "turn_ended") effect = merge(effect, onTurnEnded(running.state, signal, result));
+      else if (signal.type === "turn_ended") effect = merge(effect, this.#onTurnEnded(running, signal, result));
       else effect = merge(effect, this.#onSignal(running, signal, result));
     }
     return effect;
+  }
+
+  #onTurnEnded(running: HeldProcess, signal: Extract<Signal, { type: "turn_ended" }>, result: MapResult): LineEffect {
+    const effect = onTurnEnded(running.state, signal, result);
+    return {
+      ...effect,
+      after: () => {
+        effect.after?.();
+        this.#deliver(running);
+      },
+    };
   }
 
   /** Signals that do not begin or end a turn. */
@@ -301,6 +341,11 @@ export class SessionRunner {
     if (signal.type === "background_tasks") running.backgroundTasks = signal.count;
     const answer = answerTo(signal);
     if (answer !== undefined) return { events, after: () => this.#say(running, answer) };
+    if (signal.type === "permission_request") {
+      const { processId } = running.process;
+      return onQuestion({ id: this.#session.id, processId, nowMs: this.#deps.clock.now() }, signal, result);
+    }
+    if (signal.type === "permission_cancelled") return onQuestionWithdrawn(this.#session.id, signal.requestId, result);
     if (signal.type === "auth_failed_retrying")
       return { events, after: () => this.#say(running, interruptRequest(randomUUID())) };
     return undefined;
@@ -326,6 +371,14 @@ export class SessionRunner {
       .catch((error) => this.#deps.logger.warn({ err: error, session: this.#session.id }, "an answer was not taken"));
   }
 
+  #deliver({ process }: HeldProcess): void {
+    const { db, logger } = this.#deps;
+    const signal = AbortSignal.any([this.#stop.signal, AbortSignal.timeout(10_000)]);
+    deliverAnswers(db, process, signal).catch((error) =>
+      logger.warn({ err: error, session: this.#session.id }, "an answer to a question was not taken"),
+    );
+  }
+
   #interruptTurn(turn: Turn): void {
     if (turn.stopped || turn.finished) return;
     turn.stopped = true;
@@ -340,7 +393,7 @@ export class SessionRunner {
 
   async #ensureRunning(): Promise<void> {
     const { status } = await this.#row();
-    if (status === "running") return;
+    if (status === "running" || (await openQuestions(this.#deps.db, this.#session.id)).length > 0) return;
     await this.#append([{ type: "session.status_running" }], "running");
   }
 

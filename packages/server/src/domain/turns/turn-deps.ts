@@ -4,7 +4,7 @@ import type { Clock } from "../../ports/clock.ts";
 import type { Database } from "../../ports/database.ts";
 import type { EventLog } from "../../ports/event-log.ts";
 import type { ModelGateway } from "../../ports/model-gateway.ts";
-import type { SandboxImage } from "../sandboxes/image.ts";
+import type { Environments } from "../environments/environments.ts";
 import type { LiveSandbox } from "../sandboxes/live-sandbox.ts";
 import type { Sandboxes } from "../sandboxes/sandboxes.ts";
 
@@ -15,7 +15,7 @@ export interface TurnDeps {
   clock: Clock;
   logger: Logger;
   gateway: ModelGateway;
-  image: SandboxImage;
+  environments: Pick<Environments, "image">;
   sandboxes: Sandboxes;
   options: SandboxOptions;
   /** A turn has ended: the workspace may be saved. */

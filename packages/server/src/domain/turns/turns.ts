@@ -21,6 +21,19 @@ export class Turns implements TurnControl {
     if (this.#runners.has(sessionId)) this.#with(sessionId, (runner) => runner.interrupt());
   }
 
+  answer(sessionId: string): void {
+    this.#with(sessionId, (runner) => runner.answer());
+  }
+
+  /** Ends turn and process; whoever asks for the session again finds a new runner. */
+  async drop(sessionId: string): Promise<void> {
+    const opening = this.#runners.get(sessionId);
+    if (opening === undefined) return;
+    const runner = await opening.catch(() => undefined);
+    await runner?.end();
+    if (this.#runners.get(sessionId) === opening) this.#runners.delete(sessionId);
+  }
+
   /** The lease under which this server writes the session now. */
   async generation(sessionId: string): Promise<number> {
     return (await this.#runner(sessionId)).generation;
@@ -30,6 +43,13 @@ export class Turns implements TurnControl {
   async recover(): Promise<void> {
     const { db, logger } = this.#deps;
     const running = await db.selectFrom("sessions").select("id").where("status", "=", "running").execute();
+    // One that waits for an answer is idle.
+    const asking = await db
+      .selectFrom("permissions")
+      .select("session_id as id")
+      .distinct()
+      .where("state", "in", ["pending", "answered"])
+      .execute();
     const waiting = await db
       .selectFrom("messages")
       .select("session_id as id")
@@ -37,7 +57,7 @@ export class Turns implements TurnControl {
       .where("state", "!=", "done")
       .execute();
     const withMessages = new Set(waiting.map(({ id }) => id));
-    for (const id of new Set([...withMessages, ...running.map((row) => row.id)])) {
+    for (const id of new Set([...withMessages, ...running.map((row) => row.id), ...asking.map((row) => row.id)])) {
       logger.info({ session: id }, "going on with a turn of before the restart");
       if (withMessages.has(id)) this.wake(id);
       else this.#with(id, (runner) => runner.resumeOwnTurn());

@@ -1,0 +1,60 @@
+import type { ClaudeArgs } from "@holdfast/claude";
+import { type AgentToolName, agentToolNames, type PermissionPolicy, type SessionAgent } from "@holdfast/protocol";
+
+/** The CLI's names. Some of its versions lack Glob and Grep: there Bash does their work. */
+const cliNames: Record<AgentToolName, string> = {
+  bash: "Bash",
+  edit: "Edit",
+  read: "Read",
+  write: "Write",
+  glob: "Glob",
+  grep: "Grep",
+  web_fetch: "WebFetch",
+  web_search: "WebSearch",
+};
+
+/** What Claude Code is started with on behalf of an agent. */
+export interface AgentLaunch extends Pick<ClaudeArgs, "permissionMode" | "model" | "appendSystemPrompt"> {
+  /** Parts of `--settings`. */
+  settings: Record<string, unknown>;
+  /** After all others. */
+  extraArgs: string[];
+}
+
+/** `agent` null: the default one, with all tools of the CLI and the installation's permission mode. */
+export function agentLaunch(agent: SessionAgent | null, mode: ClaudeArgs["permissionMode"]): AgentLaunch {
+  if (agent === null) return { permissionMode: mode, settings: {}, extraArgs: [] };
+  const tools = enabledTools(agent);
+  const named = (type: PermissionPolicy["type"]) =>
+    tools.filter(({ policy }) => policy.type === type).map(({ name }) => cliNames[name]);
+  const ask = named("always_ask");
+  const { effort } = agent.model;
+  return {
+    // Nothing is to be asked: as the CLI itself would do it.
+    permissionMode: ask.length === 0 ? "bypassPermissions" : "default",
+    model: agent.model.id,
+    ...(agent.system === null ? {} : { appendSystemPrompt: agent.system }),
+    // `ask` wins over every `allow`, also over one in the workspace's own settings.
+    settings: ask.length === 0 ? {} : { permissions: { allow: named("always_allow"), ask } },
+    extraArgs: [
+      ...(effort === undefined ? [] : ["--effort", effort.type]),
+      // Exactly these; an empty word means none. Last, because it takes as many words as follow.
+      ...["--tools", tools.map(({ name }) => cliNames[name]).join(",")],
+    ],
+  };
+}
+
+/** What the agent's policy says of a tool by the CLI's name; null when it says nothing. */
+export function policyOf(agent: SessionAgent | null, cliName: string): PermissionPolicy["type"] | null {
+  if (agent === null) return null;
+  return enabledTools(agent).find(({ name }) => cliNames[name] === cliName)?.policy.type ?? null;
+}
+
+function enabledTools(agent: SessionAgent): { name: AgentToolName; policy: PermissionPolicy }[] {
+  const [toolset] = agent.tools;
+  if (toolset === undefined) return [];
+  return agentToolNames.flatMap((name) => {
+    const config = toolset.configs.find((each) => each.name === name) ?? toolset.default_config;
+    return config.enabled ? [{ name, policy: config.permission_policy }] : [];
+  });
+}

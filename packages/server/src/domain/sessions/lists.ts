@@ -1,0 +1,119 @@
+import { AppError, isId, type Session, type SessionEvent, type SessionStatus } from "@holdfast/protocol";
+import type { Database, SessionStatus as StoredStatus } from "../../ports/database.ts";
+import { decodeCursor, decodeEither, encodeCursor } from "./cursor.ts";
+import { type SessionRow, toSession } from "./present.ts";
+
+export interface Page<T> {
+  data: T[];
+  next_page: string | null;
+}
+
+interface TimeRange {
+  /** Milliseconds since 1970, inclusive. */
+  from?: number;
+  to?: number;
+}
+
+export interface ListSessions {
+  limit: number;
+  order: "asc" | "desc";
+  page?: string;
+  created?: TimeRange;
+  statuses?: readonly SessionStatus[];
+  agentId?: string;
+  agentVersion?: number;
+  includeArchived?: boolean;
+}
+
+export interface ListEvents {
+  limit: number;
+  order: "asc" | "desc";
+  page?: string;
+  created?: TimeRange;
+  types?: readonly string[];
+}
+
+export function sessionRows(db: Database) {
+  return db
+    .selectFrom("sessions")
+    .innerJoin("workspaces", "workspaces.id", "sessions.workspace_id")
+    .selectAll("sessions")
+    .select("workspaces.name as workspace_name");
+}
+
+/** Throws `session_not_found`, also for another account's. */
+export async function sessionRow(db: Database, accountId: string, sessionId: string): Promise<SessionRow> {
+  const row = isId("session", sessionId)
+    ? await sessionRows(db)
+        .where("sessions.id", "=", sessionId)
+        .where("sessions.account_id", "=", accountId)
+        .executeTakeFirst()
+    : undefined;
+  if (row === undefined) throw new AppError("session_not_found");
+  return row;
+}
+
+/** A page in either direction. Its cursors hold the place, not the filters: those are said again. */
+export async function listSessions(
+  db: Database,
+  accountId: string,
+  options: ListSessions,
+): Promise<Page<Session> & { prev_page: string | null }> {
+  const { limit, order, page } = options;
+  const of = "sessions";
+  const cursor = page === undefined ? undefined : decodeEither(page, { of, order });
+  const back = cursor?.back === true;
+  const walk = back ? (order === "asc" ? "desc" : "asc") : order;
+  let query = filtered(db, accountId, options);
+  if (cursor !== undefined) query = query.where("sessions.id", walk === "asc" ? ">" : "<", String(cursor.last));
+  const found = await query
+    .orderBy("sessions.id", walk)
+    .limit(limit + 1)
+    .execute();
+  const more = found.length > limit;
+  const rows = found.slice(0, limit);
+  if (back) rows.reverse();
+  const [first, last] = [rows.at(0)?.id, rows.at(-1)?.id];
+  // Where one came from there is a page; where one goes, if there was one row too many.
+  const [hasNext, hasPrevious] = back ? [true, more] : [more, cursor !== undefined];
+  return {
+    data: rows.map(toSession),
+    next_page: hasNext && last !== undefined ? encodeCursor({ of, order, last }) : null,
+    prev_page: hasPrevious && first !== undefined ? encodeCursor({ of, order, last: first, back: true }) : null,
+  };
+}
+
+function filtered(db: Database, accountId: string, options: ListSessions) {
+  const { created, statuses, agentId, agentVersion, includeArchived } = options;
+  let query = sessionRows(db).where("sessions.account_id", "=", accountId);
+  if (includeArchived !== true) query = query.where("sessions.archived_at", "is", null);
+  if (created?.from !== undefined) query = query.where("sessions.created_at", ">=", created.from);
+  if (created?.to !== undefined) query = query.where("sessions.created_at", "<=", created.to);
+  if (agentId !== undefined) query = query.where("sessions.agent_id", "=", agentId);
+  if (agentVersion !== undefined) query = query.where("sessions.agent_version", "=", agentVersion);
+  if (statuses !== undefined && statuses.length > 0)
+    query = query.where("sessions.status", "in", statuses as readonly StoredStatus[]);
+  return query;
+}
+
+export async function listEvents(db: Database, sessionId: string, options: ListEvents): Promise<Page<SessionEvent>> {
+  const { limit, order, page, types, created } = options;
+  let query = db.selectFrom("events").select(["seq", "event_json"]).where("session_id", "=", sessionId);
+  if (types !== undefined && types.length > 0) query = query.where("type", "in", types);
+  if (created?.from !== undefined) query = query.where("created_at", ">=", created.from);
+  if (created?.to !== undefined) query = query.where("created_at", "<=", created.to);
+  if (page !== undefined) {
+    const last = Number(decodeCursor(page, { of: sessionId, order }));
+    query = query.where("seq", order === "asc" ? ">" : "<", last);
+  }
+  const rows = await query
+    .orderBy("seq", order)
+    .limit(limit + 1)
+    .execute();
+  const shown = rows.slice(0, limit);
+  const last = shown.at(-1)?.seq;
+  return {
+    data: shown.map((row) => JSON.parse(row.event_json) as SessionEvent),
+    next_page: rows.length > limit && last !== undefined ? encodeCursor({ of: sessionId, order, last }) : null,
+  };
+}

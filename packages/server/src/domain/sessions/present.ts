@@ -1,0 +1,30 @@
+import type { Session, SessionAgent } from "@holdfast/protocol";
+import type { Selectable } from "kysely";
+import type { Schema } from "../../ports/database.ts";
+import { decodeText } from "../text.ts";
+import { defaultAgent } from "./agent.ts";
+
+export type SessionRow = Selectable<Schema["sessions"]> & { workspace_name: string };
+
+/** A row in Managed Agents' shape. */
+export function toSession(row: SessionRow): Session {
+  return {
+    id: row.id,
+    type: "session",
+    agent: row.agent_json === null ? { ...defaultAgent } : (JSON.parse(row.agent_json) as SessionAgent),
+    environment_id: row.environment_id,
+    title: row.title === null ? null : decodeText(row.title),
+    status: row.status,
+    metadata: JSON.parse(row.metadata_json) as Record<string, string>,
+    created_at: new Date(row.created_at).toISOString(),
+    updated_at: new Date(row.updated_at).toISOString(),
+    archived_at: row.archived_at === null ? null : new Date(row.archived_at).toISOString(),
+    budget: null,
+    outcome_evaluations: [],
+    resources: [],
+    stats: { duration_seconds: Math.max(0, (row.updated_at - row.created_at) / 1000) },
+    usage: JSON.parse(row.usage_json) as Session["usage"],
+    vault_ids: [],
+    holdfast: { workspace: row.workspace_name, last_seq: row.last_seq, cost_usd: row.cost_usd },
+  };
+}
