@@ -53,5 +53,6 @@ export {
   WorkspaceName,
   workspaceMetadataKey,
 } from "./resource.ts";
+export { type Route, routes } from "./routes.ts";
 export { Sandbox, SandboxExec, SandboxExecFrame, type SandboxExecInput } from "./sandbox.ts";
 export { Workspace, WorkspaceDeleted, WorkspaceWrite } from "./workspace.ts";

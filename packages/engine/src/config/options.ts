@@ -33,7 +33,10 @@ export const EngineOptions = z.object({
     )
     .default([])
     .describe("services of this host that sandboxes reach under a name"),
-  ociRuntime: z.enum(["auto", "crun", "runc", "runsc"]).default("auto"),
+  ociRuntime: z
+    .enum(["auto", "crun", "runc", "runsc"])
+    .default("auto")
+    .describe("What runs sandboxes; auto takes the first that is installed"),
   honourImageUser: z
     .boolean()
     .default(false)
@@ -41,21 +44,24 @@ export const EngineOptions = z.object({
   sandboxDefaults: z
     .object({
       timeoutMs: z.number().int().positive().default(300_000).describe("life of a sandbox that asks for none"),
-      maxTimeoutMs: z.number().int().positive().default(86_400_000),
+      maxTimeoutMs: z.number().int().positive().default(86_400_000).describe("no sandbox may ask for more"),
       memoryBytes: z.number().int().positive().optional().describe("hard limit unless the sandbox asks for another"),
       milliCpu: z.number().int().positive().optional().describe("1000 = one core"),
-      pids: z.number().int().positive().default(4096),
+      pids: z.number().int().positive().default(4096).describe("processes and threads of a sandbox"),
     })
     .prefault({}),
   registry: z.record(z.string(), RegistryEntry).default({}).describe("more image names, or others for built-in ones"),
-  buildTimeoutMs: z.number().int().positive().default(1_800_000),
+  buildTimeoutMs: z.number().int().positive().default(1_800_000).describe("for one image step"),
   outputRetentionMs: z
     .number()
     .int()
     .positive()
     .default(3_600_000)
     .describe("how long the output of a finished sandbox stays readable"),
-  logLevel: z.enum(["trace", "debug", "info", "warn", "error", "fatal", "silent"]).default("info"),
+  logLevel: z
+    .enum(["trace", "debug", "info", "warn", "error", "fatal", "silent"])
+    .default("info")
+    .describe("of the log on stderr"),
 });
 /** Options with every default filled in. */
 export type EngineOptions = z.infer<typeof EngineOptions>;

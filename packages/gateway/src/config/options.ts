@@ -37,16 +37,17 @@ export const GatewayOptions = z
     allowedHosts: z.array(z.string()).default(DEFAULT_HOSTS).describe("Accepted names in the Host header"),
     scriptedModel: z
       .strictObject({
-        deltaDelayMs: z.number().min(0).optional(),
-        deltaChars: z.int().min(1).optional(),
-        recordLimit: z.int().min(0).optional(),
+        deltaDelayMs: z.number().min(0).optional().describe("Wait before each piece of text of the scripted model"),
+        deltaChars: z.int().min(1).optional().describe("Characters in each piece"),
+        recordLimit: z.int().min(0).optional().describe("Requests that it remembers"),
         allowScripts: z.boolean().default(false).describe("Opens /admin/scripts and /admin/record; for tests"),
       })
       .prefault({}),
     maxBodyBytes: z
       .int()
       .min(1024)
-      .default(32 * 1024 * 1024),
+      .default(32 * 1024 * 1024)
+      .describe("One request to the model"),
     maxBufferedBytes: z
       .int()
       .min(1024)
@@ -57,8 +58,8 @@ export const GatewayOptions = z
       .min(1000)
       .default(15 * 60_000)
       .describe("How long the upstream may say nothing"),
-    upstreamConnectMs: z.int().min(1).default(30_000),
-    logLevel: z.enum(["silent", "error", "warn", "info", "debug"]).default("info"),
+    upstreamConnectMs: z.int().min(1).default(30_000).describe("How long a connection to the upstream may take"),
+    logLevel: z.enum(["silent", "error", "warn", "info", "debug"]).default("info").describe("Of the log on stderr"),
     uid: z.int().min(1).optional(),
     gid: z.int().min(1).optional(),
   })

@@ -18,12 +18,12 @@ export const S3ProcessOptions = z.strictObject({
   /** Made at start. */
   buckets: z.array(z.string()).default([]),
   virtualHostDomains: z.array(z.string()).optional(),
-  maxConcurrent: z.int().min(1).optional(),
-  idleTimeoutMs: z.int().min(1000).optional(),
+  maxConcurrent: z.int().min(1).optional().describe("Requests at once; more wait"),
+  idleTimeoutMs: z.int().min(1000).optional().describe("A connection that says nothing is closed after this"),
   /** Privileges are dropped to these when the process is started by root. */
   uid: z.int().min(1).optional(),
   gid: z.int().min(1).optional(),
-  logLevel: z.enum(["debug", "info", "warn", "error", "silent"]).default("info"),
+  logLevel: z.enum(["debug", "info", "warn", "error", "silent"]).default("info").describe("Of the log on stderr"),
 });
 export type S3ProcessOptions = z.infer<typeof S3ProcessOptions>;
 

@@ -33,57 +33,73 @@ export const GatewayOptions = z.object({
  */
 export const S3Options = z
   .object({
-    buckets: z.record(z.string(), z.string().nullish()).nullish(),
-    /** As we see it. Absent: AWS itself. */
-    endpoint: z.string().nullish(),
-    /** As a sandbox sees it. Default: `endpoint`. */
-    sandboxEndpoint: z.string().nullish(),
-    /** The name that a sandbox's network policy must allow. Default: the host of `sandboxEndpoint`. */
-    sandboxDomain: z.string().nullish(),
-    region: z.string().nullish(),
-    accessKeyId: z.string().nullish(),
-    secretAccessKey: z.string().nullish(),
-    /** Role for AssumeRole. The embedded server takes any. */
-    roleArn: z.string().nullish(),
-    /** Hands the key above to the sync process where the storage has no temporary ones. Read docs/security.md first. */
-    allowStaticCredentials: z.boolean().nullish(),
+    buckets: z
+      .record(z.string(), z.string().nullish())
+      .nullish()
+      .describe('`{"agent-docs": "name of the bucket"}`: where workspaces are saved after every turn'),
+    endpoint: z.string().nullish().describe("As the server sees it. Absent: AWS itself"),
+    sandboxEndpoint: z.string().nullish().describe("As a sandbox sees it. Absent: `endpoint`"),
+    sandboxDomain: z
+      .string()
+      .nullish()
+      .describe("The name that a sandbox's network policy must allow. Absent: the host of `sandboxEndpoint`"),
+    region: z.string().nullish().describe("Absent: us-east-1"),
+    accessKeyId: z.string().nullish().describe("Of the server alone; sandboxes get temporary credentials"),
+    secretAccessKey: z.string().nullish().describe("A secret: the file must be readable by its owner only"),
+    roleArn: z.string().nullish().describe("Role for AssumeRole. The embedded server takes any"),
+    allowStaticCredentials: z
+      .boolean()
+      .nullish()
+      .describe(
+        "Hands the key above to the sync process where the storage has no temporary ones. Read security.md first",
+      ),
   })
   .nullish();
 export type S3Options = z.infer<typeof S3Options>;
 
 export const ImageOptions = z
   .object({
-    base: filled.default("node:24-bookworm-slim"),
+    base: filled.default("node:24-bookworm-slim").describe("What the sandbox image begins with"),
     claudeVersion: z
       .string()
       .regex(/^\d+\.\d+\.\d+$/)
-      .default("2.1.330"),
-    /** Steps of the operator's own, before `USER root`. */
-    extraCommands: z.array(z.string()).default([]),
+      .default("2.1.330")
+      .describe("Version of Claude Code that is installed"),
+    extraCommands: z
+      .array(z.string())
+      .default([])
+      .describe("Dockerfile commands of your own, as root, after Claude Code is installed"),
   })
   .prefault({});
 export type ImageOptions = z.infer<typeof ImageOptions>;
 
 export const SandboxOptions = z
   .object({
-    timeoutMs: durationMs(24 * 60 * 60 * 1000),
-    memoryMiB: z.number().int().positive().default(512),
-    memoryLimitMiB: z.number().int().positive().default(4096),
-    cpu: z.number().positive().default(0.5),
-    cpuLimit: z.number().positive().default(4),
-    /** A process of Claude Code without a turn is ended after this; it comes back with `--resume`. */
-    idleProcessMs: durationMs(10 * 60 * 1000),
-    /** A sandbox without a turn is stopped after this. */
-    idleSandboxMs: durationMs(20 * 60 * 1000),
-    permissionMode: z.enum(["default", "acceptEdits", "plan", "bypassPermissions"]).default("bypassPermissions"),
-    /** More variables for Claude Code. Never secrets: its tools can read them. */
-    claudeEnv: z.record(z.string(), z.string()).default({}),
+    timeoutMs: durationMs(24 * 60 * 60 * 1000).describe("A sandbox lives no longer than this"),
+    memoryMiB: z.number().int().positive().default(512).describe("Memory that a sandbox is given"),
+    memoryLimitMiB: z.number().int().positive().default(4096).describe("Memory that it may use at the most"),
+    cpu: z.number().positive().default(0.5).describe("Cores that a sandbox is given"),
+    cpuLimit: z.number().positive().default(4).describe("Cores that it may use at the most"),
+    idleProcessMs: durationMs(10 * 60 * 1000).describe(
+      "A process of Claude Code without a turn is ended after this; it comes back with its conversation",
+    ),
+    idleSandboxMs: durationMs(20 * 60 * 1000).describe("A sandbox without a turn is stopped after this"),
+    permissionMode: z
+      .enum(["default", "acceptEdits", "plan", "bypassPermissions"])
+      .default("bypassPermissions")
+      .describe("Of Claude Code, where the agent does not say"),
+    claudeEnv: z
+      .record(z.string(), z.string())
+      .default({})
+      .describe("More variables for Claude Code. Never secrets: its tools can read them"),
   })
   .prefault({});
 export type SandboxOptions = z.infer<typeof SandboxOptions>;
 
 export const ServerOptions = z.object({
-  host: filled.default("127.0.0.1"),
+  host: filled
+    .default("127.0.0.1")
+    .describe("Address to listen on. Anything but loopback needs a TLS proxy in front, and its name in `allowedHosts`"),
   port: z.number().int().min(0).max(65535).default(4600),
   dataDir: filled,
   /** Default: `server.sqlite` in `dataDir`. */
@@ -91,10 +107,14 @@ export const ServerOptions = z.object({
   /** Dropped to after port and data directory are open, when started as root. */
   uid: z.number().int().positive().optional(),
   gid: z.number().int().positive().optional(),
-  /** `host` or `host:port` beside our own loopback names. */
-  allowedHosts: z.array(filled).default([]),
-  /** Full origins (`https://holdfast.example`) beside our own. */
-  allowedOrigins: z.array(filled).default([]),
+  allowedHosts: z
+    .array(filled)
+    .default([])
+    .describe("`host` or `host:port` that requests may name beside our own loopback names"),
+  allowedOrigins: z
+    .array(filled)
+    .default([])
+    .describe("Full origins (`https://holdfast.example`) of pages that may call the API, beside our own"),
   /** Logs a browser in as the account `default`. Absent: no login by link. */
   loginToken: z.string().min(16).optional(),
   /** Signs login cookies. Default: one of our own, kept in `dataDir`. */
@@ -107,10 +127,11 @@ export const ServerOptions = z.object({
   s3: S3Options,
   image: ImageOptions,
   sandbox: SandboxOptions,
-  heartbeatMs: durationMs(15_000),
-  /** What the provider runs is compared with what we know, at the start and every so often. */
-  sweepEveryMs: durationMs(60_000),
-  logLevel: z.enum(["silent", "error", "warn", "info", "debug"]).default("info"),
+  heartbeatMs: durationMs(15_000).describe("A silent stream says `ping` this often"),
+  sweepEveryMs: durationMs(60_000).describe(
+    "The sandboxes that run are compared with those that are known, at the start and this often",
+  ),
+  logLevel: z.enum(["silent", "error", "warn", "info", "debug"]).default("info").describe("Of the log on stderr"),
 });
 export type ServerOptions = z.output<typeof ServerOptions>;
 export type ServerOptionsInput = z.input<typeof ServerOptions>;

@@ -1,9 +1,12 @@
-import { AppError, newId } from "@holdfast/protocol";
+import { AppError, newId, routes } from "@holdfast/protocol";
 import { Hono } from "hono";
 import type { AppContext } from "../context.ts";
 import { accountRoutes, keyRoutes } from "./accounts.ts";
+import { agentRoutes } from "./agents.ts";
 import { authenticate, guardOrigin } from "./auth.ts";
+import { docsRoutes } from "./docs.ts";
 import type { HttpEnv } from "./env.ts";
+import { environmentRoutes } from "./environments.ts";
 import { eventRoutes } from "./events.ts";
 import { errorResponse, toAppError } from "./problem.ts";
 import { sandboxRoutes } from "./sandboxes.ts";
@@ -12,35 +15,9 @@ import { staticFiles } from "./static.ts";
 import { healthRoutes, loginRoutes, statusRoutes } from "./system.ts";
 import { workspaceRoutes } from "./workspaces.ts";
 
-/** Every path of the API with its methods. */
-export const routeTable: readonly { path: string; methods: readonly string[] }[] = [
-  { path: "/v1/sessions", methods: ["GET", "POST"] },
-  { path: "/v1/sessions/{id}", methods: ["GET"] },
-  { path: "/v1/sessions/{id}/events", methods: ["GET", "POST"] },
-  { path: "/v1/sessions/{id}/events/stream", methods: ["GET"] },
-  { path: "/v1/sessions/{id}/stream", methods: ["GET"] },
-  { path: "/v1/accounts", methods: ["GET", "POST"] },
-  { path: "/v1/api_keys", methods: ["GET", "POST"] },
-  { path: "/v1/api_keys/{id}", methods: ["DELETE"] },
-  { path: "/v1/workspaces", methods: ["GET", "POST"] },
-  { path: "/v1/workspaces/{id}", methods: ["GET", "POST", "DELETE"] },
-  { path: "/v1/sandboxes", methods: ["GET"] },
-  { path: "/v1/sandboxes/{id}", methods: ["GET"] },
-  { path: "/v1/sandboxes/{id}/stop", methods: ["POST"] },
-  { path: "/v1/sandboxes/{id}/exec", methods: ["POST"] },
-  { path: "/v1/status", methods: ["GET"] },
-  { path: "/v1/credential", methods: ["PUT", "DELETE"] },
-  { path: "/v1/login", methods: ["POST"] },
-  { path: "/login", methods: ["GET"] },
-  { path: "/health", methods: ["GET"] },
-  { path: "/ready", methods: ["GET"] },
-  { path: "/version", methods: ["GET"] },
-  { path: "/docs", methods: ["GET"] },
-];
-
-const matchers = routeTable.map(({ path, methods }) => ({
+const matchers = [...Map.groupBy(routes, ({ path }) => path)].map(([path, same]) => ({
   pattern: new RegExp(`^${path.replace(/\{id\}/g, "[^/]+")}$`),
-  methods,
+  methods: same.map(({ method }) => method.toUpperCase()),
 }));
 
 const securityHeaders = {
@@ -73,10 +50,12 @@ export function createApp(context: AppContext): Hono<HttpEnv> {
   });
   app.route("/", healthRoutes(context));
   app.route("/", loginRoutes(context));
-  app.get("/docs", (c) => c.text(routeTable.map(({ path, methods }) => `${methods.join(", ")} ${path}\n`).join("")));
+  app.route("/", docsRoutes(context));
   app.use("/v1/*", authenticate(context));
   app.route("/v1/sessions", sessionRoutes(context));
   app.route("/v1/sessions", eventRoutes(context));
+  app.route("/v1/agents", agentRoutes(context));
+  app.route("/v1/environments", environmentRoutes(context));
   app.route("/v1/accounts", accountRoutes(context));
   app.route("/v1/api_keys", keyRoutes(context));
   app.route("/v1/workspaces", workspaceRoutes(context));

@@ -67,6 +67,11 @@ export class Syncs {
     this.#tails.set(id, tail);
   }
 
+  /** Resolves when nothing of this workspace is being saved. */
+  async settledOf(workspaceId: string): Promise<void> {
+    for (let tail = this.#tails.get(workspaceId); tail !== undefined; tail = this.#tails.get(workspaceId)) await tail;
+  }
+
   /** Resolves when all that was scheduled has ended. */
   async settled(): Promise<void> {
     while (this.#tails.size > 0) await Promise.all(this.#tails.values());

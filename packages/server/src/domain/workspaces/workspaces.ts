@@ -1,4 +1,5 @@
 import { AppError, type WorkspaceDeleted, type Workspace as WorkspaceView } from "@holdfast/protocol";
+import { withDeadline } from "@holdfast/std";
 import type { Selectable } from "kysely";
 import type { Logger } from "pino";
 import type { Clock } from "../../ports/clock.ts";
@@ -17,10 +18,14 @@ export interface WorkspacesDeps {
     /** Ends the workspace's sandbox; its id, or undefined when none ran. */
     stopOf(workspace: Workspace, signal: AbortSignal): Promise<string | undefined>;
   };
+  /** Resolves when nothing of the workspace is being saved to S3. */
+  saved: (workspaceId: string) => Promise<void>;
   deleteVolume: (name: string, signal: AbortSignal) => Promise<void>;
 }
 
 type Row = Selectable<Schema["workspaces"]>;
+
+const saveTimeoutMs = 60_000;
 
 const kept = [
   "The events of its sessions: they can be read as before.",
@@ -79,6 +84,9 @@ export class Workspaces {
   async delete(accountId: string, id: string, signal: AbortSignal): Promise<WorkspaceDeleted> {
     const row = await this.#row(accountId, id);
     if (row.name === defaultWorkspaceName) throw new AppError("workspace_is_default");
+    const saving = { what: "the save of the workspace", timeoutMs: saveTimeoutMs, signal };
+    // A save that takes longer fails with its sandbox, and says so in its session.
+    await withDeadline(() => this.#deps.saved(id), saving).catch(() => undefined);
     const sessionsEnded = await this.#close(row);
     // From here on nobody can start anything in it.
     const { sandbox, purged } = await this.#clear(fromRow(row), signal);

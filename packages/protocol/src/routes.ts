@@ -1,0 +1,291 @@
+import { z } from "zod";
+import {
+  Account,
+  AccountCreate,
+  AccountCreated,
+  ApiKey,
+  ApiKeyCreate,
+  ApiKeyCreated,
+  Credential,
+  LoggedIn,
+  Login,
+} from "./account.ts";
+import type { ProblemCode } from "./problem.ts";
+import { Status } from "./resource.ts";
+import { list, managedAgentsRoutes, paging } from "./routes-managed-agents.ts";
+import { Sandbox, SandboxExec, SandboxExecFrame } from "./sandbox.ts";
+import { Workspace, WorkspaceDeleted, WorkspaceWrite } from "./workspace.ts";
+
+export interface Route {
+  method: "get" | "post" | "put" | "delete";
+  /** `{id}` is the only kind of parameter. */
+  path: string;
+  tag: "Managed Agents" | "Holdfast" | "System";
+  summary: string;
+  description?: string;
+  /** `none`: anybody who reaches the port. `admin`: keys and logins of the account `default`. */
+  auth: "none" | "account" | "admin";
+  query?: Record<string, { schema: z.ZodType; description: string }>;
+  body?: z.ZodType;
+  ok: {
+    status: number;
+    description: string;
+    schema?: z.ZodType;
+    /** Default: application/json. Of a `text/event-stream` the schema is that of one frame's `data`. */
+    type?: "text/event-stream" | "text/html";
+  };
+  /** Beside those that every route, every authenticated one, and every one with a body has. */
+  problems?: ProblemCode[];
+}
+
+const ourRoutes: Route[] = [
+  {
+    method: "get",
+    path: "/v1/accounts",
+    tag: "Holdfast",
+    summary: "List accounts",
+    description: "The administrator sees all of them; every other account sees itself.",
+    auth: "account",
+    query: paging,
+    ok: { status: 200, description: "Oldest first", schema: list(Account) },
+  },
+  {
+    method: "post",
+    path: "/v1/accounts",
+    tag: "Holdfast",
+    summary: "Create an account with a first API key",
+    auth: "admin",
+    body: AccountCreate,
+    ok: { status: 201, description: "The key is shown only here", schema: AccountCreated },
+    problems: ["account_name_invalid", "account_exists"],
+  },
+  {
+    method: "get",
+    path: "/v1/api_keys",
+    tag: "Holdfast",
+    summary: "List the account's API keys",
+    auth: "account",
+    query: paging,
+    ok: { status: 200, description: "Oldest first, revoked ones included", schema: list(ApiKey) },
+  },
+  {
+    method: "post",
+    path: "/v1/api_keys",
+    tag: "Holdfast",
+    summary: "Create an API key",
+    auth: "account",
+    body: ApiKeyCreate,
+    ok: { status: 201, description: "The key is shown only here", schema: ApiKeyCreated },
+  },
+  {
+    method: "delete",
+    path: "/v1/api_keys/{id}",
+    tag: "Holdfast",
+    summary: "Revoke an API key",
+    description: "At once: requests with it are refused, its logins count no more, streams that it opened end.",
+    auth: "account",
+    ok: { status: 200, description: "The revoked key", schema: ApiKey },
+    problems: ["api_key_not_found"],
+  },
+  {
+    method: "get",
+    path: "/v1/workspaces",
+    tag: "Holdfast",
+    summary: "List workspaces",
+    auth: "account",
+    query: paging,
+    ok: { status: 200, description: "Oldest first", schema: list(Workspace) },
+  },
+  {
+    method: "post",
+    path: "/v1/workspaces",
+    tag: "Holdfast",
+    summary: "Create a workspace",
+    description: 'Sessions choose it by `metadata["holdfast.workspace"]`, which also creates one that does not exist.',
+    auth: "account",
+    body: WorkspaceWrite,
+    ok: { status: 201, description: "The workspace", schema: Workspace },
+    problems: ["workspace_exists"],
+  },
+  {
+    method: "get",
+    path: "/v1/workspaces/{id}",
+    tag: "Holdfast",
+    summary: "Retrieve a workspace",
+    auth: "account",
+    ok: { status: 200, description: "The workspace", schema: Workspace },
+    problems: ["workspace_not_found"],
+  },
+  {
+    method: "post",
+    path: "/v1/workspaces/{id}",
+    tag: "Holdfast",
+    summary: "Rename a workspace",
+    auth: "account",
+    body: WorkspaceWrite,
+    ok: { status: 200, description: "The workspace", schema: Workspace },
+    problems: ["workspace_not_found", "workspace_exists", "workspace_is_default"],
+  },
+  {
+    method: "delete",
+    path: "/v1/workspaces/{id}",
+    tag: "Holdfast",
+    summary: "Delete a workspace with all of its files",
+    description:
+      "Ends its sandbox and its sessions and deletes its volumes: every file, and what Claude Code remembered. The events of its sessions stay readable; copies in S3 stay in the bucket.",
+    auth: "account",
+    ok: { status: 200, description: "What is gone and what stays", schema: WorkspaceDeleted },
+    problems: ["workspace_not_found", "workspace_busy", "workspace_is_default"],
+  },
+  {
+    method: "get",
+    path: "/v1/sandboxes",
+    tag: "Holdfast",
+    summary: "List running sandboxes",
+    auth: "account",
+    query: paging,
+    ok: { status: 200, description: "Oldest first", schema: list(Sandbox) },
+  },
+  {
+    method: "get",
+    path: "/v1/sandboxes/{id}",
+    tag: "Holdfast",
+    summary: "Retrieve a sandbox",
+    description: "By its id or the provider's.",
+    auth: "account",
+    ok: { status: 200, description: "The sandbox", schema: Sandbox },
+    problems: ["sandbox_not_found"],
+  },
+  {
+    method: "post",
+    path: "/v1/sandboxes/{id}/stop",
+    tag: "Holdfast",
+    summary: "End a sandbox",
+    description: "A turn that runs in it ends as interrupted. The workspace stays; the next message starts a new one.",
+    auth: "account",
+    ok: { status: 200, description: "The sandbox", schema: Sandbox },
+    problems: ["sandbox_not_found", "sandbox_unavailable"],
+  },
+  {
+    method: "post",
+    path: "/v1/sandboxes/{id}/exec",
+    tag: "Holdfast",
+    summary: "Run a command in a sandbox",
+    description:
+      "In `/mnt/workspace`, without standard input. A client that closes the connection kills the command. A stream that breaks ends with `event: error`.",
+    auth: "account",
+    body: SandboxExec,
+    ok: {
+      status: 200,
+      description: "Output as it comes, as `event: message` frames; `exit` is the last",
+      schema: SandboxExecFrame,
+      type: "text/event-stream",
+    },
+    problems: ["sandbox_not_found", "sandbox_ended", "sandbox_unavailable"],
+  },
+  {
+    method: "get",
+    path: "/v1/status",
+    tag: "Holdfast",
+    summary: "Who am I, and who answers",
+    auth: "account",
+    ok: { status: 200, description: "Account, model, storage and image", schema: Status },
+    problems: ["gateway_unavailable"],
+  },
+  {
+    method: "put",
+    path: "/v1/credential",
+    tag: "Holdfast",
+    summary: "Store the Anthropic API key",
+    description: "It goes to the gateway and never to a sandbox.",
+    auth: "admin",
+    body: Credential,
+    ok: { status: 200, description: "The new status", schema: Status },
+    problems: ["credential_invalid", "gateway_unavailable"],
+  },
+  {
+    method: "delete",
+    path: "/v1/credential",
+    tag: "Holdfast",
+    summary: "Forget the Anthropic API key",
+    auth: "admin",
+    ok: { status: 200, description: "The new status", schema: Status },
+    problems: ["gateway_unavailable"],
+  },
+  {
+    method: "post",
+    path: "/v1/login",
+    tag: "Holdfast",
+    summary: "Log a browser in",
+    description: "Sets the cookie `holdfast_login` (HttpOnly, SameSite=Strict) for thirty days.",
+    auth: "none",
+    body: Login,
+    ok: { status: 200, description: "The account", schema: LoggedIn },
+    problems: ["key_wrong"],
+  },
+];
+
+const systemRoutes: Route[] = [
+  {
+    method: "get",
+    path: "/login",
+    tag: "System",
+    summary: "The start link",
+    auth: "none",
+    query: { token: { schema: z.string(), description: "Without it: the page" } },
+    ok: { status: 302, description: "Logged in; on to the page" },
+    problems: ["key_wrong"],
+  },
+  {
+    method: "get",
+    path: "/health",
+    tag: "System",
+    summary: "The process lives",
+    auth: "none",
+    ok: { status: 200, description: "Always", schema: z.object({ status: z.literal("ok") }) },
+  },
+  {
+    method: "get",
+    path: "/ready",
+    tag: "System",
+    summary: "Database, engine and gateway answer",
+    auth: "none",
+    ok: { status: 200, description: "All of them", schema: z.object({ status: z.literal("ready") }) },
+    problems: ["not_ready"],
+  },
+  {
+    method: "get",
+    path: "/version",
+    tag: "System",
+    summary: "Which version this is",
+    auth: "none",
+    ok: { status: 200, description: "The version", schema: z.object({ version: z.string() }) },
+  },
+  {
+    method: "get",
+    path: "/openapi.json",
+    tag: "System",
+    summary: "This description",
+    auth: "none",
+    ok: { status: 200, description: "OpenAPI 3.1", schema: z.record(z.string(), z.unknown()) },
+  },
+  {
+    method: "get",
+    path: "/docs",
+    tag: "System",
+    summary: "The routes, to be read",
+    auth: "none",
+    ok: { status: 200, description: "A page", type: "text/html" },
+  },
+  {
+    method: "get",
+    path: "/docs/problems",
+    tag: "System",
+    summary: "Every problem with its remedy",
+    auth: "none",
+    ok: { status: 200, description: "A page; `#code` is the problem", type: "text/html" },
+  },
+];
+
+/** Everything that the server answers to, except the page and its files. */
+export const routes: readonly Route[] = [...managedAgentsRoutes, ...ourRoutes, ...systemRoutes];
