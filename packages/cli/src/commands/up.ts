@@ -2,14 +2,17 @@ import { once } from "node:events";
 import { rmSync } from "node:fs";
 import type { Status } from "@holdfast/protocol";
 import { CliError, type Handler, textOption } from "../command.ts";
+import { ConfigFileError, configFileName, type FileConfig, readConfigFile, withConfig } from "../config/file.ts";
 import { addressFile, writeAddress } from "../local/running.ts";
 import { defaultDataDir } from "../options.ts";
 import { startSystem } from "../up/system.ts";
 
 export const up: Handler = async (input, { env, out, signal }) => {
   const dataDir = textOption(input, "data-dir") ?? env.dataDir ?? defaultDataDir;
+  const config = await configOf(dataDir);
   const system = await startSystem({
     dataDir,
+    adjust: (name, options) => withConfig(config, name, options),
     port: Number(textOption(input, "port") ?? 4600),
     signal,
     onProgress: (text) => out.progress(text),
@@ -34,6 +37,21 @@ export const up: Handler = async (input, { env, out, signal }) => {
   await system.stop({ endTurns: signal.reason !== "SIGTERM" });
   out.progress("Ended.");
 };
+
+async function configOf(dataDir: string): Promise<FileConfig> {
+  try {
+    return await readConfigFile(dataDir);
+  } catch (error) {
+    if (!(error instanceof ConfigFileError)) throw error;
+    const why = error.problems.map((problem) => `\n    - ${problem}`).join("");
+    throw new CliError(
+      `${configFileName} in ${dataDir} is not valid`,
+      why,
+      "Correct it; docs/configuration.md lists what can be set.",
+      { cause: error },
+    );
+  }
+}
 
 async function readStatus(url: string, loginUrl: string): Promise<Status> {
   const login = await fetch(loginUrl, { redirect: "manual" });
