@@ -48,7 +48,7 @@ export class Turns implements TurnControl {
       .selectFrom("permissions")
       .select("session_id as id")
       .distinct()
-      .where("state", "in", ["pending", "answered"])
+      .where("state", "=", "pending")
       .execute();
     const waiting = await db
       .selectFrom("messages")
