@@ -80,7 +80,7 @@ function typeOf(schema: JsonSchema): string {
   if (schema.anyOf !== undefined) return [...new Set(schema.anyOf.map(typeOf))].join(" or ");
   if (schema.type === "array") return `list of ${typeOf(schema.items ?? {})}`;
   if (schema.type === "integer") return "whole number";
-  return String(schema.type ?? "value");
+  return [schema.type ?? "value"].flat().join(" or ");
 }
 
 const sentence = (text: string) => text.charAt(0).toUpperCase() + text.slice(1);
