@@ -40,7 +40,7 @@ export function terminal(args: string[], env: Record<string, string>): Terminal 
       resolve(exitCode);
     });
   });
-  const text = () => raw.replace(controls, "").replaceAll("\r\n", "\n");
+  const text = () => raw.replace(controls, "").replace(/\r+\n/g, "\n");
   const until: Terminal["until"] = (words, { from = 0, timeoutMs = 60_000 } = {}) =>
     new Promise((resolve, reject) => {
       const done = (work: () => void) => {

@@ -176,7 +176,7 @@ test("logs -f follows what others send, until Ctrl-C", async () => {
 });
 
 test("logs | head: a closed pipe is not an error", async () => {
-  await cli("run", "count to 200");
+  await cli("run", "count to 5");
   const child = spawn(
     "bash",
     ["-c", `"${process.execPath}" "${cliMain}" logs last | head -1; echo "\${PIPESTATUS[0]}"`],
@@ -240,9 +240,11 @@ test("sh: a line at a time in a terminal, with the directory remembered; refused
   await tty.until("in-42");
   await tty.until("/usr/lib $ ");
   tty.type("tail -f /dev/null\r");
-  await tty.until("tail -f /dev/null\n");
+  const left = async () => (await kit.exec(["pgrep", "-f", "tail -f /dev/null"], { account })).stdout.trim();
+  await expect.poll(left, { timeout: 20_000 }).not.toBe("");
   tty.type("\u0003");
   await tty.until("^C");
+  await expect.poll(left, { timeout: 20_000 }).toBe("");
   tty.type("exit\r");
   expect(await tty.exit).toBe(130);
   const piped = await cli("sh", "last");

@@ -52,6 +52,8 @@ async function readLines(target: { holdfast: Holdfast; sandboxId: string }, { st
     }
     ask();
   }
+  // Leaving the loop does not let go of the terminal by itself.
+  lines.close();
   out.stdout.write("\n");
   return code;
 }

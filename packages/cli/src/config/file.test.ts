@@ -46,7 +46,7 @@ test("what is not JSON, or not an object", async () => {
 test("a file with a secret must be private", async () => {
   const storage = { buckets: { "agent-docs": "b" }, accessKeyId: "id", secretAccessKey: "a-secret" };
   write({ server: { s3: storage } }, 0o644);
-  await expect(readConfigFile(dir)).rejects.toThrow("chmod 600");
+  await expect(readConfigFile(dir)).rejects.toMatchObject({ problems: [expect.stringContaining("chmod 600")] });
   write({ server: { s3: storage } });
   expect(await readConfigFile(dir)).toEqual({ server: { s3: storage } });
 });

@@ -1,6 +1,7 @@
 import { readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { z } from "zod";
+import { CliError } from "../command.ts";
 
 /**
  * What an operator may set for each service in `config.json`. All other options of a service are decided by `holdfast up`
@@ -48,11 +49,12 @@ export type FileConfig = Partial<Record<ServiceName, Record<string, unknown>>>;
 export const configFileName = "config.json";
 
 /** Everything that is wrong with the file, at once. */
-export class ConfigFileError extends Error {
+export class ConfigFileError extends CliError {
   override name = "ConfigFileError";
   readonly problems: readonly string[];
   constructor(path: string, problems: readonly string[]) {
-    super(`${path} is not valid:\n${problems.map((problem) => `  - ${problem}`).join("\n")}`);
+    const todo = "Correct the file and start again; docs/configuration.md lists what can be set.";
+    super(`${path} is not valid; nothing was started.`, problems.join("\n"), todo);
     this.problems = problems;
   }
 }
