@@ -144,6 +144,8 @@ describe("a workspace", () => {
     await expect.poll(async () => (await remove()).status, { timeout: 20_000 }).toBe(200);
     expect((await remove()).status).toBe(404);
     expect((await kit.log(sessionId)).at(-1)?.type).toBe("session.status_terminated");
+    const ended = await kit.account.client.beta.sessions.retrieve(sessionId);
+    expect(ended).toMatchObject({ status: "terminated", holdfast: { workspace: "renamed" } });
     const again = await post(`/v1/sessions/${sessionId}/events`, {
       events: [{ type: "user.message", content: [{ type: "text", text: "anyone?" }] }],
     });

@@ -2,6 +2,7 @@ import { AppError, type Sandbox } from "@holdfast/protocol";
 import type { Database } from "../../ports/database.ts";
 import { afterPage, type Page, type PageRequest, toPage } from "../paging.ts";
 import { fromRow, type Workspace } from "../sessions/workspaces.ts";
+import { workspaceLabel } from "../workspaces/label.ts";
 import type { LiveSandbox } from "./live-sandbox.ts";
 import type { Sandboxes } from "./sandboxes.ts";
 
@@ -85,7 +86,7 @@ function toView(row: {
   return {
     id: row.id,
     provider_id: row.provider_id,
-    workspace: row.name.replace(/~.*$/, ""),
+    workspace: workspaceLabel(row.name),
     workspace_id: row.workspace_id,
     state: row.state,
     created_at: new Date(row.created_at).toISOString(),

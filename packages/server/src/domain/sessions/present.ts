@@ -2,6 +2,7 @@ import type { Session, SessionAgent } from "@holdfast/protocol";
 import type { Selectable } from "kysely";
 import type { Schema } from "../../ports/database.ts";
 import { decodeText } from "../text.ts";
+import { workspaceLabel } from "../workspaces/label.ts";
 import { defaultAgent } from "./agent.ts";
 
 export type SessionRow = Selectable<Schema["sessions"]> & { workspace_name: string };
@@ -25,6 +26,6 @@ export function toSession(row: SessionRow): Session {
     stats: { duration_seconds: Math.max(0, (row.updated_at - row.created_at) / 1000) },
     usage: JSON.parse(row.usage_json) as Session["usage"],
     vault_ids: [],
-    holdfast: { workspace: row.workspace_name, last_seq: row.last_seq, cost_usd: row.cost_usd },
+    holdfast: { workspace: workspaceLabel(row.workspace_name), last_seq: row.last_seq, cost_usd: row.cost_usd },
   };
 }

@@ -7,6 +7,7 @@ import type { Database, Schema, Tx } from "../../ports/database.ts";
 import type { EventLog } from "../../ports/event-log.ts";
 import { afterPage, type Page, type PageRequest, toPage } from "../paging.ts";
 import { defaultWorkspaceName, ensureWorkspace, fromRow, type Workspace } from "../sessions/workspaces.ts";
+import { deletedName } from "./label.ts";
 
 export interface WorkspacesDeps {
   db: Database;
@@ -141,7 +142,7 @@ export class Workspaces {
       }
       await tx
         .updateTable("workspaces")
-        .set({ deleted_at: clock.now(), name: `${row.name}~${row.id}` })
+        .set({ deleted_at: clock.now(), name: deletedName(row.name, row.id) })
         .where("id", "=", row.id)
         .execute();
       return open.length;
