@@ -256,6 +256,41 @@ describe("environments", () => {
     expect(JSON.stringify(eventsOf(events, "agent.tool_result"))).toContain("from-the-environment");
     const built = (await sdk().environments.retrieve(environment.id)) as unknown as { holdfast: { image: object } };
     expect(built.holdfast.image).toMatchObject({ state: "ready" });
+    // A change counts from the next turn on, also for a session that is there.
+    const change = { holdfast: { image_commands: ["RUN echo from-the-change > /etc/holdfast-test"] } };
+    await sdk().environments.update(environment.id, change);
+    const changed = await kit.turn("run `cat /etc/holdfast-test`", { sessionId: id });
+    expect(JSON.stringify(eventsOf(changed.events, "agent.tool_result"))).toContain("from-the-change");
+    expect(eventsOf(changed.events, "session.error")).toEqual([]);
+  });
+
+  test("packages of apt and npm are in the sandbox", async () => {
+    const packages = { apt: ["tree"], npm: ["semver@7.7.2"] };
+    const environment = await sdk().environments.create({ name: "packages", config: { type: "cloud", packages } });
+    const metadata = { "holdfast.workspace": "packages" };
+    const { id } = await sdk().sessions.create({ agent: "agent_default", environment_id: environment.id, metadata });
+    const { events } = await kit.turn("run `tree --version && semver 1.2.3 -i minor`", { sessionId: id });
+    const results = JSON.stringify(eventsOf(events, "agent.tool_result"));
+    expect(results).toContain("tree v");
+    expect(results).toContain("1.3.0");
+  });
+
+  test("while a turn runs in the workspace's sandbox, another environment has to wait", async () => {
+    const create = { name: "second", holdfast: { image_commands: ["ENV HOLDFAST_TEST=1"] } };
+    const environment = await sdk().environments.create(create);
+    const metadata = { "holdfast.workspace": "busy" };
+    const first = await sdk().sessions.create({ agent: "agent_default", environment_id: "env_default", metadata });
+    await sdk().sessions.events.send(first.id, say(script([bash("sleep 64"), { text: "Never." }])));
+    await expect
+      .poll(async () => eventsOf(await kit.log(first.id), "agent.tool_use").length, { timeout: 60_000 })
+      .toBe(1);
+    const { id } = await sdk().sessions.create({ agent: "agent_default", environment_id: environment.id, metadata });
+    const refused = await kit.turn("list the files", { sessionId: id });
+    expect(eventsOf(refused.events, "session.error")[0]?.holdfast?.code).toBe("environment_busy");
+    await sdk().sessions.events.send(first.id, { events: [{ type: "user.interrupt" }] });
+    await expect.poll(async () => (await sdk().sessions.retrieve(first.id)).status, { timeout: 30_000 }).toBe("idle");
+    const { events } = await kit.turn("run `env`", { sessionId: id });
+    expect(JSON.stringify(eventsOf(events, "agent.tool_result"))).toContain("HOLDFAST_TEST=1");
   });
 
   test("a command that fails: retrieve and the turn say which and why", async () => {

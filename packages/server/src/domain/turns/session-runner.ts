@@ -304,9 +304,12 @@ export class SessionRunner {
 
   #onLost(running: HeldProcess, error: unknown): void {
     if (error instanceof StaleGenerationError) this.#lostLease(error);
-    if (running === this.#running) this.#letGo();
-    if (this.#turn !== undefined) this.#turn.end({ kind: "lost", error });
-    else if (running.state.ownTurn) void this.#endFailed(undefined, error);
+    const current = running === this.#running;
+    if (current) this.#letGo();
+    // A turn whose line has not gone yet gets another process, e.g. in the sandbox that replaces this one.
+    if (this.#turn !== undefined) {
+      if (current && this.#turn.sent) this.#turn.end({ kind: "lost", error });
+    } else if (running.state.ownTurn) void this.#endFailed(undefined, error);
   }
 
   #onLine(running: HeldProcess, mapped: MapResult): LineEffect | undefined {
