@@ -82,6 +82,21 @@ describe("a sandbox", () => {
     await expect.poll(() => sleepers(id), { timeout: 15_000 }).toEqual([]);
   });
 
+  test("a client that leaves while the command starts leaves nothing running", async () => {
+    const { id } = await mySandbox();
+    for (const afterMs of [1, 5, 10, 20, 40]) {
+      const leaving = post(
+        `/v1/sandboxes/${id}/exec`,
+        { command: ["sleep", "4321"] },
+        { signal: AbortSignal.timeout(afterMs) },
+      );
+      await leaving.then((answer) => answer.text()).catch(() => undefined);
+    }
+    // Runs behind them all, so that what they began is there or gone by then.
+    await exec(id, { command: ["true"] });
+    await expect.poll(() => sleepers(id), { timeout: 15_000 }).toEqual([]);
+  });
+
   test("a command that takes too long is killed", async () => {
     const { id } = await mySandbox();
     const { code } = await exec(id, { command: ["sleep", "4321"], timeout_ms: 1000 });

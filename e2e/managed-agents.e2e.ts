@@ -257,7 +257,7 @@ describe("environments", () => {
     const built = (await sdk().environments.retrieve(environment.id)) as unknown as { holdfast: { image: object } };
     expect(built.holdfast.image).toMatchObject({ state: "ready" });
     // A change counts from the next turn on, also for a session that is there.
-    const change = { holdfast: { image_commands: ["RUN echo from-the-change > /etc/holdfast-test"] } };
+    const change: object = { holdfast: { image_commands: ["RUN echo from-the-change > /etc/holdfast-test"] } };
     await sdk().environments.update(environment.id, change);
     const changed = await kit.turn("run `cat /etc/holdfast-test`", { sessionId: id });
     expect(JSON.stringify(eventsOf(changed.events, "agent.tool_result"))).toContain("from-the-change");

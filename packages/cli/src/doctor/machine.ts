@@ -13,15 +13,6 @@ interface Preflight {
   facts(): unknown;
   judge(facts: unknown): PreflightPoint[];
 }
-interface IsolationReport {
-  usable: boolean;
-  runtime: { name?: string; version?: string } | undefined;
-  problems: { what: string; why: string; todo: string; fatal: boolean }[];
-}
-interface NetworkProbe {
-  checks: { name: string; ok: boolean; detail: string; remedy?: string }[];
-}
-
 const root = new URL("../../../../", import.meta.url);
 
 /** Programs that the engine calls, and the Debian packages that bring them. */
@@ -74,15 +65,11 @@ function isInstalled(name: string): boolean {
   });
 }
 
-/** The engine's own trials, with real system calls. Read from their files: the engine as a whole takes long to load. */
+/** The engine's own trials, with real system calls. */
 async function enginePoints(dataDir: string): Promise<Point[]> {
   if (process.getuid?.() !== 0)
     return [note("sandboxes", "not tried: that needs root", "sudo holdfast doctor tries them.")];
-  const from = async <T>(path: string) => (await import(new URL(`packages/engine/src/${path}`, root).href)) as T;
-  const { probeIsolation } = await from<{ probeIsolation(o: { directory: string }): Promise<IsolationReport> }>(
-    "runtime/probe.ts",
-  );
-  const { probeNetwork } = await from<{ probeNetwork(): Promise<NetworkProbe> }>("network/probe.ts");
+  const { probeIsolation, probeNetwork } = await import("@holdfast/engine/probe");
   const isolation = await probeIsolation({ directory: existingPart(dataDir) });
   const network = await probeNetwork();
   const points = isolation.problems.map(({ what, why, todo, fatal }) =>

@@ -22,36 +22,52 @@ const kill = `for f in /proc/[0-9]*/stat; do
   if [ "$5" = "$0" ]; then pid=\${f#/proc/}; command kill -KILL "\${pid%/stat}" 2>/dev/null; fi
 done; true`;
 
-/** Rejects when it cannot be started. A program that does not exist is exit code 127, as in a shell. */
+/**
+ * Rejects when it cannot be started, and when the signal aborts meanwhile: what was begun by then is killed. A program
+ * that does not exist is exit code 127, as in a shell.
+ */
 export async function startExec(live: LiveSandbox, input: SandboxExec, signal: AbortSignal): Promise<StreamedExec> {
+  signal.throwIfAborted();
   const asUser = input.user === "root" ? [] : ["runuser", "-u", "claudeuser", "--"];
   const home = input.user === "root" ? "/root" : stateMount;
   const command = [...asUser, "env", `HOME=${home}`, ...input.command];
   const args = ["setsid", "--wait", "sh", "-c", launch, filesMount, ...command];
   const use = live.use();
   try {
-    const backstopMs = input.timeout_ms + 15_000;
-    const running = await live.handle.exec(args, { timeoutMs: backstopMs, signal });
+    // Not the reader's signal: a start that is given up half-way would leave a process that nobody can name.
+    const starting = AbortSignal.any([live.gone, AbortSignal.timeout(startTimeoutMs)]);
+    const running = await live.handle.exec(args, { timeoutMs: input.timeout_ms + 15_000, signal: starting });
     // Commands that read standard input would wait for it; one that has ended already takes no end of input.
     await running.closeStdin().catch(() => undefined);
-    return { frames: (reader) => follow(live, { running, use, timeoutMs: input.timeout_ms }, reader) };
+    const { line: session, rest: stderr } = await waitFor(takeFirstLine(running.stderr), starting);
+    const following: Following = { running, stderr, session, use, timeoutMs: input.timeout_ms };
+    if (signal.aborted) {
+      await killSession(live, session);
+      throw signal.reason;
+    }
+    return { frames: (reader) => follow(live, following, reader) };
   } catch (error) {
     use[Symbol.dispose]();
     throw error;
   }
 }
 
+const startTimeoutMs = 30_000;
+
 interface Following {
   running: RunningExec;
+  /** What is left of standard error behind the session's id. */
+  stderr: AsyncIterable<Uint8Array>;
+  session: string;
   use: Disposable;
   timeoutMs: number;
 }
 
 /** Not a generator itself: what it lets go of at the end must not depend on a reader that never reads. */
-function follow(live: LiveSandbox, { running, use, timeoutMs }: Following, reader: AbortSignal) {
-  const session = Promise.withResolvers<string>();
-  const end = () => void killSession(live, session.promise).finally(() => use[Symbol.dispose]());
-  const timer = setTimeout(() => void killSession(live, session.promise), timeoutMs);
+function follow(live: LiveSandbox, following: Following, reader: AbortSignal) {
+  const { session, use, timeoutMs } = following;
+  const end = () => void killSession(live, session).finally(() => use[Symbol.dispose]());
+  const timer = setTimeout(() => void killSession(live, session), timeoutMs);
   reader.addEventListener("abort", end, { once: true });
   if (reader.aborted) end();
   const settle = () => {
@@ -59,15 +75,14 @@ function follow(live: LiveSandbox, { running, use, timeoutMs }: Following, reade
     reader.removeEventListener("abort", end);
     if (!reader.aborted) use[Symbol.dispose]();
   };
-  return readFrames(running, { session, signal: AbortSignal.any([reader, live.gone]), settle });
+  return readFrames(following, { signal: AbortSignal.any([reader, live.gone]), settle });
 }
 
 async function* readFrames(
-  running: RunningExec,
-  { session, signal, settle }: { session: PromiseWithResolvers<string>; signal: AbortSignal; settle: () => void },
+  { running, stderr }: Following,
+  { signal, settle }: { signal: AbortSignal; settle: () => void },
 ): AsyncGenerator<SandboxExecFrame, void, undefined> {
   try {
-    const stderr = withoutFirstLine(running.stderr, session);
     yield* merge([withType("stdout", running.stdout), withType("stderr", stderr)], signal);
     yield { type: "exit", code: await running.wait(signal) };
   } finally {
@@ -76,11 +91,11 @@ async function* readFrames(
 }
 
 /** Its failure leaves the process to its time limit: nobody is there any more to be told. */
-async function killSession(live: LiveSandbox, session: Promise<string>): Promise<void> {
+async function killSession(live: LiveSandbox, session: string): Promise<void> {
+  if (!/^\d+$/.test(session)) return;
   const signal = AbortSignal.any([live.gone, AbortSignal.timeout(10_000)]);
   try {
-    const id = await waitFor(session, signal);
-    if (/^\d+$/.test(id)) await runExec(live.handle, ["sh", "-c", kill, id], { timeoutMs: 10_000, signal });
+    await runExec(live.handle, ["sh", "-c", kill, session], { timeoutMs: 10_000, signal });
   } catch {
     // See above.
   }
@@ -99,26 +114,22 @@ async function* withType(
   if (rest !== "") yield { type, text: rest };
 }
 
-async function* withoutFirstLine(
+/** The first line, and what follows it. Where it ended before it began, the line is empty and all of it follows. */
+async function takeFirstLine(
   source: AsyncIterable<Uint8Array>,
-  line: Pick<PromiseWithResolvers<string>, "resolve">,
-): AsyncGenerator<Uint8Array, void, undefined> {
-  let head: Buffer | undefined = Buffer.alloc(0);
-  for await (const chunk of source) {
-    if (head === undefined) {
-      yield chunk;
-      continue;
-    }
-    head = Buffer.concat([head, chunk]);
+): Promise<{ line: string; rest: AsyncIterable<Uint8Array> }> {
+  const iterator = source[Symbol.asyncIterator]();
+  const rest = async function* (head: Buffer): AsyncGenerator<Uint8Array, void, undefined> {
+    if (head.length > 0) yield head;
+    for (let next = await iterator.next(); !next.done; next = await iterator.next()) yield next.value;
+  };
+  let head: Buffer = Buffer.alloc(0);
+  for (let next = await iterator.next(); !next.done; next = await iterator.next()) {
+    head = Buffer.concat([head, next.value]);
     const end = head.indexOf(10);
-    if (end === -1) continue;
-    line.resolve(head.subarray(0, end).toString());
-    if (head.length > end + 1) yield head.subarray(end + 1);
-    head = undefined;
+    if (end !== -1) return { line: head.subarray(0, end).toString(), rest: rest(head.subarray(end + 1)) };
   }
-  // It ended before it began: whatever it said instead is shown.
-  line.resolve("");
-  if (head !== undefined && head.length > 0) yield head;
+  return { line: "", rest: rest(head) };
 }
 
 /** Whatever comes first; rejects with the signal's reason. */

@@ -1,0 +1,3 @@
+/** What a machine can do for sandboxes, apart from the engine: `holdfast doctor` asks without loading the rest. */
+export { type NetworkCheck, type NetworkProbe, probeNetwork } from "./network/probe.ts";
+export { type IsolationProblem, type IsolationReport, probeIsolation } from "./runtime/probe.ts";
