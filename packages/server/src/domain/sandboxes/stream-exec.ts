@@ -41,11 +41,12 @@ export async function startExec(live: LiveSandbox, input: SandboxExec, signal: A
     await running.closeStdin().catch(() => undefined);
     const { line: session, rest: stderr } = await waitFor(takeFirstLine(running.stderr), starting);
     const following: Following = { running, stderr, session, use, timeoutMs: input.timeout_ms };
+    const { frames, ended } = follow(live, following, signal);
     if (signal.aborted) {
-      await killSession(live, session);
+      await ended;
       throw signal.reason;
     }
-    return { frames: (reader) => follow(live, following, reader) };
+    return { frames };
   } catch (error) {
     use[Symbol.dispose]();
     throw error;
@@ -63,19 +64,37 @@ interface Following {
   timeoutMs: number;
 }
 
-/** Not a generator itself: what it lets go of at the end must not depend on a reader that never reads. */
-function follow(live: LiveSandbox, following: Following, reader: AbortSignal) {
+/**
+ * Watches the client from here on, whether or not anybody comes to read: what the process holds must not depend on a
+ * reader that never reads. `ended` settles when a process whose client left has been killed.
+ */
+function follow(live: LiveSandbox, following: Following, client: AbortSignal) {
   const { session, use, timeoutMs } = following;
-  const end = () => void killSession(live, session).finally(() => use[Symbol.dispose]());
+  const ended = Promise.withResolvers<void>();
+  let left = false;
   const timer = setTimeout(() => void killSession(live, session), timeoutMs);
-  reader.addEventListener("abort", end, { once: true });
-  if (reader.aborted) end();
-  const settle = () => {
+  const leave = () => {
+    if (left) return;
+    left = true;
     clearTimeout(timer);
-    reader.removeEventListener("abort", end);
-    if (!reader.aborted) use[Symbol.dispose]();
+    void killSession(live, session).finally(() => {
+      use[Symbol.dispose]();
+      ended.resolve();
+    });
   };
-  return readFrames(following, { signal: AbortSignal.any([reader, live.gone]), settle });
+  client.addEventListener("abort", leave, { once: true });
+  if (client.aborted) leave();
+  const frames = (reader: AbortSignal) => {
+    reader.addEventListener("abort", leave, { once: true });
+    if (reader.aborted) leave();
+    const settle = () => {
+      clearTimeout(timer);
+      for (const signal of [client, reader]) signal.removeEventListener("abort", leave);
+      if (!left) use[Symbol.dispose]();
+    };
+    return readFrames(following, { signal: AbortSignal.any([client, reader, live.gone]), settle });
+  };
+  return { frames, ended: ended.promise };
 }
 
 async function* readFrames(
