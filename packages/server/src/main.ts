@@ -46,3 +46,5 @@ try {
   report({ ready: false, error: explain(error) });
   process.exitCode = 1;
 }
+// Everything is disposed of; what a library still holds open must not keep the process.
+process.exit();

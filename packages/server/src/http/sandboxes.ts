@@ -27,6 +27,7 @@ export function sandboxRoutes(context: AppContext): Hono<HttpEnv> {
     const live = await sandboxes.running(c.get("account").id, c.req.param("id"), signal).catch(unavailable);
     const exec = await startExec(live, input, signal).catch((error) => {
       if (live.gone.aborted) throw new AppError("sandbox_ended", { cause: error });
+      signal.throwIfAborted();
       return unavailable(error);
     });
     async function* frames(reader: AbortSignal): AsyncGenerator<SseFrame, void, undefined> {

@@ -39,8 +39,8 @@ export async function startExec(live: LiveSandbox, input: SandboxExec, signal: A
     const running = await live.handle.exec(args, { timeoutMs: input.timeout_ms + 15_000, signal: starting });
     // Commands that read standard input would wait for it; one that has ended already takes no end of input.
     await running.closeStdin().catch(() => undefined);
-    const { line: session, rest: stderr } = await waitFor(takeFirstLine(running.stderr), starting);
-    const following: Following = { running, stderr, session, use, timeoutMs: input.timeout_ms };
+    const { line: session, rest: stderr, discard } = await waitFor(takeFirstLine(running.stderr), starting);
+    const following: Following = { running, stderr, discard, session, use, timeoutMs: input.timeout_ms };
     const { frames, ended } = follow(live, following, signal);
     if (signal.aborted) {
       await ended;
@@ -59,6 +59,8 @@ interface Following {
   running: RunningExec;
   /** What is left of standard error behind the session's id. */
   stderr: AsyncIterable<Uint8Array>;
+  /** Closes standard error, which was opened to read the id; for when nobody comes to read the rest. */
+  discard: () => void;
   session: string;
   use: Disposable;
   timeoutMs: number;
@@ -78,6 +80,7 @@ function follow(live: LiveSandbox, following: Following, client: AbortSignal) {
     left = true;
     clearTimeout(timer);
     void killSession(live, session).finally(() => {
+      following.discard();
       use[Symbol.dispose]();
       ended.resolve();
     });
@@ -136,8 +139,10 @@ async function* withType(
 /** The first line, and what follows it. Where it ended before it began, the line is empty and all of it follows. */
 async function takeFirstLine(
   source: AsyncIterable<Uint8Array>,
-): Promise<{ line: string; rest: AsyncIterable<Uint8Array> }> {
+): Promise<{ line: string; rest: AsyncIterable<Uint8Array>; discard: () => void }> {
   const iterator = source[Symbol.asyncIterator]();
+  // The process it belongs to is gone; so may be the connection.
+  const discard = () => void iterator.return?.().catch(() => undefined);
   const rest = async function* (head: Buffer): AsyncGenerator<Uint8Array, void, undefined> {
     if (head.length > 0) yield head;
     for (let next = await iterator.next(); !next.done; next = await iterator.next()) yield next.value;
@@ -146,9 +151,9 @@ async function takeFirstLine(
   for (let next = await iterator.next(); !next.done; next = await iterator.next()) {
     head = Buffer.concat([head, next.value]);
     const end = head.indexOf(10);
-    if (end !== -1) return { line: head.subarray(0, end).toString(), rest: rest(head.subarray(end + 1)) };
+    if (end !== -1) return { line: head.subarray(0, end).toString(), rest: rest(head.subarray(end + 1)), discard };
   }
-  return { line: "", rest: rest(head) };
+  return { line: "", rest: rest(head), discard };
 }
 
 /** Whatever comes first; rejects with the signal's reason. */
