@@ -41,7 +41,10 @@ try {
   const { url, port, storage } = server;
   report({ ready: true, url, port, storage: storage.on ? "on" : storage.reason });
   // Ctrl-C ends all that runs; SIGTERM leaves it to the next start.
-  if ((await asked.promise) === "SIGINT") await server.endTurns();
+  const signal = await asked.promise;
+  if (signal === "SIGINT") await server.endTurns();
+  // Disposing waits for calls in flight; an engine that is just being started again may hold them for long.
+  setTimeout(() => process.exit(), 8_000).unref();
 } catch (error) {
   report({ ready: false, error: explain(error) });
   process.exitCode = 1;

@@ -1,5 +1,6 @@
 import { once } from "node:events";
 import { rmSync } from "node:fs";
+import { join } from "node:path";
 import type { Status } from "@holdfast/protocol";
 import { CliError, type Handler, textOption } from "../command.ts";
 import { ConfigFileError, configFileName, type FileConfig, readConfigFile, withConfig } from "../config/file.ts";
@@ -29,6 +30,10 @@ export const up: Handler = async (input, { env, out, signal }) => {
   if (model.mode === "scripted")
     out.line("Scripted demo, not Claude: there is no Anthropic key. Set ANTHROPIC_API_KEY, or add one in the page.");
   else out.line("The model is Anthropic's; the key stays in the gateway.");
+  if (storage.state === "on")
+    out.line(
+      `Workspaces are copied to S3 at ${String(system.services.s3.ready?.url)}; its keys are in ${join(dataDir, "secrets.json")}.`,
+    );
   if (storage.state === "off") out.line(`Workspaces are not saved to S3: ${storage.reason ?? "no reason was given"}.`);
   out.line("Ctrl-C ends turns and sandboxes and leaves nothing running.");
   if (!signal.aborted) await once(signal, "abort");

@@ -49,6 +49,14 @@ export async function startSystem(options: StartOptions): Promise<RunningSystem>
 
 function prepareDataDir(path: string): string {
   const dataDir = resolve(path);
+  // Node's recursive mkdir never returns below /proc.
+  const kernels = ["/proc", "/sys", "/dev"].find((each) => dataDir === each || dataDir.startsWith(`${each}/`));
+  if (kernels !== undefined)
+    throw new CliError(
+      `The data directory ${dataDir} cannot be used`,
+      `${kernels} is the kernel's.`,
+      "Choose another with --data-dir.",
+    );
   try {
     mkdirSync(join(dataDir, "run"), { recursive: true });
     // Service users must be able to pass through to their own directories, and to see nothing else.

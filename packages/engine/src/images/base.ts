@@ -89,7 +89,8 @@ async function fillDebian(directory: string, context: BaseContext): Promise<void
   const target = join(workshop, "made");
   await runCommand(
     [
-      "mmdebstrap",
+      // It mounts /proc, /sys and more below its target: in a namespace of its own they go with it, however it ends.
+      ...(["unshare", "--mount", "--propagation", "private", "mmdebstrap"] as const),
       "--mode=root",
       "--variant=minbase",
       "--format=directory",

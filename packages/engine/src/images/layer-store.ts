@@ -1,5 +1,5 @@
 import { randomUUID } from "node:crypto";
-import { existsSync, mkdirSync, readdirSync, renameSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, realpathSync, renameSync } from "node:fs";
 import { rm } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
@@ -43,7 +43,7 @@ export function openLayerStore(root: string): LayerStore {
       await runCommand(["sync", "-f", directory], { signal });
       renameSync(directory, path(key));
     } finally {
-      await rm(workshop, { recursive: true, force: true });
+      await removeTree(workshop);
     }
     return path(key);
   };
@@ -72,8 +72,34 @@ export async function removeLeftovers(root: string): Promise<void> {
     const pid = Number(name.split("-")[0]);
     const lives = pid === process.pid ? name.startsWith(owner) : Number.isInteger(pid) && existsSync(`/proc/${pid}`);
     if (lives) continue;
-    await rm(join(temporary, name), { recursive: true, force: true });
+    await removeTree(join(temporary, name));
   }
+}
+
+/**
+ * Removes a half-made layer. What a killed build left mounted in it (the machine's own /sys and /dev/shm) is detached
+ * first: removing must never go through a mount.
+ */
+async function removeTree(directory: string): Promise<void> {
+  if (!existsSync(directory)) return;
+  const inside = `${realpathSync(directory)}/`;
+  for (const mountPoint of mountsBelow(inside)) {
+    await runCommand(["umount", "--lazy", mountPoint], { signal: AbortSignal.timeout(10_000) });
+  }
+  const left = mountsBelow(inside);
+  if (left.length > 0) throw new Error(`${left.join(", ")} is still mounted; unmount it, then start again`);
+  await rm(directory, { recursive: true, force: true });
+}
+
+/** Mount points whose path begins with `prefix`, the deepest first. */
+function mountsBelow(prefix: string): string[] {
+  return readFileSync("/proc/self/mounts", "utf8")
+    .split("\n")
+    .map((line) =>
+      (line.split(" ")[1] ?? "").replace(/\\([0-7]{3})/g, (_all, code) => String.fromCharCode(parseInt(code, 8))),
+    )
+    .filter((path) => path.startsWith(prefix))
+    .reverse();
 }
 
 /** A lock between processes that dies with its holder: SQLite's own. Gives up waiting when `done` turns true. */

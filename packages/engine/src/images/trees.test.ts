@@ -1,3 +1,4 @@
+import { execFileSync } from "node:child_process";
 import {
   chmodSync,
   lchownSync,
@@ -5,6 +6,7 @@ import {
   mkdirSync,
   mkdtempSync,
   readdirSync,
+  readFileSync,
   rmSync,
   statSync,
   symlinkSync,
@@ -86,6 +88,23 @@ describe("layer store", () => {
     await removeLeftovers(dir);
     expect(readdirSync(join(dir, "tmp"))).toEqual(["1-alive"]);
   });
+
+  it.skipIf(process.getuid?.() !== 0)(
+    "detaches what a killed build left mounted, and never removes through it",
+    async () => {
+      openLayerStore(dir);
+      const precious = join(dir, "precious");
+      mkdirSync(precious);
+      writeFileSync(join(precious, "file"), "kept");
+      const mountPoint = join(dir, "tmp", "999999999-dead", "made", "dev shm");
+      mkdirSync(mountPoint, { recursive: true });
+      execFileSync("mount", ["--bind", precious, mountPoint]);
+      await removeLeftovers(dir);
+      expect(readdirSync(join(dir, "tmp"))).toEqual([]);
+      expect(readFileSync(join(precious, "file"), "utf8")).toBe("kept");
+      expect(readFileSync("/proc/self/mounts", "utf8")).not.toContain(dir);
+    },
+  );
 });
 
 describe("pathInside", () => {

@@ -55,7 +55,7 @@ export function ResultRowView({ row }: { row: ResultRow }) {
       <p>
         <Icon name={icon} /> {facts.join(" · ")}
       </p>
-      {event.outcome !== "completed" && errors.map((text) => <p key={text}>{text}</p>)}
+      {event.outcome !== "completed" && event.outcome !== "stopped" && errors.map((text) => <p key={text}>{text}</p>)}
       {event.outcome === "limit" && errors.length === 0 && <p>{event.subtype.replaceAll("_", " ")}</p>}
     </div>
   );
