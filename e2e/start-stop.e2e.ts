@@ -130,10 +130,27 @@ test("when the supervisor is killed, its services end too, and a new start works
   expect(processesOf(dataDir)).toEqual([]);
 });
 
+test("killed while the base image is built: the next start works, and nothing stays mounted", async () => {
+  const own = join(dataDir, "images");
+  await using first = await startUp(await freePort(), own);
+  const building = () => processesOf(dataDir).some((line) => line.includes("mmdebstrap"));
+  await expect.poll(building, { timeout: 20_000 }).toBe(true);
+  const engine = processesOf(dataDir).find((line) => line.includes("packages/engine/src/main.ts"));
+  first.child.kill("SIGKILL");
+  process.kill(Number(engine?.split(" ")[0]), "SIGKILL");
+  await once(first.child, "exit");
+  await using second = await startUp(await freePort(), own);
+  expect(leftovers(dataDir, "").mounts.filter((line) => line.includes("/images/tmp/"))).toEqual([]);
+  second.child.kill("SIGINT");
+  expect((await once(second.child, "exit"))[0]).toBe(0);
+  // What the killed engine had begun loses its ground with the leftovers, and ends by itself.
+  await expect.poll(() => leftovers(dataDir, ""), { timeout: 60_000 }).toMatchObject({ processes: [], mounts: [] });
+});
+
 /** `holdfast up` until it has said that it is ready; ended with the test, however that goes. */
-async function startUp(port: number) {
+async function startUp(port: number, images = imageCacheDir) {
   const child = spawn(process.execPath, [cliMain, "up", "--port", String(port), "--data-dir", dataDir], {
-    env: { ...process.env, ANTHROPIC_API_KEY: "", HOLDFAST_IMAGE_CACHE_DIR: imageCacheDir },
+    env: { ...process.env, ANTHROPIC_API_KEY: "", HOLDFAST_IMAGE_CACHE_DIR: images },
   });
   const printed: string[] = [];
   await new Promise<void>((resolve, reject) => {
