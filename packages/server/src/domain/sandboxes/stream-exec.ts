@@ -15,11 +15,16 @@ export interface StreamedExec {
  * call to end an exec, so whoever wants to must know what to kill.
  */
 const launch = 'printf "%s\\n" "$$" >&2; cd "$0" 2>/dev/null; exec "$@"';
-/** Kills every process of the session, whatever process group it made for itself. */
-const kill = `for f in /proc/[0-9]*/stat; do
-  { read -r line < "$f"; } 2>/dev/null || continue
-  set -- "$0" \${line##*) }
-  if [ "$5" = "$0" ]; then pid=\${f#/proc/}; command kill -KILL "\${pid%/stat}" 2>/dev/null; fi
+/**
+ * Kills every process of the session, whatever process group it made for itself. Again and again until a walk finds
+ * none: what forks during a walk is not in it.
+ */
+const kill = `n=0; found=1; while [ "$found" = 1 ] && [ "$n" -lt 50 ]; do n=$((n + 1)); found=0
+  for f in /proc/[0-9]*/stat; do
+    { read -r line < "$f"; } 2>/dev/null || continue
+    set -- "$0" \${line##*) }
+    if [ "$5" = "$0" ] && [ "$2" != Z ]; then found=1; pid=\${f#/proc/}; command kill -KILL "\${pid%/stat}" 2>/dev/null; fi
+  done
 done; true`;
 
 /**
