@@ -98,16 +98,19 @@ function engineOptions(
   };
 }
 
-function serverOptions({ dataDir, secrets, port, packagesDir }: PlanInput, services: () => Services) {
+function serverOptions(
+  { dataDir, secrets, port, packagesDir }: PlanInput,
+  services: () => Services,
+  last: Ready | undefined,
+) {
   const local = (name: Name) => `http://127.0.0.1:${portOf(services(), name)}`;
   const inside = (service: { name: string; port: number }) => `http://${service.name}:${service.port}`;
   return {
     host: "127.0.0.1",
-    port,
+    port: port === 0 ? again(last) : port,
     dataDir: join(dataDir, "server"),
     uid: users.server,
     gid: users.server,
-    allowedHosts: [`127.0.0.1:${port}`, `localhost:${port}`],
     loginToken: secrets.loginToken,
     cookieSecret: secrets.cookieSecret,
     webDir: join(packagesDir, "web", "dist"),

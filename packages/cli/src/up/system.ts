@@ -38,9 +38,9 @@ export async function startSystem(options: StartOptions): Promise<RunningSystem>
   const stack = new AsyncDisposableStack();
   stack.defer(() => lock.release());
   try {
-    const port = options.port === 0 ? await freePort() : await ownPort(options.port);
-    const running = await startServices({ ...options, dataDir, port }, stack);
-    return running;
+    // With 0 the server takes a free one itself: one chosen here could be gone by then.
+    if (options.port !== 0) await checkPort(options.port);
+    return await startServices({ ...options, dataDir }, stack);
   } catch (error) {
     await stack.disposeAsync();
     throw error;
@@ -71,10 +71,7 @@ function prepareDataDir(path: string): string {
   return dataDir;
 }
 
-async function startServices(
-  options: StartOptions & { port: number },
-  stack: AsyncDisposableStack,
-): Promise<RunningSystem> {
+async function startServices(options: StartOptions, stack: AsyncDisposableStack): Promise<RunningSystem> {
   const secrets = loadSecrets(options.dataDir);
   const say = options.onProgress ?? (() => undefined);
   let stopping = false;
@@ -117,7 +114,7 @@ async function startServices(
     await stop({ endTurns: true });
     throw error;
   }
-  const url = `http://127.0.0.1:${options.port}`;
+  const url = `http://127.0.0.1:${Number(services.server.ready?.port)}`;
   return {
     url,
     loginUrl: `${url}/login?token=${secrets.loginToken}`,
@@ -148,22 +145,17 @@ async function restart(
   }
 }
 
-function listenOnce(port: number): Promise<number> {
-  return new Promise((resolvePort, reject) => {
+function listenOnce(port: number): Promise<void> {
+  return new Promise((done, reject) => {
     const probe = createServer();
     probe.once("error", reject);
-    probe.listen(port, "127.0.0.1", () => {
-      const address = probe.address();
-      probe.close(() => resolvePort(typeof address === "object" && address !== null ? address.port : port));
-    });
+    probe.listen(port, "127.0.0.1", () => probe.close(() => done()));
   });
 }
 
-const freePort = () => listenOnce(0);
-
-async function ownPort(port: number): Promise<number> {
+async function checkPort(port: number): Promise<void> {
   try {
-    return await listenOnce(port);
+    await listenOnce(port);
   } catch (error) {
     const why =
       (error as NodeJS.ErrnoException).code === "EADDRINUSE"
