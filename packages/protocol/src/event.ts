@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { ConfirmationDetails, permissionRequest, permissionResolved } from "./question.ts";
 
 /**
  * The entries of a session's log. The `user.*`, `agent.*` and `session.*` types are those of Anthropic's Managed Agents
@@ -40,7 +41,14 @@ export const UserToolConfirmation = event("user.tool_confirmation", {
   tool_use_id: z.string(),
   result: z.enum(["allow", "deny"]),
   deny_message: z.string().nullable().optional(),
+  holdfast: ConfirmationDetails.optional(),
 });
+
+/** Claude waits for somebody's word. It names a tool call; `holdfast.permission_resolved` with the same one ends it. */
+export const PermissionRequested = event("holdfast.permission_request", permissionRequest);
+
+/** Nobody waits for an answer any more: it came, or something else ended the question. */
+export const PermissionResolved = event("holdfast.permission_resolved", permissionResolved);
 
 export const AgentMessage = event("agent.message", {
   content: z.array(TextBlock),
@@ -225,6 +233,8 @@ export const SessionEvent = z.discriminatedUnion("type", [
   TurnResult,
   Step,
   Notice,
+  PermissionRequested,
+  PermissionResolved,
   Other,
 ]);
 export type SessionEvent = z.infer<typeof SessionEvent>;

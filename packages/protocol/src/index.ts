@@ -43,6 +43,13 @@ export {
   problems,
 } from "./problem.ts";
 export {
+  ChoiceQuestion,
+  ConfirmationDetails,
+  PermissionRule,
+  PermissionSuggestion,
+  PlanMode,
+} from "./question.ts";
+export {
   type AgentChoice,
   SendEvents,
   Session,

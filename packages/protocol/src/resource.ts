@@ -1,6 +1,7 @@
 import { z } from "zod";
 import { AgentOverrides, SessionAgent } from "./agent.ts";
 import { Metadata, MetadataPatch } from "./metadata.ts";
+import { ConfirmationDetails } from "./question.ts";
 
 /** Names of workspaces become parts of volume names: nothing that could be a path. */
 export const WorkspaceName = z.string().regex(/^[a-z0-9][a-z0-9_-]{0,63}$/);
@@ -83,6 +84,8 @@ const UserToolConfirmationParams = z.object({
   tool_use_id: z.string().min(1).max(200),
   result: z.enum(["allow", "deny"]),
   deny_message: z.string().max(10_000).nullable().optional(),
+  /** Ours. */
+  holdfast: ConfirmationDetails.optional(),
 });
 
 /** What `POST /v1/sessions/{id}/events` takes. */

@@ -28,6 +28,8 @@ const shapes: Record<SessionEventType, Shape> = {
   "holdfast.turn_result": { outcome: "string", num_turns: "number", duration_ms: "number", cost_usd: "number" },
   "holdfast.step": { step_id: "string", state: "string", title: "string" },
   "holdfast.notice": { text: "string", level: "string" },
+  "holdfast.permission_request": { tool_use_id: "string", kind: "string", title: "string", suggestions: "array" },
+  "holdfast.permission_resolved": { tool_use_id: "string", outcome: "string" },
   "holdfast.other": { line_type: "string" },
 };
 

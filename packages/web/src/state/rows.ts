@@ -202,6 +202,8 @@ function addRow(to: Building, event: SessionEvent): void {
       to.rows.push(notice(event.id, "info", event.result === "allow" ? "Allowed" : "Refused"));
       return;
     case "session.updated":
+    case "holdfast.permission_request":
+    case "holdfast.permission_resolved":
       return;
     case "session.deleted":
       to.rows.push(notice(event.id, "warning", "This session was deleted"));
