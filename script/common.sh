@@ -52,8 +52,22 @@ system_packages() {
   mkdir -p "$cache"
   # The lists of a fresh machine are empty or old; asking again costs two seconds and only when something is missing.
   as_root apt-get update >"$log" 2>&1 || die "apt-get update failed; see $log."
-  as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "${names[@]}" >>"$log" 2>&1 ||
-    die "apt-get install ${names[*]} failed; see $log. Install them by hand, then run this again."
+  case " ${names[*]} " in *" postgresql "*) no_main_cluster on ;; esac
+  local failed=0
+  as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "${names[@]}" >>"$log" 2>&1 || failed=1
+  no_main_cluster off
+  [ $failed = 0 ] || die "apt-get install ${names[*]} failed; see $log. Install them by hand, then run this again."
+}
+
+# Debian's package makes and starts a server of its own while it is installed; the tests want its programs alone.
+no_main_cluster() {
+  local file=/etc/postgresql-common/createcluster.d/holdfast-tests.conf
+  if [ "$1" = off ]; then
+    [ ! -f "$file" ] || as_root rm -f "$file"
+    return
+  fi
+  as_root mkdir -p "${file%/*}"
+  echo 'create_main_cluster = off' | as_root tee "$file" >/dev/null
 }
 
 engine_packages=(

@@ -9,4 +9,5 @@ export {
   type TestKitOptions,
   type Turn,
 } from "./kit.ts";
+export { startPostgres, type TestPostgres, type TestPostgresOptions } from "./postgres.ts";
 export { startWireRecorder, type WireCall, type WireEvent, type WireRecorder } from "./wire-recorder.ts";
