@@ -1,0 +1,55 @@
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { answering } from "./_claude-lines.ts";
+import { type LocalSystem, localSystem } from "./_local-server.ts";
+import { capture, replaying } from "./_replay.ts";
+
+let it: LocalSystem;
+beforeAll(async () => {
+  it = await localSystem();
+});
+afterAll(() => it?.[Symbol.asyncDispose]());
+
+test("a message is answered, and the next one by the same process", async () => {
+  it.sandboxes.stage.script = answering;
+  const session = await it.session();
+  await session.send("one");
+  await session.idle(1);
+  await session.send("two");
+  const events = await session.idle(2);
+  expect(
+    events.flatMap((event) => (event.type === "agent.message" ? event.content.map(({ text }) => text) : [])),
+  ).toEqual(["You said: one", "You said: two"]);
+  expect(await session.outcomes()).toEqual(["completed", "completed"]);
+  expect(it.rows("select state from messages where session_id = ?", session.id)).toEqual([
+    { state: "done" },
+    { state: "done" },
+  ]);
+  expect(it.sandboxes.stage.started).toHaveLength(1);
+});
+
+test("nothing of a sandbox lives after its end", async () => {
+  const session = await it.session();
+  await session.send("hello");
+  await session.idle();
+  expect(it.sandboxes.last.processes().length).toBeGreaterThan(1);
+  await it.sandboxes.last.end();
+  expect(it.sandboxes.last.processes()).toEqual([]);
+  await session.send("again");
+  await session.idle(2);
+  expect(await session.outcomes()).toEqual(["completed", "completed"]);
+});
+
+test.each(["text", "bash-ok", "subagent", "thinking", "v2.1.197/write-edit-read"])(
+  "%s, as it was captured",
+  async (name) => {
+    it.sandboxes.stage.script = replaying(name);
+    const session = await it.session();
+    for (const words of capture(name).messages) await session.send(words);
+    const events = await session.idle();
+    expect(await session.outcomes()).toEqual(["completed"]);
+    expect(events.filter((event) => event.type === "holdfast.other")).toEqual([]);
+    const stored = () => it.rows("select count(*) as lines from raw_lines where session_id = ?", session.id)[0]?.lines;
+    const printed = capture(name).steps.filter(({ text }) => !text.includes('"type":"stream_event"')).length;
+    await expect.poll(stored).toBe(printed);
+  },
+);
