@@ -62,4 +62,5 @@ export {
 } from "./resource.ts";
 export { type Route, routes } from "./routes.ts";
 export { Sandbox, SandboxExec, SandboxExecFrame, type SandboxExecInput } from "./sandbox.ts";
+export { MultiStreamStart, maxStreamSessions, StreamSessionError, StreamStart, StreamVerdict } from "./stream.ts";
 export { Workspace, WorkspaceDeleted, WorkspaceWrite } from "./workspace.ts";

@@ -12,8 +12,8 @@ const AgentUpdate = agent.AgentUpdate.meta({ id: "AgentUpdate" });
 const Environment = environment.Environment.meta({ id: "Environment" });
 const EnvironmentCreate = environment.EnvironmentCreate.meta({ id: "EnvironmentCreate" });
 const EnvironmentUpdate = environment.EnvironmentUpdate.meta({ id: "EnvironmentUpdate" });
-const DraftFrame = event.DraftFrame.meta({ id: "DraftFrame" });
-const SessionEvent = event.SessionEvent.meta({ id: "SessionEvent" });
+export const DraftFrame = event.DraftFrame.meta({ id: "DraftFrame" });
+export const SessionEvent = event.SessionEvent.meta({ id: "SessionEvent" });
 const SendEvents = resource.SendEvents.meta({ id: "SendEvents" });
 const Session = resource.Session.meta({ id: "Session" });
 const SessionCreate = resource.SessionCreate.meta({ id: "SessionCreate" });
@@ -206,7 +206,7 @@ const stream = (path: string): Route => ({
   path,
   summary: "Follow a session's events",
   description:
-    "Each frame has `event: message`, `id:` (the seq) and `data:`; what is not an event of the log comes as `event: ping`. Without a cursor it begins at the newest unanswered message or running turn, else at the last turn.",
+    "Each frame has `event: message`, `id:` (the seq) and `data:`; what is not an event of the log comes as `event: ping`. The first one is a ping that says how it begins: `verdict` is `gap` when it cannot go on from the cursor that was sent. Without a cursor it begins at the newest unanswered message or running turn, else at the last turn. A reader who is too slow is told so (`event: error`, code `consumer_too_slow`) and comes back with its cursor.",
   query: {
     after: { schema: z.number().int().min(0), description: "Seq of the last event that you have; or Last-Event-ID" },
     event_deltas: { schema: z.array(z.string()), description: "Types whose text you want while it comes" },

@@ -13,6 +13,7 @@ import {
 import type { ProblemCode } from "./problem.ts";
 import { Status } from "./resource.ts";
 import { list, managedAgentsRoutes, paging } from "./routes-managed-agents.ts";
+import { streamRoutes } from "./routes-streams.ts";
 import { Sandbox, SandboxExec, SandboxExecFrame } from "./sandbox.ts";
 import { Workspace, WorkspaceDeleted, WorkspaceWrite } from "./workspace.ts";
 
@@ -288,4 +289,4 @@ const systemRoutes: Route[] = [
 ];
 
 /** Everything that the server answers to, except the page and its files. */
-export const routes: readonly Route[] = [...managedAgentsRoutes, ...ourRoutes, ...systemRoutes];
+export const routes: readonly Route[] = [...managedAgentsRoutes, ...streamRoutes, ...ourRoutes, ...systemRoutes];

@@ -11,6 +11,7 @@ import type {
 } from "@holdfast/protocol";
 import { ApiError } from "./api-error.ts";
 import { Execution } from "./execution.ts";
+import { type Followed, type FollowOptions, follow } from "./follow.ts";
 import { type CallOptions, Http, pages } from "./http.ts";
 
 export interface HoldfastOptions {
@@ -51,6 +52,8 @@ export function createHoldfast(options: HoldfastOptions) {
     workspaces: workspaces(http),
     sandboxes: sandboxes(http),
     credential: credential(http),
+    /** Events of many sessions, as they come; comes back by itself. */
+    follow: (follows: FollowOptions): AsyncIterable<Followed> => follow(http, follows),
     /** Who asks, which model answers, where files are saved. */
     status: (call: CallOptions = {}) => http.json<Status>("/v1/status", call),
     /** Whether the server is alive, and whether it can do its work. */

@@ -17,4 +17,5 @@ export {
   type ListOptions,
 } from "./client.ts";
 export { Execution, type OutputChunk } from "./execution.ts";
+export type { Followed, FollowOptions } from "./follow.ts";
 export type { CallOptions } from "./http.ts";

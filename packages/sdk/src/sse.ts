@@ -2,6 +2,8 @@
 export interface SseMessage {
   event: string;
   data: string;
+  /** Of this event alone, when it has one. */
+  id?: string;
 }
 
 /** Beyond this a single event is not ours. */
@@ -12,6 +14,7 @@ export async function* readSse(body: ReadableStream<Uint8Array>): AsyncGenerator
   const decoder = new TextDecoder();
   let rest = "";
   let event = "";
+  let id: string | undefined;
   let data: string[] = [];
   for await (const bytes of body) {
     rest += decoder.decode(bytes, { stream: true });
@@ -20,13 +23,16 @@ export async function* readSse(body: ReadableStream<Uint8Array>): AsyncGenerator
     rest = lines.pop() ?? "";
     for (const line of lines) {
       if (line === "") {
-        if (data.length > 0) yield { event: event === "" ? "message" : event, data: data.join("\n") };
+        const named = { event: event === "" ? "message" : event, ...(id === undefined ? {} : { id }) };
+        if (data.length > 0) yield { ...named, data: data.join("\n") };
         event = "";
+        id = undefined;
         data = [];
         continue;
       }
       const { field, value } = split(line);
       if (field === "event") event = value;
+      else if (field === "id") id = value;
       else if (field === "data") data.push(value);
     }
   }

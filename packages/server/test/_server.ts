@@ -62,6 +62,8 @@ export async function rawRequest(url: string, lines: string[], body = ""): Promi
 export interface Frame {
   event: string;
   id: number | undefined;
+  /** Of streams whose ids are no numbers. */
+  cursor: string | undefined;
   data: Record<string, unknown>;
 }
 
@@ -79,6 +81,7 @@ export async function* frames(response: Response): AsyncGenerator<Frame> {
       yield {
         event: field("event") ?? "",
         id: id === undefined ? undefined : Number(id),
+        cursor: id,
         data: JSON.parse(field("data") ?? "null") as Record<string, unknown>,
       };
     }

@@ -30,8 +30,7 @@ test("frames: event, id and data; a heartbeat and the verdict are pings", async 
   await stream.return(undefined);
   expect(seen[0]).toEqual({
     event: "ping",
-    id: undefined,
-    data: { type: "holdfast.stream", resumed: false, after: 0, last_seq: 1 },
+    data: { type: "holdfast.stream", verdict: "ok", resumed: false, after: 0, last_seq: 1 },
   });
   expect(seen[1]).toMatchObject({ event: "message", id: 1, data: { type: "user.message", seq: 1 } });
   expect(seen.at(-1)?.event).toBe("ping");
@@ -67,8 +66,25 @@ test("without a cursor it begins at the last turn; a cursor from the future is s
   const strange = frames(await open(id, "?after=999"));
   const seen = await until(strange, upTo(4));
   await strange.return(undefined);
-  expect(seen[0]?.data).toMatchObject({ type: "holdfast.stream", resumed: false });
+  expect(seen[0]?.data).toMatchObject({ type: "holdfast.stream", verdict: "gap", resumed: false });
   expect(seqs(seen)).toEqual([3, 4]);
+});
+
+test("a cursor whose next events are gone is a gap; one whose next is there is none", async () => {
+  const id = await newSession();
+  await append(id, says("1"), says("2"), says("3"), says("4"));
+  await it.server.log.transact(({ tx }) =>
+    tx.deleteFrom("events").where("session_id", "=", id).where("seq", "<", 3).execute(),
+  );
+  const verdictAfter = async (after: number) => {
+    const stream = frames(await open(id, `?after=${after}`));
+    const [first] = await until(stream, upTo(4));
+    await stream.return(undefined);
+    return first?.data;
+  };
+  expect(await verdictAfter(1)).toMatchObject({ verdict: "gap", resumed: false, last_seq: 4 });
+  expect(await verdictAfter(2)).toMatchObject({ verdict: "ok", resumed: true, after: 2 });
+  expect(await verdictAfter(3)).toMatchObject({ verdict: "ok", resumed: true, after: 3 });
 });
 
 test("drafts come to those who ask, also the text so far to one who joins late; then the event", async () => {
@@ -114,6 +130,39 @@ test("a reader that leaves leaves no listener behind", async () => {
   gone.abort();
   await expect.poll(() => it.server.log.listenerCount(id)).toBe(0);
 });
+
+test("a reader that drops in the middle of its past leaves no listener behind", async () => {
+  const id = await newSession();
+  for (let n = 0; n < 4; n++) await append(id, ...Array.from({ length: 500 }, () => says("x".repeat(20_000))));
+  const gone = new AbortController();
+  const responses = await Promise.all(
+    Array.from({ length: 4 }, () =>
+      fetch(`${it.url}/v1/sessions/${id}/events/stream?after=0`, {
+        headers: { "x-api-key": key },
+        signal: gone.signal,
+      }),
+    ),
+  );
+  await Promise.all(responses.map((response) => until(frames(response), upTo(3))));
+  expect(it.server.log.listenerCount(id)).toBe(4);
+  gone.abort();
+  await expect.poll(() => it.server.log.listenerCount(id)).toBe(0);
+});
+
+test("what a reader leaves unread is bounded by bytes, too", async () => {
+  const id = await newSession();
+  const stream = frames(await open(id));
+  await stream.next();
+  await expect.poll(() => it.server.log.listenerCount(id)).toBe(1);
+  const big = says("x".repeat(1_000_000));
+  let sent = 0;
+  for (; sent < 200 && it.server.log.listenerCount(id) > 0; sent++) await append(id, big);
+  expect(it.server.log.listenerCount(id)).toBe(0);
+  // Sixteen megabytes in the queue and what the connection itself took.
+  expect(sent).toBeLessThan(60);
+  const seen = await until(stream, ({ event }) => event === "error");
+  expect(seen.at(-1)?.data).toMatchObject({ holdfast: { code: "consumer_too_slow" } });
+}, 60_000);
 
 test("a reader that does not read is let go, and told when it reads again", async () => {
   const id = await newSession();

@@ -1,5 +1,5 @@
 export { DeadlineError, isAbort, sleep, withDeadline } from "./abort.ts";
-export { BoundedQueue, QueueOverflowError } from "./queue.ts";
+export { BoundedQueue, ByteBudget, QueueOverflowError } from "./queue.ts";
 export { type RetryOptions, retry } from "./retry.ts";
 export {
   mintSandboxToken,

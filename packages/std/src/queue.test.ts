@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { BoundedQueue, QueueOverflowError } from "./queue.ts";
+import { BoundedQueue, ByteBudget, QueueOverflowError } from "./queue.ts";
 
 test("gives items in order, then ends", async () => {
   const queue = new BoundedQueue<number>(10);
@@ -34,4 +34,18 @@ test("a waiting reader leaves when its signal aborts, and the queue goes on", as
   await expect(next).rejects.toThrow("left");
   queue.push(7);
   expect(await queue.next()).toBe(7);
+});
+
+test("is bounded by bytes, too, also over several queues; one item alone is always taken", async () => {
+  const budget = new ByteBudget(100);
+  const a = new BoundedQueue<string>(10, budget);
+  const b = new BoundedQueue<string>(10, budget);
+  expect(a.push("whole", 500)).toBe(true);
+  expect(await a.next()).toBe("whole");
+  expect(a.push("a", 60)).toBe(true);
+  expect(b.push("b", 60)).toBe(false);
+  await expect(b.next()).rejects.toThrow(QueueOverflowError);
+  expect(budget.used).toBe(60);
+  a.clear();
+  expect(budget.used).toBe(0);
 });

@@ -3,19 +3,32 @@ export class QueueOverflowError extends Error {
   override name = "QueueOverflowError";
 }
 
+/** How many bytes may wait in one queue, or in several that share it. */
+export class ByteBudget {
+  readonly limit: number;
+  used = 0;
+
+  constructor(limit: number) {
+    this.limit = limit;
+  }
+}
+
 /**
- * A bounded queue between one producer that must not wait and one reader. When it is full it fails the reader instead
- * of growing.
+ * A bounded queue between one producer that must not wait and one reader. When it is full, by count or by bytes, it
+ * fails the reader instead of growing.
  */
 export class BoundedQueue<T> implements AsyncIterable<T> {
-  readonly #items: T[] = [];
+  #items: { item: T; bytes: number }[] = [];
+  #bytes = 0;
   readonly #limit: number;
+  readonly #budget: ByteBudget;
   #wake: (() => void) | undefined;
   #ended = false;
   #error: unknown;
 
-  constructor(limit: number) {
+  constructor(limit: number, budget: ByteBudget = new ByteBudget(Number.POSITIVE_INFINITY)) {
     this.#limit = limit;
+    this.#budget = budget;
   }
 
   get size(): number {
@@ -23,16 +36,29 @@ export class BoundedQueue<T> implements AsyncIterable<T> {
   }
 
   /** False when the queue has ended or overflowed: the producer may stop. */
-  push(item: T): boolean {
+  push(item: T, bytes = 0): boolean {
     if (this.#ended) return false;
-    if (this.#items.length >= this.#limit) {
-      this.#items.length = 0;
-      this.fail(new QueueOverflowError(`the reader is more than ${this.#limit} items behind`));
+    const budget = this.#budget;
+    // One item alone is always taken: the reader could never get it otherwise.
+    const heavy = budget.used > 0 && budget.used + bytes > budget.limit;
+    if (heavy || this.#items.length >= this.#limit) {
+      const what = heavy ? `${budget.limit} bytes` : `${this.#limit} items`;
+      this.clear();
+      this.fail(new QueueOverflowError(`the reader is more than ${what} behind`));
       return false;
     }
-    this.#items.push(item);
+    this.#items.push({ item, bytes });
+    this.#bytes += bytes;
+    budget.used += bytes;
     this.#wake?.();
     return true;
+  }
+
+  /** Forgets what nobody has read. */
+  clear(): void {
+    this.#items = [];
+    this.#budget.used -= this.#bytes;
+    this.#bytes = 0;
   }
 
   /** The reader gets what is queued, then ends. */
@@ -52,8 +78,12 @@ export class BoundedQueue<T> implements AsyncIterable<T> {
   async next(signal?: AbortSignal): Promise<T | undefined> {
     for (;;) {
       signal?.throwIfAborted();
-      const item = this.#items.shift();
-      if (item !== undefined) return item;
+      const first = this.#items.shift();
+      if (first !== undefined) {
+        this.#bytes -= first.bytes;
+        this.#budget.used -= first.bytes;
+        return first.item;
+      }
       if (this.#error !== undefined) throw this.#error;
       if (this.#ended) return undefined;
       await this.#changed(signal);

@@ -8,6 +8,7 @@ import { docsRoutes } from "./docs.ts";
 import type { HttpEnv } from "./env.ts";
 import { environmentRoutes } from "./environments.ts";
 import { eventRoutes } from "./events.ts";
+import { multiStreamRoutes } from "./multi-stream.ts";
 import { errorResponse, toAppError } from "./problem.ts";
 import { sandboxRoutes } from "./sandboxes.ts";
 import { sessionRoutes } from "./sessions.ts";
@@ -54,6 +55,7 @@ export function createApp(context: AppContext): Hono<HttpEnv> {
   app.use("/v1/*", authenticate(context));
   app.route("/v1/sessions", sessionRoutes(context));
   app.route("/v1/sessions", eventRoutes(context));
+  app.route("/v1/events", multiStreamRoutes(context));
   app.route("/v1/agents", agentRoutes(context));
   app.route("/v1/environments", environmentRoutes(context));
   app.route("/v1/accounts", accountRoutes(context));

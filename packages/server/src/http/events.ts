@@ -1,14 +1,15 @@
-import { AppError, problems, SendEvents, type SessionEvent } from "@holdfast/protocol";
-import { isAbort, QueueOverflowError } from "@holdfast/std";
+import { AppError, SendEvents, type SessionEvent, type StreamStart } from "@holdfast/protocol";
+import { isAbort } from "@holdfast/std";
 import { type Context, Hono } from "hono";
 import type { AppContext } from "../context.ts";
-import type { EventLog, LogFrame } from "../ports/event-log.ts";
+import type { EventLog, LogFrame, ReadOptions } from "../ports/event-log.ts";
 import { check, readJson, refuseUnknown } from "./body.ts";
 import type { HttpEnv } from "./env.ts";
 import { integer, list, order } from "./query.ts";
 import { identityOf } from "./sessions.ts";
 import { createdAt, pageOf } from "./sessions-filters.ts";
-import { type SseFrame, sseResponse } from "./sse.ts";
+import type { SseFrame } from "./sse.ts";
+import { draftTypes, eventStream } from "./stream-frames.ts";
 
 const sendable = ["user.message", "user.interrupt", "user.tool_confirmation"];
 
@@ -55,33 +56,13 @@ function refuseUnsupported(events: unknown): void {
 
 async function stream(c: Context<HttpEnv>, context: AppContext, sessionId: string): Promise<Response> {
   const query = new URL(c.req.url).searchParams;
-  const { after: from, lastSeq } = await context.sessions.replayFrom(c.get("account").id, sessionId);
   const cursor = readCursor(c.req.header("last-event-id") ?? query.get("after"));
-  // A cursor from the future is not of this log (an older copy was put back): begin as without one, and say so.
-  const resumed = cursor !== undefined && cursor <= lastSeq;
-  const after = resumed ? cursor : from;
-  const drafts = new Set(draftTypes(query));
-  const verdict: SseFrame = {
-    event: "ping",
-    data: { type: "holdfast.stream", resumed, after, last_seq: lastSeq },
-  };
-  return sseResponse((signal) => frames(context.log, { sessionId, after, drafts, signal }, verdict), {
-    signal: AbortSignal.any([c.req.raw.signal, c.get("authEnds"), context.closing]),
-    heartbeatMs: context.options.heartbeatMs,
-    headers: { "request-id": c.get("requestId") },
-    onError: (error) => errorFrame(error, c.get("requestId"), context),
-  });
-}
-
-const draftable = ["agent.message", "agent.thinking"];
-
-function draftTypes(query: URLSearchParams): string[] {
-  const types = list(query, "event_deltas");
-  if (types.every((type) => draftable.includes(type))) return types;
-  throw new AppError("request_invalid", {
-    detail: "`event_deltas` names a type that has no deltas",
-    errors: [{ path: "event_deltas", message: `must be one of ${draftable.join(", ")}` }],
-  });
+  const drafts = draftTypes(query);
+  const point = await context.sessions.streamPoint(c.get("account").id, sessionId, cursor);
+  const start: StreamStart = { type: "holdfast.stream", ...point };
+  return eventStream(c, context, (signal) =>
+    frames(context.log, { sessionId, after: point.after, drafts, signal }, { event: "ping", data: start }),
+  );
 }
 
 function readCursor(text: string | null | undefined): number | undefined {
@@ -97,10 +78,10 @@ function readCursor(text: string | null | undefined): number | undefined {
 
 async function* frames(
   log: EventLog,
-  options: Parameters<EventLog["read"]>[0],
-  verdict: SseFrame,
+  options: ReadOptions,
+  start: SseFrame,
 ): AsyncGenerator<SseFrame, void, undefined> {
-  yield verdict;
+  yield start;
   let last = options.after;
   try {
     for await (const frame of log.read(options)) {
@@ -118,20 +99,4 @@ async function* frames(
 function toSse(frame: LogFrame, last: number): SseFrame {
   const data: SessionEvent | object = frame.kind === "event" ? frame.event : frame.draft;
   return { id: last, data };
-}
-
-function errorFrame(error: unknown, requestId: string, context: AppContext): SseFrame {
-  const slow = error instanceof QueueOverflowError;
-  if (!slow) context.logger.error({ err: error, requestId }, "stream broke");
-  const code = slow ? "consumer_too_slow" : "internal";
-  const { anthropicType, title, remedy } = problems[code];
-  return {
-    event: "error",
-    data: {
-      type: "error",
-      error: { type: anthropicType, message: `${title}. ${remedy}` },
-      request_id: requestId,
-      holdfast: { code, remedy },
-    },
-  };
 }

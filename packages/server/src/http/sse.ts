@@ -1,7 +1,7 @@
 /** One frame. `event: message` unless it says otherwise. */
 export interface SseFrame {
   event?: "message" | "ping" | "error";
-  id?: number;
+  id?: number | string;
   /** Sent as one line of JSON. */
   data: unknown;
 }
@@ -33,6 +33,13 @@ export function sseResponse(open: (signal: AbortSignal) => AsyncIterable<SseFram
   const signal = AbortSignal.any([left.signal, options.signal]);
   const source = open(signal)[Symbol.asyncIterator]();
   let next: Promise<IteratorResult<SseFrame>> | undefined;
+  // Also when the source stands at a frame that nobody takes any more: it then hears of nothing but this.
+  const end = () => {
+    // What either of them still rejects with concerns nobody.
+    next?.catch(() => undefined);
+    source.return?.().catch(() => undefined);
+  };
+  signal.addEventListener("abort", end, { once: true });
   const body = new ReadableStream<Uint8Array>(
     {
       async pull(controller) {
@@ -51,8 +58,6 @@ export function sseResponse(open: (signal: AbortSignal) => AsyncIterable<SseFram
       },
       cancel() {
         left.abort();
-        // The source ends by its signal; what it still rejects with concerns nobody.
-        next?.catch(() => undefined);
       },
     },
     { highWaterMark: 0 },

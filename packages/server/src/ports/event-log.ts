@@ -1,4 +1,5 @@
 import type { DraftFrame, NewEvent, SessionEvent } from "@holdfast/protocol";
+import type { ByteBudget } from "@holdfast/std";
 import type { Updateable } from "kysely";
 import type { Schema, Tx } from "./database.ts";
 
@@ -26,6 +27,8 @@ export interface ReadOptions {
   signal: AbortSignal;
   /** Which drafts the reader wants beside the events. */
   drafts?: ReadonlySet<string>;
+  /** How much may wait for the reader; shared by one who reads several sessions. */
+  budget?: ByteBudget;
 }
 
 /** Events have a `seq`; drafts have none. */

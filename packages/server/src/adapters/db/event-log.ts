@@ -9,9 +9,8 @@ import {
   type ReadOptions,
   StaleGenerationError,
 } from "../../ports/event-log.ts";
+import { eventPage } from "./event-page.ts";
 import { FanOut } from "./fan-out.ts";
-
-const pageSize = 500;
 
 export interface DbEventLogOptions {
   clock: Clock;
@@ -50,21 +49,22 @@ export class DbEventLog implements EventLog {
     after,
     signal,
     drafts = new Set(),
+    budget,
   }: ReadOptions): AsyncGenerator<LogFrame, void, undefined> {
     // Joined before the past is read: what is committed meanwhile waits in the queue, and is told by its seq.
-    const { queue, leave } = this.#fanOut.join(sessionId, drafts);
+    const { queue, leave } = this.#fanOut.join(sessionId, drafts, budget);
     try {
       let last = after;
       const seen = new Set<string>();
       for (;;) {
-        const page = await this.#page(sessionId, last);
+        const { events: page, more } = await eventPage(this.#db, sessionId, last);
         for (const event of page) {
           signal.throwIfAborted();
           last = event.seq;
           seen.add(event.id);
           yield { kind: "event", event };
         }
-        if (page.length < pageSize) break;
+        if (!more) break;
       }
       for (;;) {
         const frame = await queue.next(signal);
@@ -142,18 +142,6 @@ export class DbEventLog implements EventLog {
         .execute();
     }
     return events;
-  }
-
-  async #page(sessionId: string, after: number): Promise<SessionEvent[]> {
-    const rows = await this.#db
-      .selectFrom("events")
-      .select("event_json")
-      .where("session_id", "=", sessionId)
-      .where("seq", ">", after)
-      .orderBy("seq", "asc")
-      .limit(pageSize)
-      .execute();
-    return rows.map((row) => JSON.parse(row.event_json) as SessionEvent);
   }
 }
 

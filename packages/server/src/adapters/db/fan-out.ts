@@ -1,5 +1,5 @@
 import type { DraftFrame, SessionEvent } from "@holdfast/protocol";
-import { BoundedQueue } from "@holdfast/std";
+import { BoundedQueue, ByteBudget } from "@holdfast/std";
 import type { LogFrame } from "../../ports/event-log.ts";
 
 interface Listener {
@@ -18,27 +18,36 @@ interface Channel {
   drafts: Map<string, OpenDraft>;
 }
 
+/** What one reader may leave unread, over all sessions that it follows. */
+export const queueBytes = 16 * 1024 * 1024;
+
 /** Hands committed events and live drafts to whoever listens. Keeps nothing but the drafts that are still open. */
 export class FanOut {
   readonly #channels = new Map<string, Channel>();
   readonly #queueLimit: number;
 
+  /** How many frames a reader may be behind. */
   constructor(queueLimit: number) {
     this.#queueLimit = queueLimit;
   }
 
   /** The queue begins with the drafts that are open now. Call `leave` at the end. */
-  join(sessionId: string, drafts: ReadonlySet<string>): { queue: BoundedQueue<LogFrame>; leave: () => void } {
+  join(
+    sessionId: string,
+    drafts: ReadonlySet<string>,
+    budget = new ByteBudget(queueBytes),
+  ): { queue: BoundedQueue<LogFrame>; leave: () => void } {
     const channel = this.#channel(sessionId);
-    const listener: Listener = { queue: new BoundedQueue(this.#queueLimit), drafts };
+    const listener: Listener = { queue: new BoundedQueue(this.#queueLimit, budget), drafts };
     for (const [id, draft] of channel.drafts) {
       if (!drafts.has(draft.type)) continue;
-      for (const frame of framesOf(id, draft)) listener.queue.push({ kind: "draft", draft: frame });
+      for (const frame of framesOf(id, draft)) push(channel, listener, { kind: "draft", draft: frame });
     }
     channel.listeners.add(listener);
     const leave = () => {
       channel.listeners.delete(listener);
       listener.queue.end();
+      listener.queue.clear();
       this.#drop(sessionId, channel);
     };
     return { queue: listener.queue, leave };
@@ -98,7 +107,27 @@ export class FanOut {
 
 /** A reader that is too far behind is let go at once; it learns so when it reads again. */
 function push(channel: Channel, listener: Listener, frame: LogFrame): void {
-  if (!listener.queue.push(frame)) channel.listeners.delete(listener);
+  const bytes = sizeOf(frame.kind === "event" ? frame.event : frame.draft);
+  if (!listener.queue.push(frame, bytes)) channel.listeners.delete(listener);
+}
+
+const sizes = new WeakMap<object, number>();
+
+/** About as many bytes as it holds; counted once, however many readers there are. */
+function sizeOf(value: object): number {
+  const known = sizes.get(value);
+  if (known !== undefined) return known;
+  const size = roughBytes(value);
+  sizes.set(value, size);
+  return size;
+}
+
+function roughBytes(value: unknown): number {
+  if (typeof value === "string") return 16 + value.length;
+  if (typeof value !== "object" || value === null) return 8;
+  let size = 32;
+  for (const [key, field] of Object.entries(value)) size += key.length + roughBytes(field);
+  return size;
 }
 
 function* framesOf(id: string, draft: OpenDraft): Generator<DraftFrame> {

@@ -9,6 +9,7 @@ import {
   type SessionCreate,
   type SessionEvent,
   type SessionUpdate,
+  type StreamVerdict,
   workspaceMetadataKey,
 } from "@holdfast/protocol";
 import type { Clock } from "../../ports/clock.ts";
@@ -22,6 +23,7 @@ import { once, type RequestIdentity } from "./idempotency.ts";
 import { type ListEvents, type ListSessions, listEvents, listSessions, type Page, sessionRow } from "./lists.ts";
 import { toSession } from "./present.ts";
 import { checkMessages, storeEvents } from "./send.ts";
+import { streamPoint } from "./stream-point.ts";
 import { defaultWorkspaceName, ensureWorkspace } from "./workspaces.ts";
 
 export type { ListEvents, ListSessions, Page } from "./lists.ts";
@@ -162,31 +164,9 @@ export class Sessions {
     return { data: result };
   }
 
-  /**
-   * Where a stream without a cursor begins: after the returned seq. At the message whose turn runs or comes next, else
-   * at the last turn's.
-   */
-  async replayFrom(accountId: string, sessionId: string): Promise<{ after: number; lastSeq: number }> {
-    const { db } = this.#deps;
-    const { last_seq: lastSeq } = await sessionRow(db, accountId, sessionId);
-    const open = await db
-      .selectFrom("messages")
-      .innerJoin("events", "events.id", "messages.event_id")
-      .select("events.seq as seq")
-      .where("messages.session_id", "=", sessionId)
-      .where("messages.state", "!=", "done")
-      .orderBy("events.seq", "asc")
-      .limit(1)
-      .executeTakeFirst();
-    const newest = db
-      .selectFrom("events")
-      .select("seq")
-      .where("session_id", "=", sessionId)
-      .where("type", "=", "user.message")
-      .orderBy("seq", "desc")
-      .limit(1);
-    const from = open ?? (await newest.executeTakeFirst());
-    return { after: from === undefined ? 0 : from.seq - 1, lastSeq };
+  /** Where a stream begins that has this cursor, or none. */
+  streamPoint(accountId: string, sessionId: string, cursor: number | undefined): Promise<StreamVerdict> {
+    return streamPoint(this.#deps.db, { accountId, sessionId, cursor });
   }
 
   async #markArchived(sessionId: string): Promise<void> {
