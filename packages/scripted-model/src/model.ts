@@ -46,6 +46,7 @@ export interface ScriptedModelCore {
 }
 
 const DEFAULT_RECORD_LIMIT = 1000;
+const RECORDED_PROMPT_CHARACTERS = 200;
 
 export function createScriptedModel(options: ScriptedModelOptions = {}): ScriptedModelCore {
   return new Core(options);
@@ -106,6 +107,7 @@ class Core implements ScriptedModelCore {
       model: request.model,
       stream: request.stream,
       lastUserText: request.lastUserText,
+      earlierPrompts: request.earlierPrompts.map((prompt) => prompt.slice(0, RECORDED_PROMPT_CHARACTERS)),
       source: side ? "side" : scripted ? "script" : "demo",
     } as const;
     if (turn.error) {

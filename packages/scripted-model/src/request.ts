@@ -26,6 +26,8 @@ export interface ModelRequest {
   readonly prompts: readonly string[];
   /** The prompts to answer now, joined: more than one when the CLI merged queued messages. */
   readonly lastUserText: string;
+  /** The prompts before those. */
+  readonly earlierPrompts: readonly string[];
   /** What the user sent while this turn was running. */
   readonly steered: readonly string[];
   /** The answers given since the last prompt, with the results of their tool calls. */
@@ -77,6 +79,7 @@ export function readModelRequest(
     ...(sessionId === undefined ? {} : { sessionId }),
     prompts,
     lastUserText,
+    earlierPrompts: prompts.slice(0, start),
     steered: conversation.steered,
     answered: conversation.answered,
     promptKey: [sessionId ?? "", prompts.length, hash(lastUserText)].join("|"),

@@ -83,6 +83,8 @@ export interface RecordEntry {
   readonly model: string;
   readonly stream: boolean;
   readonly lastUserText: string;
+  /** The beginnings of the prompts before it, oldest first: what the conversation still knows. */
+  readonly earlierPrompts: readonly string[];
   /** Who chose the answer: a script of a test, the plain-words demo, or a side request (summary, title). */
   readonly source: "script" | "demo" | "side";
   readonly blocks: readonly EmittedBlock[];

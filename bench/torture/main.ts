@@ -1,0 +1,60 @@
+/**
+ * Kills and cuts everything at random points of long turns, and compares what is left with what was said. Run as root:
+ * `npm run torture -- [--only KIND] [--rounds N] [--round N] [--seed S] [--minutes N] [--report]`.
+ */
+import { parseArgs } from "node:util";
+import { kinds } from "./kinds/index.ts";
+import { writeReport } from "./report.ts";
+import { loadResults, saveEvidence, saveResults } from "./results.ts";
+import { runKind } from "./run-kind.ts";
+import { table } from "./table.ts";
+
+const { values } = parseArgs({
+  options: {
+    only: { type: "string" },
+    rounds: { type: "string" },
+    round: { type: "string" },
+    seed: { type: "string", default: "holdfast" },
+    minutes: { type: "string", default: "70" },
+    report: { type: "boolean", default: false },
+  },
+});
+
+const wanted = values.only?.split(",");
+const chosen = kinds.filter(({ name }) => wanted?.includes(name) ?? true);
+if (chosen.length === 0 || (wanted !== undefined && chosen.length < wanted.length)) {
+  console.error(`--only takes ${kinds.map(({ name }) => name).join(", ")}`);
+  process.exit(64);
+}
+const signal = AbortSignal.timeout(Number(values.minutes) * 60_000);
+let failed = 0;
+
+for (const kind of values.report && wanted === undefined ? [] : chosen) {
+  const count = Number(values.rounds ?? kind.rounds);
+  const rounds =
+    values.round === undefined ? Array.from({ length: count }, (_, index) => index + 1) : [Number(values.round)];
+  console.log(`\n${kind.name}: ${kind.what}`);
+  const startedMs = Date.now();
+  const results = await runKind({
+    kind,
+    seed: values.seed,
+    rounds,
+    signal,
+    onRound: (result) => {
+      const { round, detail, outcomes, recoveryMs, failures, unread } = result;
+      const mark = failures.length === 0 ? "ok" : "FAILED";
+      const apart = unread === 0 ? "" : `, ${unread} unread`;
+      console.log(`  ${round}/${count} ${mark} ${detail}; ${outcomes.join(", ")}; silent for ${recoveryMs} ms${apart}`);
+      for (const failure of failures) console.log(`      ${failure}`);
+      if (failures.length === 0) return;
+      failed++;
+      console.log(`      evidence: ${saveEvidence(kind.name, values.seed, result)}`);
+      console.log(`      again: npm run torture -- --only ${kind.name} --seed ${values.seed} --round ${round}`);
+    },
+  });
+  if (values.round === undefined) saveResults({ kind, seed: values.seed, results, startedMs, asked: count });
+  console.log(table([{ name: kind.name, results }]));
+}
+
+if (values.report) writeReport(loadResults(kinds));
+process.exit(failed === 0 ? 0 : 1);

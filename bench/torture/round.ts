@@ -1,0 +1,212 @@
+import { readFileSync } from "node:fs";
+import type { SessionEvent } from "@holdfast/protocol";
+import { sleep } from "@holdfast/std";
+import { checkMachine } from "./check-machine.ts";
+import { checkSession } from "./check-session.ts";
+import { type Counts, checkTurn, type Finding, hasEnded, noCounts, outcomeOf, turnOf } from "./check-turn.ts";
+import type { Installation } from "./installation.ts";
+import type { Kind } from "./kind.ts";
+import { inside, isInit } from "./machine.ts";
+import { randomOf } from "./random.ts";
+import { nextScript, ranFile, tortureScript, turnTag } from "./script.ts";
+import type { StreamReader } from "./stream-reader.ts";
+
+/** A session that is tortured for some rounds, with the reader who looks on the whole time. */
+export interface Seat {
+  sessionId: string;
+  reader: StreamReader;
+  /** Of unread events that were counted in an earlier round. */
+  counted: number;
+}
+
+export interface RoundResult extends Counts {
+  round: number;
+  kills: number;
+  turns: number;
+  /** Events of the tortured turns. */
+  events: number;
+  orphans: number;
+  leftRunning: number;
+  /** The longest silence of the log after the blow. */
+  recoveryMs: number;
+  outcomes: string[];
+  detail: string;
+  failures: string[];
+  evidence?: unknown;
+}
+
+interface RoundInput {
+  kind: Kind;
+  installation: Installation;
+  seats: readonly Seat[];
+  seed: string;
+  round: number;
+}
+
+const turnMs = 120_000;
+const nextMs = 60_000;
+const strikeMs = 120_000;
+
+/** One blow at a random point of running turns, and everything that must be true afterwards. */
+export async function runRound(input: RoundInput): Promise<RoundResult> {
+  const { kind, installation, seats, seed, round } = input;
+  const random = randomOf(seed, kind.name, round);
+  const turns = seats.map((_, seat) => `${kind.name}-${round}-${seat}`);
+  const ended = (log: readonly SessionEvent[], seat: number) => hasEnded(log, turns[seat] ?? "");
+  const wall = kind.wall === true;
+  await installation.setScripts(turns.map((turn, seat) => tortureScript(turn, { seat, wall })));
+  await sendAll(installation, seats, turns, "Do the long work.");
+  const point = { events: random.between(0, wall ? 200 : 225), jitterMs: random.between(0, 40) };
+  await reach(seats[0], { turn: turns[0] ?? "", ...point });
+  const blow = { installation, random, sessionIds: seats.map(({ sessionId }) => sessionId) };
+  const { kills, detail } = await kind.strike({ ...blow, signal: AbortSignal.timeout(strikeMs) });
+  const wholeMs = Date.now();
+  await installation.answers(AbortSignal.timeout(strikeMs));
+  const answeredMs = Date.now();
+  const patience = AbortSignal.timeout(turnMs);
+  const reached = await Promise.all(seats.map(({ reader }, seat) => reader.until((log) => ended(log, seat), patience)));
+  const records = await Promise.all(turns.map((turn) => installation.recordOf(turnTag(turn))));
+  const next = await goOn(
+    input,
+    turns,
+    records.map((record) => record.some(({ outcome }) => outcome === "complete")),
+  );
+  const orphans = await checkMachine(installation, seats.length);
+  const findings: Finding[] = [{ ...noCounts(), failures: [...next.failures, ...orphans] }];
+  const logs: SessionEvent[][] = [];
+  for (const [seat, { sessionId, reader }] of seats.entries()) {
+    const log = await installation.log(sessionId);
+    logs.push(log);
+    await reader.until((seen) => seen.length >= log.length, AbortSignal.timeout(10_000));
+    installation.tap.look();
+    const turn = turns[seat] ?? "";
+    const ran = readRan(installation, turn);
+    findings.push(checkTurn({ turn, log, record: records[seat] ?? [], ran, mode: kind.turn }));
+    const spools = installation.tap.spoolsOf(sessionId);
+    findings.push(checkSession({ sessionId, log, spools, seen: reader.events, mode: kind.turn }));
+  }
+  const counts = sum(findings);
+  const before = seats.reduce((total, seat) => total + seat.counted, 0);
+  for (const seat of seats) seat.counted = 0;
+  if (seats[0] !== undefined) seats[0].counted = counts.unread;
+  const failures = findings.flatMap((finding) => finding.failures);
+  const leftRunning = reached.filter((done) => !done).length;
+  if (leftRunning > 0) failures.push(`${leftRunning} turns were still running after ${turnMs / 1000} s`);
+  return {
+    ...counts,
+    unread: counts.unread - before,
+    round,
+    kills,
+    turns: seats.length,
+    events: logs.reduce((total, log, seat) => total + turnOf(log, turns[seat] ?? "").events.length, 0),
+    orphans: orphans.length,
+    leftRunning: leftRunning + next.leftRunning,
+    recoveryMs: Math.max(answeredMs - wholeMs, ...logs.map((log, seat) => silence(log, turns[seat] ?? "", wholeMs))),
+    outcomes: logs.map((log, seat) => outcomeOf(log, turns[seat] ?? "")),
+    detail: `after ${point.events} events + ${point.jitterMs} ms: ${detail}`,
+    failures,
+    ...(failures.length > 0
+      ? { evidence: { logs, records, spools: seats.map(({ sessionId }) => installation.tap.spoolsOf(sessionId)) } }
+      : {}),
+  };
+}
+
+async function sendAll(
+  installation: Installation,
+  seats: readonly Seat[],
+  turns: readonly string[],
+  words: string,
+): Promise<void> {
+  const signal = AbortSignal.timeout(nextMs);
+  await Promise.all(
+    seats.map(({ sessionId }, seat) => installation.send(sessionId, `${words} ${turnTag(turns[seat] ?? "")}`, signal)),
+  );
+}
+
+const wallMs = 1_500;
+
+/** Waits until a turn has so many events, or has come to its end or to the call that never ends. */
+async function reach(seat: Seat | undefined, point: { turn: string; events: number; jitterMs: number }): Promise<void> {
+  if (seat === undefined) throw new Error("nobody sits here");
+  const { reader } = seat;
+  const count = () => turnOf(reader.events, point.turn).events.length;
+  const limit = AbortSignal.timeout(turnMs);
+  for (let before = -1; count() < point.events && !hasEnded(reader.events, point.turn) && !limit.aborted; ) {
+    const now = count();
+    // Nothing new for a while, in the middle of the work: that is the wall.
+    if (now === before && now > 60) break;
+    before = now;
+    await reader.until(
+      () => count() >= point.events || hasEnded(reader.events, point.turn),
+      AbortSignal.timeout(wallMs),
+    );
+  }
+  await sleep(point.jitterMs);
+}
+
+/** The next message works, and the conversation remembers what came before. */
+async function goOn(
+  { installation, seats }: RoundInput,
+  turns: readonly string[],
+  taken: readonly boolean[],
+): Promise<{ failures: string[]; leftRunning: number }> {
+  const failures: string[] = [];
+  let leftRunning = 0;
+  const nexts = turns.map((turn) => `${turn}-next`);
+  await installation.setScripts(nexts.map(nextScript));
+  await sendAll(installation, seats, nexts, "Go on.");
+  const patience = AbortSignal.timeout(nextMs);
+  for (const [seat, { sessionId, reader }] of seats.entries()) {
+    const next = nexts[seat] ?? "";
+    const record = async () => await installation.recordOf(turnTag(next));
+    if (!(await reader.until((log) => hasEnded(log, next), patience))) {
+      leftRunning++;
+      failures.push(`${next}: the next message had no end after ${nextMs / 1000} s`);
+      continue;
+    }
+    const status = await installation.sessionStatus(sessionId, AbortSignal.timeout(nextMs));
+    if (status !== "idle") failures.push(`${next}: the session is ${status} after its turn`);
+    const outcome = outcomeOf(reader.events, next);
+    if (outcome !== "completed") failures.push(`${next}: the next message ended as ${outcome}`);
+    const remembered = (await record()).some(({ earlierPrompts }) =>
+      earlierPrompts.some((prompt) => prompt.includes(turnTag(turns[seat] ?? ""))),
+    );
+    if (taken[seat] === true && !remembered) failures.push(`${next}: the conversation has forgotten the turn before`);
+  }
+  return { failures, leftRunning };
+}
+
+/** What commands of the turn wrote into the workspace, which outlives every sandbox. */
+function readRan(installation: Installation, turn: string): string[] {
+  const init = installation.processes().find(isInit);
+  if (init === undefined) return [];
+  try {
+    const text = readFileSync(inside(init.pid, `/mnt/workspace/${ranFile(turn)}`), "utf8");
+    return text.split("\n").filter((line) => line !== "");
+  } catch {
+    // No command ran.
+    return [];
+  }
+}
+
+/** The longest wait for an event after the machine was whole again. */
+function silence(log: readonly SessionEvent[], turn: string, sinceMs: number): number {
+  let longest = 0;
+  let lastMs = sinceMs;
+  for (const event of turnOf(log, turn).events) {
+    const atMs = Date.parse(event.processed_at);
+    if (atMs > lastMs) {
+      longest = Math.max(longest, atMs - lastMs);
+      lastMs = atMs;
+    }
+    if (event.type === "session.status_idle") break;
+  }
+  return longest;
+}
+
+function sum(findings: readonly Finding[]): Counts {
+  const total = noCounts();
+  for (const finding of findings)
+    for (const name of Object.keys(total) as (keyof Counts)[]) total[name] += finding[name];
+  return total;
+}
