@@ -13,6 +13,7 @@ export const idPrefixes = {
   sandbox: "sbx",
   sync: "syn",
   request: "req",
+  server: "srv",
 } as const;
 
 export type IdKind = keyof typeof idPrefixes;

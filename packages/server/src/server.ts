@@ -5,11 +5,13 @@ import { join } from "node:path";
 import { createAdaptorServer } from "@hono/node-server";
 import type { ModalClient } from "modal";
 import { type Logger, pino } from "pino";
+import { LocalBus } from "./adapters/bus/local-bus.ts";
 import { type OpenDatabase, openDatabase } from "./adapters/db/database.ts";
 import { DbEventLog } from "./adapters/db/event-log.ts";
 import { HttpGateway, noGateway } from "./adapters/gateway/http-gateway.ts";
 import { ModalProvider, noProvider } from "./adapters/modal/provider.ts";
 import { S3Storage } from "./adapters/s3/storage.ts";
+import { composeLeases, type LeaseParts } from "./compose-leases.ts";
 import { parseOptions, type ServerOptions, type ServerOptionsInput } from "./config/options.ts";
 import { readS3Config, type S3Config } from "./config/s3-config.ts";
 import { readWebFiles, type WebFiles } from "./config/web-files.ts";
@@ -19,6 +21,7 @@ import { ApiKeys } from "./domain/accounts/keys.ts";
 import { Agents } from "./domain/agents/agents.ts";
 import { Environments } from "./domain/environments/environments.ts";
 import { EnvironmentImages, type Layers } from "./domain/environments/images.ts";
+import type { LeaseTimings } from "./domain/leases/membership.ts";
 import { bundledGuest } from "./domain/sandboxes/bundled-guest.ts";
 import { SandboxDirectory } from "./domain/sandboxes/directory.ts";
 import { SandboxImage } from "./domain/sandboxes/image.ts";
@@ -43,6 +46,8 @@ export interface StartExtras {
   wrapModalClient?: (client: ModalClient) => ModalClient;
   /** For tests: instead of Modal. */
   provider?: SandboxProvider;
+  /** For tests: servers that are found dead sooner. */
+  leaseTimings?: LeaseTimings;
   /** Read beforehand, by who may read the checkout. */
   guestBundle?: string;
   web?: WebFiles;
@@ -87,6 +92,14 @@ async function compose(composing: Composing): Promise<Server> {
   const closing = new AbortController();
   const database = stack.use(await openDatabase(options.databaseFile ?? join(options.dataDir, "server.sqlite")));
   const log = new DbEventLog(database.db, { clock: systemClock });
+  const leases = await composeLeases({
+    db: database.db,
+    bus: new LocalBus(),
+    dataDir: options.dataDir,
+    logger: logger.child({ part: "leases" }),
+    stack,
+    timings: extras.leaseTimings,
+  });
   const gateway: ModelGateway = options.gateway === undefined ? noGateway : new HttpGateway(options.gateway);
   const s3 = readS3Config(options.s3);
   const storage = new S3Storage(s3);
@@ -96,6 +109,7 @@ async function compose(composing: Composing): Promise<Server> {
   const work = composeTurns(composing, {
     database,
     log,
+    leases,
     gateway,
     s3: "missing" in s3 ? undefined : s3,
     storage,
@@ -156,6 +170,7 @@ async function compose(composing: Composing): Promise<Server> {
 interface WorkParts {
   database: OpenDatabase;
   log: EventLog;
+  leases: LeaseParts;
   gateway: ModelGateway;
   s3: S3Config | undefined;
   storage: Storage;
@@ -165,6 +180,7 @@ interface WorkParts {
 /** Everything that works on turns. Disposed in the opposite order: turns, syncs, then the hold on sandboxes. */
 function composeTurns({ options, logger, extras, stack }: Composing, parts: WorkParts) {
   const { database, log, gateway, s3, storage, closing } = parts;
+  const { leases, dispatcher } = parts.leases;
   const { db } = database;
   const provider = extras.provider ?? modalProvider(options, logger, extras);
   const makeImage = (more: Layers) =>
@@ -189,6 +205,7 @@ function composeTurns({ options, logger, extras, stack }: Composing, parts: Work
     new Sandboxes({
       db,
       clock: systemClock,
+      leases,
       provider,
       installationId: installationOf(options),
       spec: ({ accountId }) => sandboxSpec(options, { accountId, gateway, s3 }),
@@ -213,6 +230,8 @@ function composeTurns({ options, logger, extras, stack }: Composing, parts: Work
       db,
       log,
       clock: systemClock,
+      leases,
+      dispatcher,
       logger: logger.child({ part: "turns" }),
       gateway,
       environments,
@@ -221,6 +240,8 @@ function composeTurns({ options, logger, extras, stack }: Composing, parts: Work
       onTurnEnd: (turn) => syncs.schedule(turn),
     }),
   );
+  // Disposed of before the turns: nothing more is taken over then.
+  stack.use(leases);
   const sweep = stack.use(
     new Sweep({
       db,
@@ -243,7 +264,13 @@ function composeTurns({ options, logger, extras, stack }: Composing, parts: Work
     start: () => {
       // Its failure is the status's and the next turn's to tell.
       image.get().catch(() => undefined);
-      turns.recover().catch((error) => logger.error({ err: error }, "turns of before the restart were not resumed"));
+      leases.start({
+        dropAll: async (reason) => {
+          await Promise.all([turns.letGo(), sandboxes.letGo(reason), syncs.letGo(reason)]);
+        },
+        taken: (workspaceIds) => turns.taken(workspaceIds),
+        look: () => turns.look(),
+      });
       if (provider !== noProvider) sweep.start(options.sweepEveryMs);
     },
     end: async () => {

@@ -31,6 +31,17 @@ export interface Schema {
     deleted_at: number | null;
     /** When the volumes of a deleted one were gone. */
     purged_at: number | null;
+    /** Which server works on it and its sessions; null, or one that has no row: nobody does. */
+    server_id: string | null;
+  };
+  /** Servers that are alive, or were until a moment ago. */
+  servers: {
+    /** A new one for each process, and for one that was given up for dead. */
+    id: string;
+    /** Counts up for as long as it lives. */
+    beats: number;
+    host: string;
+    started_at: number;
   };
   sessions: {
     id: string;
@@ -163,6 +174,8 @@ export interface Schema {
     /** Unix seconds; unique per account: names the prefix. */
     timestamp: number;
     state: SyncState;
+    /** From `committing` on: the last object, as it is, or is about to be, in the bucket. */
+    manifest_json: string | null;
     created_at: number;
   };
 }
@@ -174,7 +187,8 @@ export type SandboxState = "wanted" | "creating" | "running" | "ended";
 export type MessageState = "queued" | "sent" | "taken" | "done";
 /** `answered` here, `delivered` to the CLI; `closed` without an answer. */
 export type PermissionState = "pending" | "answered" | "delivered" | "closed";
-export type SyncState = "running" | "done" | "warning" | "failed";
+/** Once `committing` a save is as good as done: whoever takes over writes the same manifest. */
+export type SyncState = "running" | "committing" | "done" | "warning" | "failed";
 
 export type Database = Kysely<Schema>;
 /** A `Database`, too; what runs on it is committed or rolled back as one. */

@@ -1,5 +1,6 @@
 import type { CreateTableBuilder, Kysely } from "kysely";
 import type { Migration } from "kysely/migration";
+import { leaseTables } from "./lease-tables.ts";
 import { managedAgentsTables } from "./managed-agents-tables.ts";
 
 // Kysely's migrations know no schema: the schema is what they make.
@@ -135,5 +136,6 @@ export function migrations(binary: "blob" | "bytea"): Record<string, Migration> 
     },
     "002_keys_and_deletion": { up: keysAndDeletion },
     "003_managed_agents": { up: managedAgentsTables },
+    "004_leases": { up: leaseTables },
   };
 }

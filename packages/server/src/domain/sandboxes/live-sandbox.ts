@@ -24,6 +24,7 @@ export class LiveSandbox {
   #link: Promise<GuestLink> | undefined;
   #users = 0;
   #turns = 0;
+  #closed = false;
 
   constructor(options: {
     handle: SandboxHandle;
@@ -46,6 +47,11 @@ export class LiveSandbox {
   /** Aborts, with a `SandboxGoneError`, when the sandbox has ended. */
   get gone(): AbortSignal {
     return this.#gone.signal;
+  }
+
+  /** Nobody here has anything to do with it any more. */
+  get closed(): boolean {
+    return this.#closed;
   }
 
   get users(): number {
@@ -118,6 +124,7 @@ export class LiveSandbox {
 
   /** Lets go of it without ending it. */
   close(): void {
+    this.#closed = true;
     const link = this.#link;
     this.#link = undefined;
     link?.then((open) => open[Symbol.asyncDispose]()).catch(() => undefined);

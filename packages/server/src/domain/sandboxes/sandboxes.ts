@@ -4,12 +4,14 @@ import type { Logger } from "pino";
 import type { Clock } from "../../ports/clock.ts";
 import type { Database, SandboxState } from "../../ports/database.ts";
 import type { SandboxHandle, SandboxProvider, SandboxSpec } from "../../ports/sandbox-provider.ts";
+import type { Leases } from "../leases/leases.ts";
 import type { Workspace } from "../sessions/workspaces.ts";
 import { LiveSandbox } from "./live-sandbox.ts";
 
 export interface SandboxesDeps {
   db: Database;
   clock: Clock;
+  leases: Leases;
   provider: SandboxProvider;
   installationId: string;
   /** What every sandbox is made with beside image, volumes and tags. */
@@ -39,7 +41,7 @@ export class Sandboxes {
   readonly #live = new Map<string, Promise<LiveSandbox>>();
   readonly #idleTimers = new Map<string, NodeJS.Timeout>();
   readonly #stopping = new Map<string, Promise<void>>();
-  readonly #closing = new AbortController();
+  #closing = new AbortController();
 
   constructor(deps: SandboxesDeps) {
     this.#deps = deps;
@@ -70,10 +72,11 @@ export class Sandboxes {
     }
   }
 
-  /** The workspace's sandbox if one runs at the provider; never makes one. */
+  /** The workspace's sandbox if one runs at the provider, and no other server has it; never makes one. */
   async adopt(workspace: Workspace, signal: AbortSignal): Promise<LiveSandbox | undefined> {
     const known = this.#live.get(workspace.id);
     if (known !== undefined) return await waitFor(known, signal);
+    if ((await this.#deps.leases.acquire(workspace.id)).kind !== "this") return undefined;
     const found = await this.#find(workspace, signal);
     // Someone else may have found or made it meanwhile, or ends it.
     const meanwhile = this.#live.get(workspace.id);
@@ -107,13 +110,24 @@ export class Sandboxes {
     await Promise.all(all.map((each) => (each.status === "fulfilled" ? this.#stop(each.value) : undefined)));
   }
 
-  /** Lets go of them all; they go on. */
+  /** Lets go of them all; they go on. Others may be taken in hand afterwards. */
+  async letGo(reason: Error): Promise<void> {
+    const closing = this.#closing;
+    this.#closing = new AbortController();
+    await this.#letGo(closing, reason);
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
-    this.#closing.abort();
+    await this.#letGo(this.#closing, new Error("the server stops"));
+  }
+
+  async #letGo(closing: AbortController, reason: Error): Promise<void> {
+    closing.abort(reason);
     for (const timer of this.#idleTimers.values()) clearTimeout(timer);
-    for (const each of await Promise.allSettled(this.#live.values()))
-      if (each.status === "fulfilled") each.value.close();
+    this.#idleTimers.clear();
+    const all = [...this.#live.values()];
     this.#live.clear();
+    for (const each of await Promise.allSettled(all)) if (each.status === "fulfilled") each.value.close();
   }
 
   async #findOrCreate(workspace: Workspace, { imageId, onCreate, environment }: EnsureOptions): Promise<LiveSandbox> {
@@ -257,7 +271,7 @@ export class Sandboxes {
     const { id } = live.workspace;
     clearTimeout(this.#idleTimers.get(id));
     this.#idleTimers.delete(id);
-    if (users > 0 || this.#closing.signal.aborted || live.gone.aborted) return;
+    if (users > 0 || this.#closing.signal.aborted || live.gone.aborted || live.closed) return;
     const timer = setTimeout(() => {
       this.#deps.logger.info({ sandbox: live.id }, "sandbox is idle: stopping it");
       void this.#stop(live);

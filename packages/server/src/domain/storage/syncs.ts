@@ -43,7 +43,7 @@ export function accountPrefix(accountId: string): string {
 export class Syncs {
   readonly #deps: SyncsDeps;
   readonly #tails = new Map<string, Promise<void>>();
-  readonly #closing = new AbortController();
+  #closing = new AbortController();
 
   constructor(deps: SyncsDeps) {
     this.#deps = deps;
@@ -78,6 +78,13 @@ export class Syncs {
   }
 
   /** What runs is given up; without its last object nothing of it counts. */
+  async letGo(reason: Error): Promise<void> {
+    const closing = this.#closing;
+    this.#closing = new AbortController();
+    closing.abort(reason);
+    await this.settled();
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     this.#closing.abort(new Error("the server stops"));
     await this.settled();
@@ -165,6 +172,7 @@ export class Syncs {
           session_id: sessionId,
           timestamp,
           state: "running",
+          manifest_json: null,
           created_at: clock.now(),
         })
         .onConflict((conflict) => conflict.columns(["account_id", "timestamp"]).doNothing())

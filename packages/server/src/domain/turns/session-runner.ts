@@ -35,6 +35,8 @@ export class SessionRunner {
   #turn: Turn | undefined;
   #running: HeldProcess | undefined;
   #loop: Promise<void> | undefined;
+  /** A process of before is being found again: nobody else may look for it meanwhile. */
+  #adopting: Promise<void> | undefined;
   #again = false;
   #stopRequested = false;
   #finishing = false;
@@ -45,19 +47,22 @@ export class SessionRunner {
     this.#workspace = workspace;
   }
 
-  /** Takes the session's lease: whoever had it before may not write any more. */
+  /** Takes the session's lease, in a workspace of this server: whoever had it before may not write any more. */
   static async open(deps: TurnDeps, sessionId: string): Promise<SessionRunner> {
-    const row = await deps.db
-      .updateTable("sessions")
-      .set((eb) => ({ generation: eb("generation", "+", 1) }))
-      .where("id", "=", sessionId)
-      .returning(["id", "account_id", "workspace_id", "generation", "agent_json", "environment_id"])
-      .executeTakeFirstOrThrow();
     const workspace = await deps.db
       .selectFrom("workspaces")
-      .selectAll()
-      .where("id", "=", row.workspace_id)
+      .innerJoin("sessions", "sessions.workspace_id", "workspaces.id")
+      .selectAll("workspaces")
+      .where("sessions.id", "=", sessionId)
       .executeTakeFirstOrThrow();
+    const row = await deps.leases.held(workspace.id, (tx) =>
+      tx
+        .updateTable("sessions")
+        .set((eb) => ({ generation: eb("generation", "+", 1) }))
+        .where("id", "=", sessionId)
+        .returning(["id", "account_id", "generation", "agent_json", "environment_id"])
+        .executeTakeFirstOrThrow(),
+    );
     const session = {
       id: row.id,
       accountId: row.account_id,
@@ -117,6 +122,11 @@ export class SessionRunner {
 
   /** After a restart of ours: a turn that Claude had begun by itself goes on, or is said to have been cut off. */
   async resumeOwnTurn(): Promise<void> {
+    this.#adopting = this.#resumeOwnTurn();
+    await this.#adopting;
+  }
+
+  async #resumeOwnTurn(): Promise<void> {
     const { signal } = this.#stop;
     try {
       const sandbox = await this.#deps.sandboxes.adopt(this.#workspace, signal);
@@ -125,6 +135,25 @@ export class SessionRunner {
       running.state.ownTurn = true;
     } catch (error) {
       if (!signal.aborted) await this.#endFailed(undefined, error);
+    }
+  }
+
+  /** After a restart of ours: its process lives and may begin a turn by itself; nobody else may speak to it any more. */
+  async adoptProcess(): Promise<void> {
+    this.#adopting = this.#adoptProcess();
+    await this.#adopting;
+  }
+
+  async #adoptProcess(): Promise<void> {
+    const { signal } = this.#stop;
+    try {
+      const sandbox = await this.#deps.sandboxes.adopt(this.#workspace, signal);
+      // A turn that has begun meanwhile finds it by itself.
+      if (sandbox === undefined || this.#loop !== undefined || this.#running !== undefined) return;
+      if ((await this.#attach(sandbox, signal)) !== undefined) this.#armIdleTimer();
+    } catch (error) {
+      if (signal.aborted) return;
+      this.#deps.logger.warn({ err: error, session: this.#session.id }, "a process of before was not found again");
     }
   }
 
@@ -138,6 +167,7 @@ export class SessionRunner {
   }
 
   async #work(): Promise<void> {
+    await this.#adopting;
     while (this.#again && !this.#stop.signal.aborted) {
       this.#again = false;
       const { db } = this.#deps;

@@ -5,6 +5,8 @@ import type { Database } from "../../ports/database.ts";
 import type { EventLog } from "../../ports/event-log.ts";
 import type { ModelGateway } from "../../ports/model-gateway.ts";
 import type { Environments } from "../environments/environments.ts";
+import type { Dispatcher } from "../leases/dispatcher.ts";
+import type { Leases } from "../leases/leases.ts";
 import type { LiveSandbox } from "../sandboxes/live-sandbox.ts";
 import type { Sandboxes } from "../sandboxes/sandboxes.ts";
 
@@ -13,6 +15,8 @@ export interface TurnDeps {
   db: Database;
   log: EventLog;
   clock: Clock;
+  leases: Leases;
+  dispatcher: Dispatcher;
   logger: Logger;
   gateway: ModelGateway;
   environments: Pick<Environments, "image">;

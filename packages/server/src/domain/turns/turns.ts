@@ -1,37 +1,44 @@
+import type { Dispatcher } from "../leases/dispatcher.ts";
+import { type OpenSession, openSessions, waitingSessions } from "../leases/open-sessions.ts";
+import type { Ask } from "../leases/relay.ts";
 import type { TurnControl } from "../sessions/sessions.ts";
 import { SessionRunner } from "./session-runner.ts";
 import type { TurnDeps } from "./turn-deps.ts";
 
-/** All sessions that are being worked on by this server. */
+/** What is asked of the server that works on a session. */
+type TurnAsk = { op: "wake" | "answer" | "interrupt" | "drop" };
+type Claim = Parameters<Dispatcher["dispatch"]>[1]["claim"];
+
+/** All sessions that are being worked on by this server; what concerns another's goes to that one. */
 export class Turns implements TurnControl {
   readonly #deps: TurnDeps;
   readonly #runners = new Map<string, Promise<SessionRunner>>();
+  /** What was asked of sessions that are not in hand yet: one after the other, as it came. */
+  readonly #tails = new Map<string, Promise<void>>();
   #closing = false;
 
   constructor(deps: TurnDeps) {
     this.#deps = deps;
+    for (const op of ["wake", "answer", "interrupt", "drop"] as const) {
+      deps.dispatcher.handle(op, (ask) => this.#do(ask as Ask & TurnAsk & { sessionId: string }));
+    }
   }
 
   wake(sessionId: string): void {
-    this.#with(sessionId, (runner) => runner.wake());
+    this.#tell(sessionId, { op: "wake" }, true);
   }
 
   interrupt(sessionId: string): void {
-    // Without a runner nothing of it runs here.
-    if (this.#runners.has(sessionId)) this.#with(sessionId, (runner) => runner.interrupt());
+    this.#tell(sessionId, { op: "interrupt" }, async () => (await this.#openState(sessionId)) !== undefined);
   }
 
   answer(sessionId: string): void {
-    this.#with(sessionId, (runner) => runner.answer());
+    this.#tell(sessionId, { op: "answer" }, true);
   }
 
   /** Ends turn and process; whoever asks for the session again finds a new runner. */
   async drop(sessionId: string): Promise<void> {
-    const opening = this.#runners.get(sessionId);
-    if (opening === undefined) return;
-    const runner = await opening.catch(() => undefined);
-    await runner?.end();
-    if (this.#runners.get(sessionId) === opening) this.#runners.delete(sessionId);
+    await this.#dispatch(sessionId, { op: "drop" }, false);
   }
 
   /** The lease under which this server writes the session now. */
@@ -39,29 +46,19 @@ export class Turns implements TurnControl {
     return (await this.#runner(sessionId)).generation;
   }
 
-  /** After a start: goes on with what was being worked on when the server before this one ended. */
-  async recover(): Promise<void> {
-    const { db, logger } = this.#deps;
-    const running = await db.selectFrom("sessions").select("id").where("status", "=", "running").execute();
-    // One that waits for an answer is idle.
-    const asking = await db
-      .selectFrom("permissions")
-      .select("session_id as id")
-      .distinct()
-      .where("state", "=", "pending")
-      .execute();
-    const waiting = await db
-      .selectFrom("messages")
-      .select("session_id as id")
-      .distinct()
-      .where("state", "!=", "done")
-      .execute();
-    const withMessages = new Set(waiting.map(({ id }) => id));
-    for (const id of new Set([...withMessages, ...running.map((row) => row.id), ...asking.map((row) => row.id)])) {
-      logger.info({ session: id }, "going on with a turn of before the restart");
-      if (withMessages.has(id)) this.wake(id);
-      else this.#with(id, (runner) => runner.resumeOwnTurn());
-    }
+  /** These workspaces have come to this server: goes on with what is being worked on there. */
+  async taken(workspaceIds: readonly string[]): Promise<void> {
+    const open = await openSessions(this.#deps.db, workspaceIds);
+    for (const session of open) this.#resume(session);
+  }
+
+  /** Looks for work that this server was not told of. */
+  async look(): Promise<void> {
+    if (this.#closing) return;
+    const { messages, turns, answers } = await waitingSessions(this.#deps.db, this.#deps.leases.serverId);
+    for (const id of messages) this.#with(id, (runner) => runner.wake());
+    for (const id of turns) if (!this.#runners.has(id)) this.#resume({ id, kind: "turn" });
+    for (const id of answers) this.#with(id, (runner) => runner.answer());
   }
 
   /** Stops every turn and waits until each has ended. */
@@ -72,17 +69,88 @@ export class Turns implements TurnControl {
   }
 
   /** Lets go of all; sandboxes and processes go on. */
+  async letGo(): Promise<void> {
+    const opening = [...this.#runners.values()];
+    this.#runners.clear();
+    const runners = await Promise.allSettled(opening);
+    await Promise.all(runners.map((each) => (each.status === "fulfilled" ? each.value.release() : undefined)));
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     this.#closing = true;
-    const runners = await Promise.allSettled(this.#runners.values());
-    this.#runners.clear();
-    await Promise.all(runners.map((each) => (each.status === "fulfilled" ? each.value.release() : undefined)));
+    await this.letGo();
+  }
+
+  #resume({ id, kind }: OpenSession): void {
+    this.#deps.logger.info({ session: id, kind }, "going on with what was begun before");
+    if (kind === "message") this.#with(id, (runner) => runner.wake());
+    else if (kind === "turn") this.#with(id, (runner) => runner.resumeOwnTurn());
+    else this.#with(id, (runner) => runner.adoptProcess());
+  }
+
+  /** Without waiting. What is in hand here is told at once. */
+  #tell(sessionId: string, ask: TurnAsk, claim: Claim): void {
+    if (this.#closing) return;
+    const before = this.#tails.get(sessionId);
+    if (before === undefined && this.#runners.has(sessionId)) {
+      void this.#do({ ...ask, sessionId });
+      return;
+    }
+    const { logger } = this.#deps;
+    const tail = (before ?? Promise.resolve())
+      .then(() => this.#dispatch(sessionId, ask, claim))
+      .catch((error) => {
+        if (!this.#closing) logger.error({ err: error, session: sessionId, op: ask.op }, "nobody works on a session");
+      })
+      .finally(() => {
+        if (this.#tails.get(sessionId) === tail) this.#tails.delete(sessionId);
+      });
+    this.#tails.set(sessionId, tail);
+  }
+
+  async #dispatch(sessionId: string, ask: TurnAsk, claim: Claim): Promise<void> {
+    const { db, dispatcher } = this.#deps;
+    const query = db.selectFrom("sessions").select("workspace_id").where("id", "=", sessionId);
+    const row = await query.executeTakeFirst();
+    // It was deleted meanwhile.
+    if (row === undefined) return;
+    await dispatcher.dispatch({ ...ask, sessionId, workspaceId: row.workspace_id }, { claim });
+  }
+
+  /** Here, in a workspace of this server. */
+  async #do({ op, sessionId }: TurnAsk & { sessionId: string }): Promise<void> {
+    if (op === "wake") this.#with(sessionId, (runner) => runner.wake());
+    else if (op === "answer") this.#with(sessionId, (runner) => runner.answer());
+    else if (op === "drop") await this.#drop(sessionId);
+    else {
+      // Without a runner nothing of it runs here, unless it has only just come to this server.
+      const open = this.#runners.has(sessionId) ? undefined : await this.#openState(sessionId);
+      if (open !== undefined) this.#resume(open);
+      if (this.#runners.has(sessionId)) this.#with(sessionId, (runner) => runner.interrupt());
+    }
+  }
+
+  async #drop(sessionId: string): Promise<void> {
+    const opening = this.#runners.get(sessionId);
+    if (opening === undefined) return;
+    const runner = await opening.catch(() => undefined);
+    await runner?.end();
+    if (this.#runners.get(sessionId) === opening) this.#runners.delete(sessionId);
+  }
+
+  async #openState(sessionId: string): Promise<OpenSession | undefined> {
+    const { db } = this.#deps;
+    const query = db.selectFrom("sessions").select("workspace_id").where("id", "=", sessionId);
+    const row = await query.executeTakeFirst();
+    if (row === undefined) return undefined;
+    return (await openSessions(db, [row.workspace_id])).find(({ id, kind }) => id === sessionId && kind !== "process");
   }
 
   #with(sessionId: string, work: (runner: SessionRunner) => void | Promise<void>): void {
     if (this.#closing) return;
-    this.#runner(sessionId).then(work, (error) => {
-      this.#runners.delete(sessionId);
+    const opening = this.#runner(sessionId);
+    opening.then(work, (error) => {
+      if (this.#runners.get(sessionId) === opening) this.#runners.delete(sessionId);
       this.#deps.logger.error({ err: error, session: sessionId }, "a session cannot be worked on");
     });
   }
