@@ -3,6 +3,7 @@ import { parseOptions, readOptionsFile } from "./config/options.ts";
 import { dropPrivileges } from "./config/privileges.ts";
 import { readWebFiles } from "./config/web-files.ts";
 import { bundledGuest } from "./domain/sandboxes/bundled-guest.ts";
+import { DatabaseOpenError } from "./ports/database.ts";
 import { type Server, startServer } from "./server.ts";
 
 /** One JSON line on stdout tells the parent how it went; the logs go to stderr. */
@@ -22,6 +23,7 @@ async function start(): Promise<Server> {
 
 function explain(error: unknown): { what: string; why: string; todo: string } {
   const why = error instanceof Error ? error.message : String(error);
+  if (error instanceof DatabaseOpenError) return { what: "The server did not start.", why, todo: error.todo };
   const taken = error instanceof Error && "code" in error && error.code === "EADDRINUSE";
   const todo = taken
     ? "Stop what listens on that port, or choose another one with --port."

@@ -1,7 +1,10 @@
-import { join } from "node:path";
-import { openDatabase } from "./adapters/db/database.ts";
+import { pino } from "pino";
+import { type DatabaseChoice, openServerDatabase } from "./database.ts";
 import { type Account, Accounts } from "./domain/accounts/accounts.ts";
 import { systemClock } from "./ports/clock.ts";
+
+/** One of these names the database; `databaseUrl` first. */
+export type AccountsPlace = { [name in keyof DatabaseChoice]?: Exclude<DatabaseChoice[name], undefined> };
 
 export interface OpenAccounts extends AsyncDisposable {
   /** Throws `account_name_invalid` or `account_exists`. The key is shown only here. */
@@ -9,10 +12,9 @@ export interface OpenAccounts extends AsyncDisposable {
   list(): Promise<Account[]>;
 }
 
-/** The accounts of a data directory; works beside a running server as well as without one. */
-export async function openAccounts(where: { dataDir: string } | { databaseFile: string }): Promise<OpenAccounts> {
-  const file = "databaseFile" in where ? where.databaseFile : join(where.dataDir, "server.sqlite");
-  const database = await openDatabase(file);
+/** The accounts of a data directory, or of a PostgreSQL; works beside a running server as well as without one. */
+export async function openAccounts(where: AccountsPlace): Promise<OpenAccounts> {
+  const database = await openServerDatabase({ dataDir: "", ...where }, pino({ level: "silent" }));
   const accounts = new Accounts({ db: database.db, clock: systemClock });
   return {
     add: (name) => accounts.add(name),

@@ -5,8 +5,7 @@ import { join } from "node:path";
 import { createAdaptorServer } from "@hono/node-server";
 import type { ModalClient } from "modal";
 import { type Logger, pino } from "pino";
-import { LocalBus } from "./adapters/bus/local-bus.ts";
-import { type OpenDatabase, openDatabase } from "./adapters/db/database.ts";
+import type { OpenDatabase } from "./adapters/db/database.ts";
 import { DbEventLog } from "./adapters/db/event-log.ts";
 import { HttpGateway, noGateway } from "./adapters/gateway/http-gateway.ts";
 import { ModalProvider, noProvider } from "./adapters/modal/provider.ts";
@@ -16,6 +15,7 @@ import { parseOptions, type ServerOptions, type ServerOptionsInput } from "./con
 import { readS3Config, type S3Config } from "./config/s3-config.ts";
 import { readWebFiles, type WebFiles } from "./config/web-files.ts";
 import type { AppContext } from "./context.ts";
+import { openBus, openServerDatabase } from "./database.ts";
 import { Accounts } from "./domain/accounts/accounts.ts";
 import { ApiKeys } from "./domain/accounts/keys.ts";
 import { Agents } from "./domain/agents/agents.ts";
@@ -90,11 +90,12 @@ interface Composing {
 async function compose(composing: Composing): Promise<Server> {
   const { options, logger, extras, stack } = composing;
   const closing = new AbortController();
-  const database = stack.use(await openDatabase(options.databaseFile ?? join(options.dataDir, "server.sqlite")));
-  const log = new DbEventLog(database.db, { clock: systemClock });
+  const database = stack.use(await openServerDatabase(options, logger.child({ part: "database" })));
+  const bus = stack.use(openBus(options, database.db, logger.child({ part: "bus" })));
+  const log = stack.use(new DbEventLog(database.db, { clock: systemClock, bus }));
   const leases = await composeLeases({
     db: database.db,
-    bus: new LocalBus(),
+    bus,
     dataDir: options.dataDir,
     logger: logger.child({ part: "leases" }),
     stack,

@@ -3,6 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import Anthropic from "@anthropic-ai/sdk";
 import { openAccounts, type Server, type ServerOptionsInput, type StartExtras, startServer } from "@holdfast/server";
+import { startPostgres, type TestPostgres } from "@holdfast/testkit/postgres";
 import { pino } from "pino";
 
 export const loginToken = "a-login-token-for-tests";
@@ -16,6 +17,26 @@ export interface TestServer extends AsyncDisposable {
   fetch(path: string, init?: RequestInit & { key?: string }): Promise<Response>;
 }
 
+/** With `TEST_DATABASE=postgres` the same tests run on PostgreSQL: one cluster for the file, a database per server. */
+const onPostgres = () => process.env.TEST_DATABASE === "postgres";
+let cluster: Promise<TestPostgres> | undefined;
+/** A server that starts again in the same directory finds its database again. */
+const urls = new Map<string, string>();
+
+/** Ends with this process. */
+export function testCluster(): Promise<TestPostgres> {
+  cluster ??= startPostgres();
+  return cluster;
+}
+
+/** Where a server with this data directory has its data. */
+export async function databaseOf(dataDir: string): Promise<{ dataDir: string; databaseUrl?: string }> {
+  if (!onPostgres()) return { dataDir };
+  const databaseUrl = urls.get(dataDir) ?? (await (await testCluster()).createDatabase());
+  urls.set(dataDir, databaseUrl);
+  return { dataDir, databaseUrl };
+}
+
 /** A real server on a free port with a real database; no engine unless options or extras name one. */
 export async function testServer(
   options: Partial<ServerOptionsInput> & { dataDir?: string } = {},
@@ -23,8 +44,9 @@ export async function testServer(
 ): Promise<TestServer> {
   const own = options.dataDir === undefined;
   const dataDir = options.dataDir ?? mkdtempSync(join(tmpdir(), "holdfast-server-"));
+  const database = options.databaseUrl === undefined ? await databaseOf(dataDir) : { databaseUrl: options.databaseUrl };
   const server = await startServer(
-    { port: 0, loginToken, ...options, dataDir },
+    { port: 0, loginToken, ...options, ...database, dataDir },
     { logger: pino({ level: process.env.TEST_LOG ?? "silent" }, pino.destination(2)), ...extras },
   );
   return {
@@ -32,7 +54,7 @@ export async function testServer(
     url: server.url,
     dataDir,
     async account(name) {
-      await using accounts = await openAccounts({ dataDir });
+      await using accounts = await openAccounts({ dataDir, ...database });
       const { id, apiKey } = await accounts.add(name);
       return { id, apiKey, client: new Anthropic({ baseURL: server.url, apiKey, maxRetries: 0 }) };
     },

@@ -7,7 +7,7 @@ import type Anthropic from "@anthropic-ai/sdk";
 import type { SessionEvent } from "@holdfast/protocol";
 import { openAccounts } from "@holdfast/server";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { type TestServer, testServer, userMessage } from "./_server.ts";
+import { databaseOf, type TestServer, testServer, userMessage } from "./_server.ts";
 
 let it: TestServer;
 let key: string;
@@ -137,7 +137,7 @@ test("text with NUL and lone surrogates comes back as it was", async () => {
 });
 
 test("accounts are added while the server runs, and keep their names", async () => {
-  await using accounts = await openAccounts({ dataDir: it.dataDir });
+  await using accounts = await openAccounts(await databaseOf(it.dataDir));
   const { id, apiKey } = await accounts.add("late comer");
   expect((await it.fetch("/v1/sessions", { key: apiKey })).status).toBe(200);
   expect(await accounts.list()).toEqual(
@@ -148,11 +148,15 @@ test("accounts are added while the server runs, and keep their names", async () 
     await expect(accounts.add(name), name).rejects.toMatchObject({ code: "account_name_invalid" });
 });
 
-const dying = (dataDir: string, sessionId: string) => `
-const { openDatabase } = await import("./adapters/db/database.ts");
+const dying = (choice: object, sessionId: string) => `
+const { pino } = await import("pino");
+const { openServerDatabase, openBus } = await import("./database.ts");
 const { DbEventLog } = await import("./adapters/db/event-log.ts");
-const { db } = await openDatabase(${JSON.stringify(join(dataDir, "server.sqlite"))});
-const log = new DbEventLog(db, { clock: Date, onCommitted: () => process.kill(process.pid, "SIGKILL") });
+const choice = ${JSON.stringify(choice)};
+const logger = pino({ level: "silent" });
+const { db } = await openServerDatabase(choice, logger);
+const bus = openBus(choice, db, logger);
+const log = new DbEventLog(db, { clock: Date, bus, onCommitted: () => process.kill(process.pid, "SIGKILL") });
 const event = { type: "agent.message", content: [{ type: "text", text: "committed, told to nobody" }] };
 await log.append({ sessionId: ${JSON.stringify(sessionId)}, events: [event, event] });
 `;
@@ -167,7 +171,7 @@ test("what was committed by a server that died before it told anyone is there, o
       ({ id: sessionId } = await own.beta.sessions.create({ agent: "agent_default", environment_id: "env_default" }));
     }
     const cwd = new URL("../src/", import.meta.url);
-    const child = spawn(process.execPath, ["--input-type=module", "-e", dying(dataDir, sessionId)], {
+    const child = spawn(process.execPath, ["--input-type=module", "-e", dying(await databaseOf(dataDir), sessionId)], {
       cwd,
       stdio: "inherit",
     });

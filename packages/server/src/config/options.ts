@@ -5,6 +5,15 @@ const url = z.url().transform((value) => value.replace(/\/+$/, ""));
 const filled = z.string().min(1);
 const durationMs = (fallback: number) => z.number().int().positive().default(fallback);
 
+/** Never named in an error: it has a password. */
+const PostgresUrl = z
+  .string()
+  .refine(
+    (value) =>
+      URL.canParse(value) && /^postgres(ql)?:$/.test(new URL(value).protocol) && new URL(value).pathname.length > 1,
+    "must be a URL like postgresql://user:password@host:5432/database",
+  );
+
 /** Where the engine (or Modal) is, and under which names we work there. */
 export const ModalOptions = z.object({
   serverUrl: url,
@@ -104,6 +113,9 @@ export const ServerOptions = z.object({
   dataDir: filled,
   /** Default: `server.sqlite` in `dataDir`. */
   databaseFile: filled.optional(),
+  databaseUrl: PostgresUrl.optional().describe(
+    "PostgreSQL, as `postgresql://user:password@host:port/database`. Absent: a SQLite file in the data directory",
+  ),
   /** Dropped to after port and data directory are open, when started as root. */
   uid: z.number().int().positive().optional(),
   gid: z.number().int().positive().optional(),

@@ -1,4 +1,4 @@
-import type { Kysely, Transaction } from "kysely";
+import { type Kysely, PostgresAdapter, sql, type Transaction } from "kysely";
 
 /**
  * The tables. Times are milliseconds since 1970; columns named `*_json` hold JSON text (which never contains a NUL or
@@ -193,3 +193,59 @@ export type SyncState = "running" | "committing" | "done" | "warning" | "failed"
 export type Database = Kysely<Schema>;
 /** A `Database`, too; what runs on it is committed or rolled back as one. */
 export type Tx = Transaction<Schema>;
+
+/** Which of the two it is. All queries are the same; only locks and how much one statement takes differ. */
+export function isPostgres(db: Database): boolean {
+  return db.getExecutor().adapter instanceof PostgresAdapter;
+}
+
+/**
+ * For `$call`: the rows stay as they are until the transaction ends. A SQLite transaction has the whole database for
+ * itself anyway.
+ */
+export function locked(tx: Tx): <Q extends { forNoKeyUpdate(): Q }>(query: Q) => Q {
+  return (query) => (isPostgres(tx) ? query.forNoKeyUpdate() : query);
+}
+
+/** Until the transaction ends nobody else gets past here with the same name: for what has no row yet. */
+export async function lockName(tx: Tx, name: string): Promise<void> {
+  if (isPostgres(tx)) await sql`select pg_advisory_xact_lock(hashtextextended(${name}, 0))`.execute(tx);
+}
+
+/**
+ * Rows in as many as one INSERT takes. PostgreSQL answers each statement over the network; SQLite is fastest with one
+ * prepared statement for each row.
+ */
+export function* portions<T>(db: Database, rows: readonly T[]): Generator<readonly T[]> {
+  const size = isPostgres(db) ? 500 : 1;
+  for (let at = 0; at < rows.length; at += size) yield rows.slice(at, at + size);
+}
+
+/** The database does not answer, or its connection broke: whether a COMMIT in flight was done is not known. */
+export class DatabaseAwayError extends Error {
+  override name = "DatabaseAwayError";
+  /** It is there, but a time limit was hit. */
+  readonly busy: boolean;
+
+  constructor({ cause, busy = false }: { cause: unknown; busy?: boolean }) {
+    super(`the database does not answer: ${cause instanceof Error ? cause.message : cause}`, { cause });
+    this.busy = busy;
+  }
+}
+
+/** Whether a failure is that the database does not answer, anywhere down its causes. */
+export function isDatabaseAway(error: unknown): boolean {
+  if (!(error instanceof Error)) return false;
+  return error instanceof DatabaseAwayError || isDatabaseAway(error.cause);
+}
+
+/** The database cannot be used at all, and what to do about it. */
+export class DatabaseOpenError extends Error {
+  override name = "DatabaseOpenError";
+  readonly todo: string;
+
+  constructor(message: string, todo: string, options: ErrorOptions) {
+    super(message, options);
+    this.todo = todo;
+  }
+}

@@ -18,6 +18,18 @@ export interface LogTx {
   /** For everything that must be committed together with the events. */
   readonly tx: Tx;
   append(input: AppendInput): Promise<SessionEvent[]>;
+  /** The session's row stays as it is until the end; what is read after this is what counts. */
+  lock(sessionId: string): Promise<void>;
+  /** Told to the subscribers of `ServerBus`, on every server, if and when this is committed. */
+  publish(topic: string, payload: string): Promise<void>;
+}
+
+export interface TransactOptions {
+  /**
+   * Goes on trying while the database is away, until this aborts; without it a short absence is waited out, then it
+   * rejects with `DatabaseAwayError`. `work` may run more than once; what it appends is stored once.
+   */
+  patience?: AbortSignal;
 }
 
 export interface ReadOptions {
@@ -37,8 +49,8 @@ export type LogFrame = { kind: "event"; event: SessionEvent } | { kind: "draft";
 /** The log of all sessions: events are committed first, then shown. */
 export interface EventLog {
   /** One transaction; what it appended is published, in order, once it is committed. */
-  transact<T>(work: (log: LogTx) => Promise<T>): Promise<T>;
-  append(input: AppendInput): Promise<SessionEvent[]>;
+  transact<T>(work: (log: LogTx) => Promise<T>, options?: TransactOptions): Promise<T>;
+  append(input: AppendInput, options?: TransactOptions): Promise<SessionEvent[]>;
   /** What the reader lacks, then what comes, until the signal aborts. Rejects with `QueueOverflowError` when the reader is too slow. */
   read(options: ReadOptions): AsyncIterable<LogFrame>;
   /** Live text: shown, never stored. */

@@ -1,9 +1,12 @@
 /**
- * Words between the servers of one database. What is said may be lost (a connection that is just being made again), so
- * whoever needs an effect repeats itself until it is answered.
+ * Words between the servers of one database, and within one server. Nothing is kept: who was not subscribed, or not
+ * connected, does not hear of it. So whoever needs an effect looks into the database, or repeats itself
+ * until it is answered.
  */
 export interface ServerBus {
-  /** At most 7000 bytes. Resolves when it was handed over; the publisher hears it, too, if it subscribes. */
+  /** Resolves when it was handed over. Subscribers on this server hear it, too. At most 7 000 bytes. */
   publish(topic: string, payload: string): Promise<void>;
   subscribe(topic: string, handler: (payload: string) => void): Disposable;
+  /** Called whenever messages may have been lost, e.g. after the connection broke: look into the database. */
+  onGap(handler: () => void): Disposable;
 }

@@ -1,16 +1,28 @@
+import type { Logger } from "pino";
 import type { ServerBus } from "../../ports/server-bus.ts";
+import { Subscribers } from "./subscribers.ts";
 
-/** For a database that only this process uses: there is nobody else to speak to. */
-export class LocalBus implements ServerBus {
-  readonly #handlers = new Map<string, Set<(payload: string) => void>>();
+/** For a database that only this process uses: nothing is ever lost. */
+export class LocalBus implements ServerBus, AsyncDisposable {
+  readonly #subscribers: Subscribers;
+
+  constructor({ logger }: { logger: Logger }) {
+    this.#subscribers = new Subscribers(logger);
+  }
 
   async publish(topic: string, payload: string): Promise<void> {
-    for (const handler of this.#handlers.get(topic) ?? []) queueMicrotask(() => handler(payload));
+    queueMicrotask(() => this.#subscribers.deliver(topic, payload));
   }
 
   subscribe(topic: string, handler: (payload: string) => void): Disposable {
-    const handlers = this.#handlers.get(topic) ?? new Set();
-    this.#handlers.set(topic, handlers.add(handler));
-    return { [Symbol.dispose]: () => void handlers.delete(handler) };
+    return this.#subscribers.subscribe(topic, handler);
+  }
+
+  onGap(handler: () => void): Disposable {
+    return this.#subscribers.onGap(handler);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    // Nothing is held.
   }
 }

@@ -2,7 +2,7 @@ import { chownSync, existsSync, mkdirSync, statSync } from "node:fs";
 import { dirname } from "node:path";
 import { Kysely } from "kysely";
 import { Migrator } from "kysely/migration";
-import type { Database, Schema } from "../../ports/database.ts";
+import { type Database, DatabaseOpenError, type Schema } from "../../ports/database.ts";
 import { sqliteDialect } from "./dialect.ts";
 import { migrations } from "./migrations.ts";
 
@@ -17,19 +17,24 @@ export async function openDatabase(file: string): Promise<OpenDatabase> {
   const fresh = !existsSync(file);
   const db = new Kysely<Schema>({ dialect: sqliteDialect(file) });
   try {
-    const { error } = await new Migrator({
-      db,
-      provider: { getMigrations: async () => migrations("blob") },
-    }).migrateToLatest();
-    if (error !== undefined) throw error;
+    await migrate(db, "blob");
   } catch (error) {
     await db.destroy();
-    throw new Error(`The database ${file} cannot be opened: ${error instanceof Error ? error.message : error}`, {
-      cause: error,
-    });
+    throw new DatabaseOpenError(
+      `The database ${file} cannot be opened: ${error instanceof Error ? error.message : error}`,
+      "Check that the data directory can be written, and that no newer version of Holdfast has used it.",
+      { cause: error },
+    );
   }
   if (fresh) giveToOwnerOf(directory, file);
   return { db, [Symbol.asyncDispose]: () => db.destroy() };
+}
+
+/** Brings the schema up to date. `binary` is the database's type for bytes. */
+export async function migrate(db: Database, binary: "blob" | "bytea"): Promise<void> {
+  const provider = { getMigrations: async () => migrations(binary) };
+  const { error } = await new Migrator({ db, provider }).migrateToLatest();
+  if (error !== undefined) throw error;
 }
 
 /** A root shell (`holdfast account add`) may be the first to open it; the server then runs as another user. */

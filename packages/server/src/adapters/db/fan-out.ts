@@ -2,9 +2,48 @@ import type { DraftFrame, SessionEvent } from "@holdfast/protocol";
 import { BoundedQueue, ByteBudget } from "@holdfast/std";
 import type { LogFrame } from "../../ports/event-log.ts";
 
-interface Listener {
-  queue: BoundedQueue<LogFrame>;
-  drafts: ReadonlySet<string>;
+/** A word that the table has events up to `seq`, written by another server. */
+interface Wake {
+  kind: "wake";
+  seq: number;
+}
+
+/** One reader's end. */
+export class Listener {
+  readonly drafts: ReadonlySet<string>;
+  readonly #queue: BoundedQueue<LogFrame | Wake>;
+  #wake: Wake | undefined;
+
+  constructor(queueLimit: number, drafts: ReadonlySet<string>, budget: ByteBudget) {
+    this.drafts = drafts;
+    this.#queue = new BoundedQueue(queueLimit, budget);
+  }
+
+  /** False when the reader is too far behind. */
+  push(frame: LogFrame): boolean {
+    return this.#queue.push(frame, sizeOf(frame.kind === "event" ? frame.event : frame.draft));
+  }
+
+  /** However often it is woken, one word waits: what it reads from the table meanwhile takes no memory. */
+  wake(seq: number): void {
+    if (this.#wake !== undefined) {
+      this.#wake.seq = Math.max(this.#wake.seq, seq);
+      return;
+    }
+    const wake: Wake = { kind: "wake", seq };
+    if (this.#queue.push(wake)) this.#wake = wake;
+  }
+
+  async next(signal: AbortSignal): Promise<LogFrame | Wake | undefined> {
+    const frame = await this.#queue.next(signal);
+    if (frame === this.#wake) this.#wake = undefined;
+    return frame;
+  }
+
+  end(): void {
+    this.#queue.end();
+    this.#queue.clear();
+  }
 }
 
 /** One open draft: what it is and all of its text so far. */
@@ -16,6 +55,8 @@ interface OpenDraft {
 interface Channel {
   listeners: Set<Listener>;
   drafts: Map<string, OpenDraft>;
+  /** Tells of what other servers write; held while somebody listens. */
+  others: Disposable | undefined;
 }
 
 /** What one reader may leave unread, over all sessions that it follows. */
@@ -25,10 +66,12 @@ export const queueBytes = 16 * 1024 * 1024;
 export class FanOut {
   readonly #channels = new Map<string, Channel>();
   readonly #queueLimit: number;
+  readonly #subscribe: (sessionId: string) => Disposable;
 
-  /** How many frames a reader may be behind. */
-  constructor(queueLimit: number) {
+  /** How many frames a reader may be behind. `subscribe` begins to call `wake` for a session. */
+  constructor(queueLimit: number, subscribe: (sessionId: string) => Disposable) {
     this.#queueLimit = queueLimit;
+    this.#subscribe = subscribe;
   }
 
   /** The queue begins with the drafts that are open now. Call `leave` at the end. */
@@ -36,9 +79,10 @@ export class FanOut {
     sessionId: string,
     drafts: ReadonlySet<string>,
     budget = new ByteBudget(queueBytes),
-  ): { queue: BoundedQueue<LogFrame>; leave: () => void } {
+  ): { listener: Listener; leave: () => void } {
     const channel = this.#channel(sessionId);
-    const listener: Listener = { queue: new BoundedQueue(this.#queueLimit, budget), drafts };
+    const listener = new Listener(this.#queueLimit, drafts, budget);
+    channel.others ??= this.#subscribe(sessionId);
     for (const [id, draft] of channel.drafts) {
       if (!drafts.has(draft.type)) continue;
       for (const frame of framesOf(id, draft)) push(channel, listener, { kind: "draft", draft: frame });
@@ -46,11 +90,10 @@ export class FanOut {
     channel.listeners.add(listener);
     const leave = () => {
       channel.listeners.delete(listener);
-      listener.queue.end();
-      listener.queue.clear();
+      listener.end();
       this.#drop(sessionId, channel);
     };
-    return { queue: listener.queue, leave };
+    return { listener, leave };
   }
 
   events(sessionId: string, events: readonly SessionEvent[]): void {
@@ -61,6 +104,16 @@ export class FanOut {
       for (const listener of channel.listeners) push(channel, listener, { kind: "event", event });
     }
     this.#drop(sessionId, channel);
+  }
+
+  /** Another server has written up to `seq`. */
+  wake(sessionId: string, seq: number): void {
+    for (const listener of this.#channels.get(sessionId)?.listeners ?? []) listener.wake(seq);
+  }
+
+  /** Others may have written anything. */
+  wakeAll(): void {
+    for (const sessionId of this.#channels.keys()) this.wake(sessionId, Number.POSITIVE_INFINITY);
   }
 
   draft(sessionId: string, frame: DraftFrame): void {
@@ -95,20 +148,22 @@ export class FanOut {
   #channel(sessionId: string): Channel {
     const known = this.#channels.get(sessionId);
     if (known !== undefined) return known;
-    const channel: Channel = { listeners: new Set(), drafts: new Map() };
+    const channel: Channel = { listeners: new Set(), drafts: new Map(), others: undefined };
     this.#channels.set(sessionId, channel);
     return channel;
   }
 
   #drop(sessionId: string, channel: Channel): void {
-    if (channel.listeners.size === 0 && channel.drafts.size === 0) this.#channels.delete(sessionId);
+    if (channel.listeners.size > 0) return;
+    channel.others?.[Symbol.dispose]();
+    channel.others = undefined;
+    if (channel.drafts.size === 0 && this.#channels.get(sessionId) === channel) this.#channels.delete(sessionId);
   }
 }
 
 /** A reader that is too far behind is let go at once; it learns so when it reads again. */
 function push(channel: Channel, listener: Listener, frame: LogFrame): void {
-  const bytes = sizeOf(frame.kind === "event" ? frame.event : frame.draft);
-  if (!listener.queue.push(frame, bytes)) channel.listeners.delete(listener);
+  if (!listener.push(frame)) channel.listeners.delete(listener);
 }
 
 const sizes = new WeakMap<object, number>();
