@@ -59,6 +59,8 @@ export const Session = z.object({
     /** Seq of the newest event. */
     last_seq: z.number().int(),
     cost_usd: z.number(),
+    /** Claude waits for somebody's word. */
+    needs_answer: z.boolean(),
   }),
 });
 export type Session = z.infer<typeof Session>;

@@ -122,7 +122,9 @@ interface SessionHeaderProps {
 function SessionHeader({ store, session, onMenu, onSettings }: SessionHeaderProps) {
   const view = useCell(session.view);
   const status = useCell(store.status);
-  const listed = useCell(store.list).sessions.find((entry) => entry.id === session.id);
+  const entry = useCell(store.list).sessions.find(({ id }) => id === session.id);
+  const now = useCell(store.live).get(session.id);
+  const listed = entry && now ? { ...entry, title: now.title } : entry;
   const title = titleOf(listed);
   const { working } = view.activity;
   useEffect(() => {

@@ -5,6 +5,7 @@ import type { Page } from "playwright-core";
 import { expect, test } from "vitest";
 import { desktop, phone, replayPerTest } from "./fixture.ts";
 import {
+  asked,
   fullTurn,
   idle,
   initialized,
@@ -259,7 +260,7 @@ test("a hole in the stream is filled, and junk in it does no harm", async () => 
   await live(page);
   it.server.append(id, text("lost on the way"), { silent: true });
   it.server.raw(id, "event: message\ndata: not json\n\n");
-  it.server.raw(id, 'event: message\nid: 99\ndata: {"type":"x"}\n\n');
+  it.server.raw(id, 'event: message\nid: 99\ndata: {"type":"x","session_id":"sesn_a"}\n\n');
   append(text("came through"));
   await kind(page, "text").getByText("came through").waitFor();
   expect(await kind(page, "text").allInnerTexts()).toEqual(["lost on the way", "came through"]);
@@ -342,17 +343,54 @@ test("without a login the page says how to log in, and takes an account key", as
   await page.getByTestId("session-item").waitFor();
 });
 
-test("the first message makes a session; the list shows states in words", async () => {
-  it.server.addSession("sesn_b", "Other").session.status = "running";
+test("the list shows live what every session does, over one connection", async () => {
+  it.server.addSession("sesn_b", "Other");
+  it.server.addSession("sesn_c", "Third").session.holdfast.needs_answer = true;
+  it.server.append("sesn_b", user("go"), { silent: true });
   const page = await open();
-  expect(await page.getByTestId("session-item").nth(1).textContent()).toContain("Working");
+  await live(page);
+  const state = (at: number) => page.getByTestId("session-item").nth(at).locator("[data-testid=session-state]");
+  await state(2).getByText("Needs your answer").waitFor();
+  await state(1).getByText("Idle").waitFor();
+  it.server.append("sesn_b", running);
+  await state(1).getByText("Working").waitFor();
+  it.server.append("sesn_b", asked("t1"));
+  await state(1).getByText("Needs your answer").waitFor();
+  it.server.append("sesn_b", { type: "holdfast.permission_resolved", tool_use_id: "t1", outcome: "allowed" });
+  await state(1).getByText("Working").waitFor();
+  it.server.append("sesn_b", { type: "session.updated", title: "Other by another name" });
+  await page.getByText("Other by another name").waitFor();
+  // What happens while the connection is cut is made up for.
+  it.server.online = false;
+  it.server.cutStreams();
+  it.server.append("sesn_b", idle());
+  it.server.append("sesn_c", running);
+  it.server.online = true;
+  await state(1).getByText("Idle").waitFor();
+  await state(2).getByText("Working").waitFor();
+  // Another session is opened: still one connection, and the one that was left goes on being followed.
+  await page.getByTestId("session-item").nth(1).click();
+  await page.getByRole("heading", { name: "Other by another name" }).waitFor();
+  await live(page);
+  it.server.draft("sesn_b", start("d1"));
+  it.server.draft("sesn_b", delta("d1", "live text of the other"));
+  await kind(page, "text").getByText("live text of the other").waitFor();
+  append(running);
+  await state(0).getByText("Working").waitFor();
+  await expect.poll(() => it.server.streamCount).toBe(1);
+  it.server.append("sesn_c", { type: "session.deleted" });
+  await expect.poll(() => page.getByTestId("session-item").count()).toBe(2);
+});
+
+test("the first message makes a session", async () => {
+  const page = await open();
   await page.getByTestId("new-session").click();
   await page.getByTestId("welcome").waitFor();
   await page.getByTestId("composer").fill("a new start");
   await page.getByTestId("send").click();
   await kind(page, "user").getByText("a new start").waitFor();
-  expect(page.url()).toContain("#/sessions/sesn_new2");
-  expect(await page.getByTestId("session-item").count()).toBe(3);
+  expect(page.url()).toContain("#/sessions/sesn_new1");
+  expect(await page.getByTestId("session-item").count()).toBe(2);
   await page.getByRole("heading", { name: "a new start" }).waitFor();
 });
 

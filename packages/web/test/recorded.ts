@@ -178,3 +178,9 @@ export const fullTurn: readonly NewEvent[] = [
   idle(),
   step("s4", "sync", "done", "Saving to S3", { detail: "3 files", duration_ms: 1_200 }),
 ];
+
+export const asked = (...useIds: string[]): NewEvent => ({
+  type: "session.status_idle",
+  stop_reason: { type: "requires_action", event_ids: useIds },
+  stop_details: null,
+});

@@ -13,7 +13,8 @@ const types: Record<string, string> = {
 
 interface Stream {
   response: ServerResponse;
-  sessionId: string;
+  sessions: ReadonlySet<string>;
+  deltas: ReadonlySet<string>;
 }
 
 interface Entry {
@@ -34,6 +35,8 @@ export class ReplayServer implements AsyncDisposable {
   /** While false, streams and requests are cut at once. */
   online = true;
   statusFails = false;
+  /** How many streams there were at the same time. */
+  mostStreams = 0;
   /** Answers to requests for older pages wait for this. */
   holdPages: Promise<void> = Promise.resolve();
   #keys = new Map<string, SessionEvent[]>();
@@ -89,7 +92,7 @@ export class ReplayServer implements AsyncDisposable {
       stats: {},
       usage: {},
       vault_ids: [],
-      holdfast: { workspace: "default", last_seq: 0, cost_usd: 0 },
+      holdfast: { workspace: "default", last_seq: 0, cost_usd: 0, needs_answer: false },
     };
     const entry: Entry = { session, events: [], drafts: new Map() };
     this.sessions.set(id, entry);
@@ -108,11 +111,12 @@ export class ReplayServer implements AsyncDisposable {
       processed_at: new Date(this.#clockMs).toISOString(),
     } as SessionEvent;
     entry.events.push(full);
+    entry.session.holdfast.last_seq = seq;
     entry.drafts.delete(full.id);
     if (full.type === "session.status_running") entry.session.status = "running";
     if (full.type === "session.status_idle") entry.session.status = "idle";
     if (full.type === "holdfast.turn_result") entry.session.holdfast.cost_usd = full.total_cost_usd;
-    if (!options.silent) this.#toStreams(sessionId, frame(full, full.seq));
+    if (!options.silent) this.#toStreams(sessionId, frame(full, sessionId, full.seq));
     return full;
   }
 
@@ -124,7 +128,8 @@ export class ReplayServer implements AsyncDisposable {
       const open = drafts.get(draft.event_id);
       if (open) open.text += draft.delta.content.text;
     }
-    this.#toStreams(sessionId, frame(draft));
+    for (const stream of this.#streams)
+      if (stream.deltas.has(sessionId)) stream.response.write(frame(draft, sessionId));
   }
 
   /** Raw text into every stream, for what a real server should never send. */
@@ -143,7 +148,7 @@ export class ReplayServer implements AsyncDisposable {
   }
 
   #toStreams(sessionId: string, text: string): void {
-    for (const stream of this.#streams) if (stream.sessionId === sessionId) stream.response.write(text);
+    for (const stream of this.#streams) if (stream.sessions.has(sessionId)) stream.response.write(text);
   }
 
   async #handle(request: IncomingMessage, response: ServerResponse): Promise<void> {
@@ -169,6 +174,7 @@ export class ReplayServer implements AsyncDisposable {
     if (url.pathname === "/v1/status") return json(response, 200, this.status);
     if (url.pathname === "/v1/credential") return this.#credential(method, body, response);
     if (url.pathname === "/v1/sessions") return this.#collection(method, body, response);
+    if (url.pathname === "/v1/events/stream") return this.#stream(url, response);
     const [, id = "", rest = ""] = /^\/v1\/sessions\/([^/]+)(.*)$/.exec(url.pathname) ?? [];
     const entry = this.sessions.get(id);
     if (!entry)
@@ -181,7 +187,6 @@ export class ReplayServer implements AsyncDisposable {
         request_id: "req_1",
       });
     if (rest === "") return json(response, 200, entry.session);
-    if (rest === "/events/stream") return this.#stream(entry, url, request, response);
     if (method === "POST") return this.#send(entry, request, body, response);
     if (url.searchParams.has("page")) await this.holdPages;
     return page(entry, url, response);
@@ -233,20 +238,37 @@ export class ReplayServer implements AsyncDisposable {
     json(response, 200, { data, next_page: null });
   }
 
-  #stream(entry: Entry, url: URL, request: IncomingMessage, response: ServerResponse): void {
+  /** The multiplexed stream; the page sends the place in each session with its id. */
+  #stream(url: URL, response: ServerResponse): void {
+    const asked = (url.searchParams.get("sessions") ?? "").split(",").map((each) => each.split(":"));
+    const deltas = new Set((url.searchParams.get("deltas_of") ?? "").split(","));
+    const known = asked.flatMap(([id = "", seq = ""]) => {
+      const entry = this.sessions.get(id);
+      return entry ? [{ id, entry, cursor: Number(seq) }] : [];
+    });
+    if (known.length === 0) return void response.writeHead(404).end("{}");
     response.writeHead(200, { "content-type": "text/event-stream", "cache-control": "no-store" });
-    const cursor = Number(headerOf(request, "last-event-id") ?? url.searchParams.get("after") ?? 0);
-    const resumed = cursor <= entry.events.length;
-    const after = resumed ? cursor : 0;
-    const verdict = { type: "holdfast.stream", resumed, after, last_seq: entry.events.length };
-    response.write(`event: ping\ndata: ${JSON.stringify(verdict)}\n\n`);
-    for (const event of entry.events) if (event.seq > after) response.write(frame(event, event.seq));
-    for (const [id, draft] of entry.drafts) {
-      response.write(frame({ type: "event_start", event: { type: draft.kind, id } }));
-      if (draft.text !== "") response.write(frame(delta(id, draft.text)));
+    const points = known.map(({ id, entry, cursor }) => {
+      const resumed = cursor <= entry.events.length;
+      const verdict = resumed ? "ok" : "gap";
+      return { id, entry, verdict, resumed, after: resumed ? cursor : 0, last_seq: entry.events.length };
+    });
+    const sessions = Object.fromEntries(points.map(({ id, entry: _, ...point }) => [id, point]));
+    response.write(`event: ping\nid: m1\ndata: ${JSON.stringify({ type: "holdfast.stream", sessions })}\n\n`);
+    for (const [id = ""] of asked)
+      if (!this.sessions.has(id))
+        response.write(`event: ping\ndata: ${JSON.stringify({ type: "holdfast.stream_error", session_id: id })}\n\n`);
+    for (const { id, entry, after } of points) {
+      for (const event of entry.events) if (event.seq > after) response.write(frame(event, id, event.seq));
+      if (!deltas.has(id)) continue;
+      for (const [draftId, draft] of entry.drafts) {
+        response.write(frame({ type: "event_start", event: { type: draft.kind, id: draftId } }, id));
+        if (draft.text !== "") response.write(frame(delta(draftId, draft.text), id));
+      }
     }
-    const stream: Stream = { response, sessionId: entry.session.id };
+    const stream: Stream = { response, sessions: new Set(points.map(({ id }) => id)), deltas };
     this.#streams.add(stream);
+    this.mostStreams = Math.max(this.mostStreams, this.#streams.size);
     response.on("close", () => this.#streams.delete(stream));
   }
 
@@ -309,8 +331,9 @@ export const start = (id: string, type: "agent.message" | "agent.thinking" = "ag
   event: { type, id },
 });
 
-function frame(data: unknown, seq?: number): string {
-  return `event: message\n${seq === undefined ? "" : `id: ${seq}\n`}data: ${JSON.stringify(data)}\n\n`;
+function frame(data: object, sessionId: string, seq?: number): string {
+  const id = seq === undefined ? "" : `id: m1.${seq}\n`;
+  return `event: message\n${id}data: ${JSON.stringify({ ...data, session_id: sessionId })}\n\n`;
 }
 
 function page(entry: Entry, url: URL, response: ServerResponse): void {

@@ -1,7 +1,9 @@
-import type { Session, Status } from "@holdfast/protocol";
+import type { Session, SessionEvent, Status } from "@holdfast/protocol";
 import { type Api, createApi, wordsOf } from "./api.ts";
+import { type LiveSession, liveFrom, looksDifferent, reduceLive } from "./live-list.ts";
 import { type Cell, cell } from "./observable.ts";
 import { SessionStore } from "./session-store.ts";
+import { TabStream } from "./tab-stream.ts";
 import { applyTheme, storedTheme, type Theme } from "./theme.ts";
 
 export interface SessionList {
@@ -17,7 +19,8 @@ export interface Problem {
 }
 
 const buildingPollMs = 15_000;
-const listPollMs = 20_000;
+/** For sessions that other devices begin; what is listed is followed. */
+const listPollMs = 60_000;
 
 /** What the whole page knows. Lives outside React: no layout change can lose it. */
 export class AppStore implements Disposable {
@@ -32,16 +35,25 @@ export class AppStore implements Disposable {
     sessions: [],
     nextPage: null,
   });
+  /** What the listed sessions do now. */
+  readonly live: Cell<ReadonlyMap<string, LiveSession>> = cell<ReadonlyMap<string, LiveSession>>(new Map());
   /** Kept until the reader dismisses them. */
   readonly problems: Cell<readonly Problem[]> = cell<readonly Problem[]>([]);
   readonly session: Cell<SessionStore | null> = cell<SessionStore | null>(null);
   readonly theme: Cell<Theme> = cell<Theme>(storedTheme());
   readonly #listeners = new AbortController();
   readonly #timers: ReturnType<typeof setInterval>[] = [];
+  /** The one connection of this tab. */
+  readonly #stream: TabStream;
+  readonly #followed = new Map<string, Disposable>();
+  /** With every event; the cell changes only with what is shown. */
+  readonly #live = new Map<string, LiveSession>();
   #problemId = 0;
 
   constructor() {
     this.api = createApi(() => this.auth.set("out"));
+    this.#stream = new TabStream({ url: this.api.streamUrl, onRefused: () => this.#whyRefused() });
+    this.list.subscribe(() => this.#followListed());
     const refresh = () => {
       if (document.visibilityState === "visible" && this.auth.get() === "in") void this.refresh();
     };
@@ -54,8 +66,7 @@ export class AppStore implements Disposable {
         if (waiting && !document.hidden && this.auth.get() === "in") void this.refreshStatus();
       }, buildingPollMs),
       setInterval(() => {
-        const running = this.list.get().sessions.some((session) => session.status !== "idle");
-        if (running && !document.hidden && this.auth.get() === "in") void this.refreshList();
+        if (!document.hidden && this.auth.get() === "in") void this.refreshList();
       }, listPollMs),
     );
     void this.refresh();
@@ -65,6 +76,7 @@ export class AppStore implements Disposable {
     this.#listeners.abort();
     for (const timer of this.#timers) clearInterval(timer);
     this.session.get()?.[Symbol.dispose]();
+    this.#stream[Symbol.dispose]();
   }
 
   async refresh(): Promise<void> {
@@ -135,18 +147,22 @@ export class AppStore implements Disposable {
     current?.[Symbol.dispose]();
     if (id === null) {
       this.session.set(null);
+      this.#followListed();
       return;
     }
     this.session.set(
       new SessionStore({
         api: this.api,
+        stream: this.#stream,
         id,
+        onEvent: (event) => this.#onEvent(id, event),
         listed: () => this.list.get().sessions.find((session) => session.id === id),
         onChanged: () => void this.#refreshOne(id),
         onProblem: (text) => this.report(text),
         storage: sessionStorage,
       }),
     );
+    this.#followListed();
   }
 
   /** After a login: everything is read anew, as the account may be another one. */
@@ -154,6 +170,7 @@ export class AppStore implements Disposable {
     this.session.get()?.[Symbol.dispose]();
     this.session.set(null);
     this.list.set({ phase: "loading", problem: null, sessions: [], nextPage: null });
+    this.#live.clear();
     this.auth.set("in");
     await this.refresh();
   }
@@ -170,6 +187,65 @@ export class AppStore implements Disposable {
   setTheme(theme: Theme): void {
     this.theme.set(theme);
     applyTheme(theme);
+  }
+
+  /** All that are listed, except the open one: that is followed by its own store, with its drafts. */
+  #followListed(): void {
+    const openId = this.session.get()?.id;
+    const { sessions } = this.list.get();
+    const listed = new Set(sessions.map((session) => session.id));
+    for (const session of sessions) {
+      const known = this.#live.get(session.id);
+      if (!known || known.lastSeq < session.holdfast.last_seq) this.#live.set(session.id, liveFrom(session));
+      if (session.id !== openId && !this.#followed.has(session.id))
+        this.#followed.set(session.id, this.#follow(session.id));
+    }
+    for (const [id, following] of this.#followed) {
+      if (listed.has(id) && id !== openId) continue;
+      following[Symbol.dispose]();
+      this.#followed.delete(id);
+    }
+    for (const id of this.#live.keys()) if (!listed.has(id)) this.#live.delete(id);
+    this.live.set(new Map(this.#live));
+  }
+
+  #follow(id: string): Disposable {
+    return this.#stream.follow({
+      id,
+      cursor: () => this.#live.get(id)?.lastSeq ?? 0,
+      drafts: false,
+      onInput: (input) => {
+        if (input.type === "event") this.#onEvent(id, input.event);
+      },
+      onGap: () => {
+        this.#live.delete(id);
+        void this.#refreshOne(id);
+      },
+      onGone: () => this.#forget(id),
+    });
+  }
+
+  #onEvent(id: string, event: SessionEvent): void {
+    const before = this.#live.get(id);
+    if (!before) return;
+    const after = reduceLive(before, event);
+    this.#live.set(id, after);
+    if (!looksDifferent(before, after)) return;
+    this.live.set(new Map(this.#live));
+    if (after.state === "deleted") this.#forget(id);
+    // Cost and time of the last change come from there.
+    else if (before.state !== after.state && id !== this.session.get()?.id) void this.#refreshOne(id);
+  }
+
+  #forget(id: string): void {
+    const before = this.list.get();
+    this.list.set({ ...before, sessions: before.sessions.filter((session) => session.id !== id) });
+  }
+
+  #whyRefused(): void {
+    const session = this.session.get();
+    if (session) void session.whyRefused();
+    else void this.refresh();
   }
 
   async #refreshOne(id: string): Promise<void> {

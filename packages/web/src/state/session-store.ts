@@ -1,12 +1,12 @@
 import type { Session, SessionEvent } from "@holdfast/protocol";
 import { type Activity, activityOf } from "./activity.ts";
 import { type Api, ApiError, wordsOf } from "./api.ts";
-import { type ConnectionState, EventStream } from "./event-stream.ts";
 import { FrameScheduler } from "./frame-scheduler.ts";
 import { type Draft, emptyLog, hasGap, type LogInput, reduce, type SessionLog } from "./log.ts";
 import { type Cell, cell } from "./observable.ts";
 import { type OutboxInput, type OutboxItem, reduceOutbox, resendWindowMs, restoreOutbox } from "./outbox.ts";
 import { type Row, RowBuilder } from "./rows.ts";
+import type { ConnectionState, TabStream } from "./tab-stream.ts";
 
 export interface SessionView {
   phase: "loading" | "ready" | "failed";
@@ -24,12 +24,15 @@ const idleActivity: Activity = { working: false, since: null, typing: false, doi
 
 export interface SessionStoreOptions {
   api: Api;
+  stream: TabStream;
   id: string;
   /** What the list of sessions knows of it. */
   listed: () => Session | undefined;
   /** The session's state or cost may have changed. */
   onChanged: () => void;
   onProblem: (text: string) => void;
+  /** Each event as it comes off the stream. */
+  onEvent: (event: SessionEvent) => void;
   storage: Pick<Storage, "getItem" | "setItem" | "removeItem">;
 }
 
@@ -51,7 +54,7 @@ export class SessionStore implements Disposable {
   #log: SessionLog = emptyLog;
   #outbox: readonly OutboxItem[] = [];
   #queue: LogInput[] = [];
-  #stream: EventStream | null = null;
+  #following: Disposable | null = null;
   #nextPage: string | null = null;
   #sending: Promise<void> = Promise.resolve();
   #gapTries = 0;
@@ -76,7 +79,7 @@ export class SessionStore implements Disposable {
   [Symbol.dispose](): void {
     this.#ended.abort();
     this.#frames[Symbol.dispose]();
-    this.#stream?.[Symbol.dispose]();
+    this.#following?.[Symbol.dispose]();
   }
 
   /** Reads the newest page, then follows the log. Also the way out of a failed load. */
@@ -86,7 +89,7 @@ export class SessionStore implements Disposable {
       const page = await this.#options.api.events(this.id, undefined, this.#ended.signal);
       this.#takePage(page);
       this.#patch({ phase: "ready" });
-      this.#stream ??= this.#follow();
+      this.#following ??= this.#follow();
     } catch (error) {
       if (this.#ended.signal.aborted) return;
       this.#patch({ phase: "failed", problem: wordsOf(error) });
@@ -141,20 +144,33 @@ export class SessionStore implements Disposable {
     this.#publish();
   }
 
-  #follow(): EventStream {
-    return new EventStream({
-      url: (after) => this.#options.api.streamUrl(this.id, after),
+  /** The connection was refused: why, an ordinary request tells (a 401 leads to the login). */
+  async whyRefused(): Promise<void> {
+    try {
+      await this.#options.api.session(this.id, this.#ended.signal);
+    } catch (error) {
+      if (this.#ended.signal.aborted || !(error instanceof ApiError) || error.transient) return;
+      this.#following?.[Symbol.dispose]();
+      this.#following = null;
+      this.#patch({ phase: "failed", problem: wordsOf(error) });
+    }
+  }
+
+  #follow(): Disposable {
+    return this.#options.stream.follow({
+      id: this.id,
       cursor: () => reduce(this.#log, this.#queue).lastSeq,
+      drafts: true,
       onInput: (input) => {
         this.#queue.push(input);
         this.#frames.request();
+        if (input.type === "event") this.#options.onEvent(input.event);
       },
-      onGapVerdict: () => void this.#refresh(),
-      onOtherLog: () => {
-        this.#queue = [{ type: "reset" }];
+      onGap: (otherLog) => {
+        if (otherLog) this.#queue = [{ type: "reset" }];
         void this.#refresh();
       },
-      onRefused: () => void this.#whyRefused(),
+      onGone: () => void this.whyRefused(),
       onState: (state) => this.connection.set(state),
     });
   }
@@ -165,18 +181,6 @@ export class SessionStore implements Disposable {
     } catch (error) {
       if (!this.#ended.signal.aborted)
         this.#options.onProblem(`The newest messages could not be read. ${wordsOf(error)}`);
-    }
-  }
-
-  /** EventSource hides the status of a refusal; an ordinary request tells it (a 401 leads to the login). */
-  async #whyRefused(): Promise<void> {
-    try {
-      await this.#options.api.session(this.id, this.#ended.signal);
-    } catch (error) {
-      if (this.#ended.signal.aborted || !(error instanceof ApiError) || error.transient) return;
-      this.#stream?.[Symbol.dispose]();
-      this.#stream = null;
-      this.#patch({ phase: "failed", problem: wordsOf(error) });
     }
   }
 
@@ -206,7 +210,7 @@ export class SessionStore implements Disposable {
   /** Something is missing: ask again from the last whole event; if that does not help, read the newest page. */
   #fillGap(): void {
     this.#gapTries++;
-    if (this.#gapTries === 1) this.#stream?.reopen();
+    if (this.#gapTries === 1) this.#options.stream.reopen();
     else if (this.#gapTries % 8 === 0) void this.#refresh();
   }
 

@@ -38,7 +38,17 @@ export function sessionRows(db: Database) {
     .selectFrom("sessions")
     .innerJoin("workspaces", "workspaces.id", "sessions.workspace_id")
     .selectAll("sessions")
-    .select("workspaces.name as workspace_name");
+    .select("workspaces.name as workspace_name")
+    .select((eb) =>
+      eb
+        .selectFrom("permissions")
+        .select((inner) => inner.fn.countAll().as("count"))
+        .whereRef("permissions.session_id", "=", "sessions.id")
+        .where("permissions.state", "=", "pending")
+        .$asScalar()
+        .$notNull()
+        .as("open_questions"),
+    );
 }
 
 /** Throws `session_not_found`, also for another account's. */

@@ -5,7 +5,11 @@ import { decodeText } from "../text.ts";
 import { workspaceLabel } from "../workspaces/label.ts";
 import { defaultAgent } from "./agent.ts";
 
-export type SessionRow = Selectable<Schema["sessions"]> & { workspace_name: string };
+export type SessionRow = Selectable<Schema["sessions"]> & {
+  workspace_name: string;
+  /** How many questions nobody has answered. */
+  open_questions: number | string | bigint;
+};
 
 /** A row in Managed Agents' shape. */
 export function toSession(row: SessionRow): Session {
@@ -26,6 +30,11 @@ export function toSession(row: SessionRow): Session {
     stats: { duration_seconds: Math.max(0, (row.updated_at - row.created_at) / 1000) },
     usage: JSON.parse(row.usage_json) as Session["usage"],
     vault_ids: [],
-    holdfast: { workspace: workspaceLabel(row.workspace_name), last_seq: row.last_seq, cost_usd: row.cost_usd },
+    holdfast: {
+      workspace: workspaceLabel(row.workspace_name),
+      last_seq: row.last_seq,
+      cost_usd: row.cost_usd,
+      needs_answer: Number(row.open_questions) > 0,
+    },
   };
 }

@@ -1,7 +1,8 @@
 import type { Session } from "@holdfast/protocol";
+import { type LiveSession, needsAnswer } from "../../state/live-list.ts";
 import type { IconName } from "../../ui/icons.tsx";
 
-export function titleOf(session: Session | undefined): string {
+export function titleOf(session: Pick<Session, "title"> | undefined): string {
   return session?.title?.trim() || "Untitled session";
 }
 
@@ -14,15 +15,15 @@ export function titleFor(text: string): string {
 }
 
 /** State as icon and word; colour alone never tells it. */
-export function stateOf(session: Session): { icon: IconName; word: string } {
-  switch (session.status) {
-    case "running":
-      return { icon: "dot", word: "Working" };
-    case "rescheduling":
-      return { icon: "circle", word: "Starting again" };
-    case "terminated":
-      return { icon: "stop", word: "Ended" };
+export function stateOf(live: LiveSession): { state: string; icon: IconName; word: string } {
+  if (needsAnswer(live)) return { state: "asks", icon: "warning", word: "Needs your answer" };
+  switch (live.state) {
+    case "working":
+      return { state: "working", icon: "dot", word: "Working" };
+    case "ended":
+    case "deleted":
+      return { state: "ended", icon: "stop", word: "Ended" };
     default:
-      return { icon: "check", word: "Idle" };
+      return { state: "idle", icon: "check", word: "Idle" };
   }
 }

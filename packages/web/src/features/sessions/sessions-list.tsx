@@ -1,5 +1,6 @@
 import { Link } from "wouter";
 import type { AppStore } from "../../state/app-store.ts";
+import { liveFrom } from "../../state/live-list.ts";
 import { Button } from "../../ui/button.tsx";
 import { useNow } from "../../ui/clock.ts";
 import { formatAgo } from "../../ui/format.ts";
@@ -17,6 +18,7 @@ export interface SessionsListProps {
 
 export function SessionsList({ store, currentId, onChosen }: SessionsListProps) {
   const list = useCell(store.list);
+  const live = useCell(store.live);
   const minute = useNow(true, 60_000) + 60_000;
   return (
     <div className={css.list}>
@@ -32,7 +34,8 @@ export function SessionsList({ store, currentId, onChosen }: SessionsListProps) 
       {list.phase === "ready" && list.sessions.length === 0 && <p className={css.none}>No sessions yet</p>}
       <ul className={css.items}>
         {list.sessions.map((session) => {
-          const state = stateOf(session);
+          const now = live.get(session.id) ?? liveFrom(session);
+          const state = stateOf(now);
           const current = session.id === currentId;
           return (
             <li key={session.id}>
@@ -41,12 +44,12 @@ export function SessionsList({ store, currentId, onChosen }: SessionsListProps) 
                 className={css.item}
                 data-testid="session-item"
                 data-id={session.id}
-                data-status={session.status}
+                data-state={state.state}
                 aria-current={current ? "page" : undefined}
                 onClick={onChosen}
               >
-                <span className={css.title}>{titleOf(session)}</span>
-                <span className={css.state}>
+                <span className={css.title}>{titleOf({ title: now.title })}</span>
+                <span className={css.state} data-testid="session-state">
                   <Icon name={state.icon} /> {state.word} · {formatAgo(session.updated_at, minute)}
                 </span>
               </Link>
