@@ -1,3 +1,5 @@
+import { guestStaleExit } from "./frames.ts";
+
 /** A step that failed, as the caller of the program reads it: one JSON line on stderr. */
 export class Failure extends Error {
   readonly code: string;
@@ -11,7 +13,15 @@ export class Failure extends Error {
   }
 }
 
-export const exitCodes = { ok: 0, failed: 1, usage: 64, refused: 65, notFound: 66, software: 70 } as const;
+export const exitCodes = {
+  ok: 0,
+  failed: 1,
+  usage: 64,
+  refused: 65,
+  notFound: 66,
+  software: 70,
+  stale: guestStaleExit,
+} as const;
 
 export function usageFailure(message: string): Failure {
   const remedy = "Run `node guest.mjs --help`.";

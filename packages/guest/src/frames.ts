@@ -6,6 +6,8 @@
 
 export const guestProtocolVersion = 1;
 export const guestSocketPath = "/run/holdfast/guest.sock";
+/** Exit code of the guest's commands when a higher generation of the session has been here. */
+export const guestStaleExit = 77;
 export const guestBundlePath = "/opt/holdfast/guest.mjs";
 
 /** One Claude process of a session, past or present. Offsets count bytes from the process's start. */
@@ -45,9 +47,16 @@ export type GuestRequest =
   /** A session's new lease: from now on lower generations are refused. */
   | { type: "fence"; requestId: number; sessionId: string; generation: number }
   /** Everything below these offsets is committed and may be dropped from the spool. */
-  | { type: "committed"; requestId: number; processId: string; stdoutOffset: number; stderrOffset: number }
+  | {
+      type: "committed";
+      requestId: number;
+      processId: string;
+      generation: number;
+      stdoutOffset: number;
+      stderrOffset: number;
+    }
   /** The process has ended and all of it is committed: its spool may go. */
-  | { type: "remove"; requestId: number; processId: string }
+  | { type: "remove"; requestId: number; processId: string; generation: number }
   | { type: "ping"; requestId: number };
 
 export type GuestErrorCode =

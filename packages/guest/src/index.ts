@@ -9,4 +9,5 @@ export {
   guestBundlePath,
   guestProtocolVersion,
   guestSocketPath,
+  guestStaleExit,
 } from "./frames.ts";

@@ -3,6 +3,7 @@ import { parseArgs } from "node:util";
 import { ownEnvironment } from "./config/environment.ts";
 import { runDaemon } from "./daemon/daemon.ts";
 import { exitCodes, Failure, messageOf, usageFailure } from "./failure.ts";
+import { fenceSession } from "./fence.ts";
 import { defaultVolumeRoot, fixPermissions } from "./permissions/permissions.ts";
 import { defaultRunDir, isSafeName } from "./run-paths.ts";
 import { startProcess } from "./start.ts";
@@ -16,9 +17,15 @@ const help = `The guest: holds Claude's processes inside a sandbox. Run it as ro
       Starts COMMAND with this environment under the daemon, and the daemon if need be.
       Prints {"pid":N}. The same --process again prints the process that there is.
 
-  guest.mjs permissions --uid N --gid N [--full] [--volume-root DIR] [--run-dir DIR] PATH…
-      Makes the volume behind each PATH the property of N:N. Prints one JSON line per PATH.
+  guest.mjs fence --session ID --generation N [--end ID]… [--run-dir DIR]
+      From now on lower generations of this session are refused. Then kills every process that an earlier one
+      started with HOLDFAST_PROCESS=ID in its environment. Prints {"ended":N}.
+
+  guest.mjs permissions --uid N --gid N [--session ID --generation N] [--full] [--volume-root DIR] [--run-dir DIR] PATH…
+      Makes the volume behind each PATH the property of N:N, after fencing the session. Prints one JSON line per PATH.
       Exit code 64 wrong usage, 65 refused, 66 not found, 70 failed (a JSON line on stderr).
+
+Everything with --generation ends with exit code 77 when a higher one of this session has been here.
 
 DIR of --run-dir is ${defaultRunDir} by default, of --volume-root ${defaultVolumeRoot}.
 `;
@@ -31,12 +38,13 @@ function printError(value: unknown): void {
   process.stderr.write(`${JSON.stringify(value)}\n`);
 }
 
-type Values = Record<string, string | boolean | undefined>;
+type Values = Record<string, string | boolean | (string | boolean)[] | undefined>;
 
-function parse(args: readonly string[], names: readonly string[], flags: readonly string[] = []) {
+function parse(args: readonly string[], names: readonly string[], more: { flags?: string[]; lists?: string[] } = {}) {
   const options = Object.fromEntries([
     ...[...names, "run-dir"].map((name) => [name, { type: "string" as const }]),
-    ...flags.map((name) => [name, { type: "boolean" as const }]),
+    ...(more.flags ?? []).map((name) => [name, { type: "boolean" as const }]),
+    ...(more.lists ?? []).map((name) => [name, { type: "string" as const, multiple: true }]),
   ]);
   try {
     const parsed = parseArgs({ args: [...args], options, allowPositionals: true, strict: true });
@@ -79,21 +87,38 @@ async function start(args: readonly string[]): Promise<void> {
   const argv = args.slice(end + 1);
   if (argv.length === 0 || positionals.length > 0) throw usageFailure("the command is missing: put it after --");
   const started = await startProcess({
-    runDir: text(values, "run-dir", defaultRunDir),
-    sessionId: id(values, "session"),
+    ...lease(values),
     processId: id(values, "process"),
-    generation: count(values, "generation"),
     cwd: text(values, "cwd", process.cwd()),
     argv,
     env: ownEnvironment(),
-    script: realpathSync(process.argv[1] ?? ""),
   });
   print(started);
 }
 
-function permissions(args: readonly string[]): void {
-  const { values, positionals } = parse(args, ["uid", "gid", "volume-root"], ["full"]);
+async function fence(args: readonly string[]): Promise<void> {
+  const { values, positionals } = parse(args, ["session", "generation"], { lists: ["end"] });
+  if (positionals.length > 0) throw usageFailure(`unknown argument ${JSON.stringify(positionals[0])}`);
+  const end = Array.isArray(values.end) ? values.end.map(String) : [];
+  for (const each of end) if (!isSafeName(each)) throw usageFailure(`--end must be letters, digits, - and _`);
+  print(await fenceSession({ ...lease(values), end }));
+}
+
+/** Who asks, and for which session. */
+function lease(values: Values) {
+  return {
+    runDir: text(values, "run-dir", defaultRunDir),
+    sessionId: id(values, "session"),
+    generation: count(values, "generation"),
+    script: realpathSync(process.argv[1] ?? ""),
+  };
+}
+
+async function permissions(args: readonly string[]): Promise<void> {
+  const names = ["uid", "gid", "volume-root", "session", "generation"];
+  const { values, positionals } = parse(args, names, { flags: ["full"] });
   if (positionals.length === 0) throw usageFailure("name at least one path");
+  if (values.session !== undefined) await fenceSession({ ...lease(values), end: [] });
   for (const path of positionals) {
     print(
       fixPermissions(path, {
@@ -114,7 +139,8 @@ async function main(args: readonly string[]): Promise<number> {
     if (command === "--help" || command === "help" || rest[0] === "--help") process.stdout.write(help);
     else if (command === "daemon") await daemon(rest);
     else if (command === "start") await start(rest);
-    else if (command === "permissions") permissions(rest);
+    else if (command === "fence") await fence(rest);
+    else if (command === "permissions") await permissions(rest);
     else throw usageFailure(command === undefined ? "no command" : `unknown command ${JSON.stringify(command)}`);
     return exitCodes.ok;
   } catch (error) {

@@ -216,19 +216,25 @@ test("what is committed leaves the disk, what ended can be removed", async () =>
   await client.started(["sh", "-c", "yes 0123456789abcdef | head -c 20000000; read x"]);
   await client.subscribe("prc_1");
   await client.waitBytes("prc_1", 20_000_000);
-  expect(await client.request({ type: "remove", processId: "prc_1" })).toMatchObject({
+  expect(await client.request({ type: "remove", processId: "prc_1", generation: 1 })).toMatchObject({
     ok: false,
     code: "bad_request",
   });
   const files = () => readdirSync(join(guest.runDir, "spool/prc_1")).filter((file) => file.startsWith("stdout"));
   expect(files()).toHaveLength(3);
-  await client.request({ type: "committed", processId: "prc_1", stdoutOffset: 17_000_000, stderrOffset: 0 });
+  await client.request({
+    type: "committed",
+    processId: "prc_1",
+    generation: 1,
+    stdoutOffset: 17_000_000,
+    stderrOffset: 0,
+  });
   expect(files()).toEqual(["stdout.16777216"]);
   expect(await client.subscribe("prc_1", 100)).toMatchObject({ ok: false, code: "bad_request" });
   await client.subscribe("prc_1", 20_000_000);
   await client.stdin("end", "line_1");
   await client.waitFor("exit");
-  expect(await client.request({ type: "remove", processId: "prc_1" })).toMatchObject({ ok: true });
+  expect(await client.request({ type: "remove", processId: "prc_1", generation: 1 })).toMatchObject({ ok: true });
   expect(readdirSync(join(guest.runDir, "spool"))).toEqual([]);
   expect(await client.subscribe("prc_1")).toMatchObject({ ok: false, code: "unknown_process" });
 });

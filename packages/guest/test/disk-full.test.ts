@@ -41,7 +41,7 @@ test("a full disk stops the process, says so, keeps what there is, and the daemo
   expect(readdirSync(join(disk.path, "spool"))).toEqual(["prc_1"]);
   const after = await guest.client();
   expect(processOf(after, "prc_1")?.exit).not.toBeNull();
-  expect(await after.request({ type: "remove", processId: "prc_1" })).toMatchObject({ ok: true });
+  expect(await after.request({ type: "remove", processId: "prc_1", generation: 7 })).toMatchObject({ ok: true });
   await after.started(["cat"], { process: "prc_2", session: "sesn_2" });
 });
 

@@ -102,13 +102,13 @@ export class Connection {
         this.#host.fence(request.sessionId, request.generation);
         return {};
       case "committed": {
-        const hosted = this.#host.get(request.processId);
+        const hosted = this.#host.claim(request.processId, request.generation);
         hosted.stdout.drop(request.stdoutOffset);
         hosted.stderr.drop(request.stderrOffset);
         return {};
       }
       case "remove":
-        this.#host.remove(request.processId);
+        this.#host.remove(request.processId, request.generation);
         this.#unsubscribe(request.processId);
         return {};
       case "ping":

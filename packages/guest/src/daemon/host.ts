@@ -66,8 +66,8 @@ export class Host implements AsyncDisposable {
     }
   }
 
-  remove(processId: string): HostedProcess {
-    const hosted = this.get(processId);
+  remove(processId: string, generation: number): HostedProcess {
+    const hosted = this.claim(processId, generation);
     if (hosted.isRunning) throw new RequestError("bad_request", `${processId} still runs; its spool stays`);
     this.#processes.delete(processId);
     hosted.remove();

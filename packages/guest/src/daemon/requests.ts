@@ -20,8 +20,9 @@ const checks: Record<GuestRequest["type"], (fields: Fields) => boolean> = {
   close_stdin: (f) => isSafeName(f.processId) && isCount(f.generation),
   signal: (f) => isSafeName(f.processId) && isCount(f.generation) && isSignal(f.signal) && typeof f.group === "boolean",
   fence: (f) => isSafeName(f.sessionId) && isCount(f.generation),
-  committed: (f) => isSafeName(f.processId) && isCount(f.stdoutOffset) && isCount(f.stderrOffset),
-  remove: (f) => isSafeName(f.processId),
+  committed: (f) =>
+    isSafeName(f.processId) && isCount(f.generation) && isCount(f.stdoutOffset) && isCount(f.stderrOffset),
+  remove: (f) => isSafeName(f.processId) && isCount(f.generation),
   ping: () => true,
 };
 

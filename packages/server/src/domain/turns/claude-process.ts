@@ -180,7 +180,7 @@ export class ClaudeProcess implements ProcessListener {
     for (const draft of ended.drafts) this.#deps.log.publishDraft(this.#input.sessionId, draft);
     this.#deps.log.clearDrafts(this.#input.sessionId);
     effect.after?.();
-    this.#link?.tell({ type: "remove", processId: this.processId });
+    this.#link?.tell({ type: "remove", processId: this.processId, generation: this.#input.generation });
     this.#exited.resolve();
   }
 
@@ -269,7 +269,7 @@ export class ClaudeProcess implements ProcessListener {
     if (offsets.stdout - this.#toldBytes < tellEveryBytes) return;
     this.#toldBytes = offsets.stdout;
     const { stdout: stdoutOffset, stderr: stderrOffset } = offsets;
-    this.#link?.tell({ type: "committed", processId: this.processId, stdoutOffset, stderrOffset });
+    this.#link?.tell({ type: "committed", processId: this.processId, generation, stdoutOffset, stderrOffset });
   }
 
   /**
