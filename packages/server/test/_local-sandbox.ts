@@ -132,6 +132,10 @@ export class LocalSandbox {
       await this.#owner.before.permissions?.(options.signal);
       return childExec("true", [], {}, options);
     }
+    if (args[1] === guestBundlePath && args[2] === "fence") {
+      const own = [this.#guest, ...args.slice(2), "--run-dir", this.runDir];
+      return childExec(process.execPath, own, {}, options);
+    }
     if (args[1] === guestBundlePath && args[2] === "start") return await this.#start(args.slice(3), options);
     return childExec(args[0] ?? "", args.slice(1), { LOCAL_SANDBOX: this.folder }, options);
   }

@@ -11,6 +11,8 @@ import { filesMount, stateMount } from "../sandboxes/sandboxes.ts";
 import type { Workspace } from "../sessions/workspaces.ts";
 import { ClaudeProcess, type ProcessOwner } from "./claude-process.ts";
 import { TurnFailure, toFailure } from "./failure.ts";
+import { checkStale, fenceGuest, leaseArgs } from "./guest-fence.ts";
+import { markProcess, noteProcess } from "./process-rows.ts";
 import { type AppendEvents, Step } from "./steps.ts";
 import type { TurnDeps } from "./turn-deps.ts";
 
@@ -112,7 +114,7 @@ export async function fixPermissions(
   { session, append, signal }: PrepareInput,
 ): Promise<void> {
   const step = Step.begin(append, "permissions", "Making the workspace writable");
-  const ids = ["--uid", "1000", "--gid", "1000"];
+  const ids = ["--uid", "1000", "--gid", "1000", ...leaseArgs(session)];
   const args = ["node", guestBundlePath, "permissions", ...ids, filesMount, stateMount];
   for (let attempt = 1; ; attempt++) {
     if (attempt === 1) await step.running({ attempt });
@@ -122,6 +124,7 @@ export async function fixPermissions(
     });
     deps.logger.info({ session: session.id, sandbox: sandbox.id, attempt, code, output }, "permission step");
     if (code === 0) return await step.end("done", { attempt });
+    checkStale(code, session);
     const said = `Attempt ${attempt} of ${attempts}: ${code === null ? "" : `exit code ${code}: `}${output}`.trim();
     const transient = code === null || code === transientExit;
     if (!transient || attempt === attempts) {
@@ -165,35 +168,22 @@ export async function startProcess(deps: TurnDeps, input: StartInput): Promise<C
   const processId = newId("process");
   const step = Step.begin(append, "claude", "Starting Claude Code");
   await step.running();
-  await deps.db
-    .insertInto("processes")
-    .values({
-      id: processId,
-      session_id: session.id,
-      sandbox_id: sandbox.id,
-      generation: session.generation,
-      stdout_offset: 0,
-      stderr_offset: 0,
-      state: "starting",
-      exit_code: null,
-      created_at: deps.clock.now(),
-    })
-    .execute();
-  await deps.db.updateTable("sessions").set({ process_id: processId }).where("id", "=", session.id).execute();
+  await noteProcess(deps, { session, sandbox, processId });
   const scripted = await isScripted(deps, signal);
   const result = await runExec(sandbox.handle, startArgs(deps, input, processId), {
     secrets: await secretsOf(deps, input),
     timeoutMs: startTimeoutMs,
     signal: AbortSignal.any([signal, sandbox.gone]),
   });
+  checkStale(result.code, session);
   if (result.code !== 0) {
     const output = `${result.stderr}\n${result.stdout}`.trim();
     deps.logger.error({ session: session.id, code: result.code, output }, "Claude Code could not be started");
-    await deps.db.updateTable("processes").set({ state: "ended" }).where("id", "=", processId).execute();
+    await markProcess(deps, { session, processId, state: "ended" });
     await step.end("failed", { detail: `exit code ${result.code}: ${output.slice(-1_000)}` });
     throw new TurnFailure("claude_start_failed", { exitCode: result.code, output });
   }
-  await deps.db.updateTable("processes").set({ state: "running" }).where("id", "=", processId).execute();
+  await markProcess(deps, { session, processId, state: "running" });
   await step.end("done");
   return makeProcess(deps, { ...input, processId, scripted, offsets: { stdout: 0, stderr: 0 } });
 }
@@ -214,21 +204,24 @@ export async function findProcess(
     .limit(1)
     .executeTakeFirst();
   if (row === undefined) return undefined;
+  // First: what an earlier lease was about to start is refused from now on, so that the list is whole.
+  await fenceGuest(session, { sandbox, signal });
   try {
     // A connection of its own: the greeting lists the processes of now.
     await using link = await GuestLink.open(sandbox.handle, AbortSignal.any([signal, sandbox.gone]));
-    if (!link.processes.some(({ processId }) => processId === row.id)) return await forget(deps, row.id);
+    if (!link.processes.some(({ processId }) => processId === row.id))
+      return await forget(deps, { session, processId: row.id });
   } catch (error) {
     if (signal.aborted || sandbox.gone.aborted) throw error;
     if (!(error instanceof LinkLostError)) throw error;
-    return await forget(deps, row.id);
+    return await forget(deps, { session, processId: row.id });
   }
   const offsets = { stdout: row.stdout_offset, stderr: row.stderr_offset };
   return makeProcess(deps, { ...input, processId: row.id, scripted: await isScripted(deps, signal), offsets });
 }
 
-async function forget(deps: TurnDeps, processId: string): Promise<undefined> {
-  await deps.db.updateTable("processes").set({ state: "ended" }).where("id", "=", processId).execute();
+async function forget(deps: TurnDeps, process: { session: Session; processId: string }): Promise<undefined> {
+  await markProcess(deps, { ...process, state: "ended" });
 }
 
 function makeProcess(
@@ -257,7 +250,7 @@ function makeProcess(
 }
 
 function startArgs(deps: TurnDeps, { session, conversation }: StartInput, processId: string): string[] {
-  const ids = ["--session", session.id, "--process", processId, "--generation", String(session.generation)];
+  const ids = [...leaseArgs(session), "--process", processId];
   const { settings, extraArgs, ...launch } = agentLaunch(session.agent, deps.options.permissionMode);
   const claude = claudeArgs({
     conversation,
