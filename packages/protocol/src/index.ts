@@ -61,6 +61,6 @@ export {
   workspaceMetadataKey,
 } from "./resource.ts";
 export { type Route, routes } from "./routes.ts";
-export { Sandbox, SandboxExec, SandboxExecFrame, type SandboxExecInput } from "./sandbox.ts";
+export { Sandbox, SandboxExec, SandboxExecFrame, type SandboxExecInput, Sweep } from "./sandbox.ts";
 export { MultiStreamStart, maxStreamSessions, StreamSessionError, StreamStart, StreamVerdict } from "./stream.ts";
 export { Workspace, WorkspaceDeleted, WorkspaceWrite } from "./workspace.ts";

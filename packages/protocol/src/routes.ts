@@ -14,7 +14,7 @@ import type { ProblemCode } from "./problem.ts";
 import { Status } from "./resource.ts";
 import { list, managedAgentsRoutes, paging } from "./routes-managed-agents.ts";
 import { streamRoutes } from "./routes-streams.ts";
-import { Sandbox, SandboxExec, SandboxExecFrame } from "./sandbox.ts";
+import { Sandbox, SandboxExec, SandboxExecFrame, Sweep } from "./sandbox.ts";
 import { Workspace, WorkspaceDeleted, WorkspaceWrite } from "./workspace.ts";
 
 export interface Route {
@@ -143,6 +143,8 @@ const ourRoutes: Route[] = [
     path: "/v1/sandboxes",
     tag: "Holdfast",
     summary: "List running sandboxes",
+    description:
+      "The administrator also sees, at the end, those that carry this installation's tag and belong to no workspace here.",
     auth: "account",
     query: paging,
     ok: { status: 200, description: "Oldest first", schema: list(Sandbox) },
@@ -162,7 +164,8 @@ const ourRoutes: Route[] = [
     path: "/v1/sandboxes/{id}/stop",
     tag: "Holdfast",
     summary: "End a sandbox",
-    description: "A turn that runs in it ends as interrupted. The workspace stays; the next message starts a new one.",
+    description:
+      "A turn that runs in it ends as interrupted. The workspace stays; the next message starts a new one. The administrator may end an unknown one, too: its volumes stay, nothing is saved to S3.",
     auth: "account",
     ok: { status: 200, description: "The sandbox", schema: Sandbox },
     problems: ["sandbox_not_found", "sandbox_unavailable"],
@@ -183,6 +186,15 @@ const ourRoutes: Route[] = [
       type: "text/event-stream",
     },
     problems: ["sandbox_not_found", "sandbox_ended", "sandbox_unavailable"],
+  },
+  {
+    method: "get",
+    path: "/v1/sweep",
+    tag: "Holdfast",
+    summary: "What the last sweep found",
+    description: "Once a minute the sandboxes that run are compared with those that are known.",
+    auth: "admin",
+    ok: { status: 200, description: "`last` is null before the first", schema: z.object({ last: Sweep.nullable() }) },
   },
   {
     method: "get",

@@ -7,11 +7,38 @@ export const Sandbox = z
     provider_id: z.string().nullable().describe("Modal's id (`sb-…`); null until it is known"),
     workspace: z.string().describe("The workspace's name"),
     workspace_id: z.string(),
-    state: z.enum(["wanted", "creating", "running", "ended"]),
-    created_at: z.string().describe("RFC 3339"),
+    state: z
+      .enum(["wanted", "creating", "running", "ended", "unknown"])
+      .describe(
+        "`unknown`: it carries this installation's tag, and no workspace here is its own; shown to the administrator",
+      ),
+    created_at: z.string().describe("RFC 3339; of an unknown one: when it was first seen"),
+    unknown: z
+      .object({
+        account_id: z.string().describe("Of its tags"),
+        kept_until: z.string().describe("RFC 3339. Then its workspace is saved to S3, and it is ended"),
+        detail: z.string().nullable().describe("Why it is still kept"),
+      })
+      .nullable()
+      .describe("Of an unknown one alone"),
   })
   .meta({ id: "Sandbox" });
 export type Sandbox = z.infer<typeof Sandbox>;
+
+/** What the last look through all sandboxes of the installation found. */
+export const Sweep = z
+  .object({
+    at: z.string().describe("RFC 3339"),
+    running: z.number().int().describe("Sandboxes of this installation that the provider runs"),
+    ended: z
+      .array(z.object({ id: z.string(), reason: z.string() }))
+      .describe("Sandboxes that nobody wanted, and that were ended"),
+    settled: z.array(z.string()).describe("Rows whose sandbox was gone"),
+    unknown: z.number().int().describe("Sandboxes that nobody here knows, kept for now"),
+    failures: z.array(z.string()).describe("What could not be done; it is tried again"),
+  })
+  .meta({ id: "Sweep" });
+export type Sweep = z.infer<typeof Sweep>;
 
 const maxArgumentBytes = 128 * 1024;
 

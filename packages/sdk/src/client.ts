@@ -6,6 +6,7 @@ import type {
   Sandbox,
   SandboxExec,
   Status,
+  Sweep,
   Workspace,
   WorkspaceDeleted,
 } from "@holdfast/protocol";
@@ -56,6 +57,8 @@ export function createHoldfast(options: HoldfastOptions) {
     follow: (follows: FollowOptions): AsyncIterable<Followed> => follow(http, follows),
     /** Who asks, which model answers, where files are saved. */
     status: (call: CallOptions = {}) => http.json<Status>("/v1/status", call),
+    /** What the last look through all sandboxes found; for the administrator alone. */
+    sweep: async (call: CallOptions = {}) => (await http.json<{ last: Sweep | null }>("/v1/sweep", call)).last,
     /** Whether the server is alive, and whether it can do its work. */
     health: (call: CallOptions = {}) => health(http, call),
     version: async (call: CallOptions = {}) => (await http.json<{ version: string }>("/version", call)).version,

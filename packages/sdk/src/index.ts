@@ -5,6 +5,7 @@ export type {
   ApiKeyCreated,
   Sandbox,
   Status,
+  Sweep,
   Workspace,
   WorkspaceDeleted,
 } from "@holdfast/protocol";

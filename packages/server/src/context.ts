@@ -7,6 +7,7 @@ import type { ApiKeys } from "./domain/accounts/keys.ts";
 import type { Agents } from "./domain/agents/agents.ts";
 import type { Environments } from "./domain/environments/environments.ts";
 import type { SandboxDirectory } from "./domain/sandboxes/directory.ts";
+import type { SweepReport } from "./domain/sandboxes/sweep-report.ts";
 import type { Sessions } from "./domain/sessions/sessions.ts";
 import type { Workspaces } from "./domain/workspaces/workspaces.ts";
 import type { EventLog } from "./ports/event-log.ts";
@@ -38,6 +39,8 @@ export interface AppContext {
   gateway: ModelGateway;
   /** Parts of `GET /v1/status` that are not the account's or the model's. */
   state: () => Pick<Status, "image"> & { storage: (accountId: string) => Status["storage"] };
+  /** What the last sweep found. */
+  lastSweep: () => SweepReport | undefined;
   /** Signs login cookies. */
   cookieSecret: string;
   /** Known once the server listens. */

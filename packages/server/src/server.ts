@@ -11,6 +11,7 @@ import { HttpGateway, noGateway } from "./adapters/gateway/http-gateway.ts";
 import { ModalProvider, noProvider } from "./adapters/modal/provider.ts";
 import { S3Storage } from "./adapters/s3/storage.ts";
 import { composeLeases, type LeaseParts } from "./compose-leases.ts";
+import { composeSweep } from "./compose-sweep.ts";
 import { parseOptions, type ServerOptions, type ServerOptionsInput } from "./config/options.ts";
 import { readS3Config, type S3Config } from "./config/s3-config.ts";
 import { readWebFiles, type WebFiles } from "./config/web-files.ts";
@@ -26,8 +27,8 @@ import { bundledGuest } from "./domain/sandboxes/bundled-guest.ts";
 import { SandboxDirectory } from "./domain/sandboxes/directory.ts";
 import { SandboxImage } from "./domain/sandboxes/image.ts";
 import { claudeCodeTemplate } from "./domain/sandboxes/image-template.ts";
+import { Revocations } from "./domain/sandboxes/revocations.ts";
 import { Sandboxes } from "./domain/sandboxes/sandboxes.ts";
-import { Sweep } from "./domain/sandboxes/sweep.ts";
 import { Sessions } from "./domain/sessions/sessions.ts";
 import { accountPrefix, Syncs } from "./domain/storage/syncs.ts";
 import { Turns } from "./domain/turns/turns.ts";
@@ -140,6 +141,7 @@ async function compose(composing: Composing): Promise<Server> {
     log,
     gateway,
     state: () => ({ image: imageStatus(work.image), storage: (accountId) => storageStatus(storage.state, accountId) }),
+    lastSweep: () => work.sweep.last,
     cookieSecret: options.cookieSecret ?? ownCookieSecret(options.dataDir),
     port: () => port,
     closing: closing.signal,
@@ -199,9 +201,12 @@ function composeTurns({ options, logger, extras, stack }: Composing, parts: Work
   const images = new EnvironmentImages({ base: image, make: makeImage });
   const environments = new Environments({ db, clock: systemClock, images });
   stack.defer(() => closing.abort(new Error("the server stops")));
-  const revoke = (id: string) => {
-    gateway.revokeSandbox(id).catch((error) => logger.warn({ err: error, sandbox: id }, "its tokens live on"));
-  };
+  const revocations = new Revocations({
+    db,
+    clock: systemClock,
+    logger: logger.child({ part: "revocations" }),
+    revoke: (id, signal) => gateway.revokeSandbox(id, signal),
+  });
   const sandboxes = stack.use(
     new Sandboxes({
       db,
@@ -212,7 +217,7 @@ function composeTurns({ options, logger, extras, stack }: Composing, parts: Work
       spec: ({ accountId }) => sandboxSpec(options, { accountId, gateway, s3 }),
       logger: logger.child({ part: "sandboxes" }),
       idleMs: options.sandbox.idleSandboxMs,
-      onEnded: revoke,
+      onEnded: (id) => revocations.schedule(id),
     }),
   );
   const syncs = stack.use(new Syncs({ db, log, clock: systemClock, logger: logger.child({ part: "syncs" }), storage }));
@@ -243,25 +248,29 @@ function composeTurns({ options, logger, extras, stack }: Composing, parts: Work
   );
   // Disposed of before the turns: nothing more is taken over then.
   stack.use(leases);
-  const sweep = stack.use(
-    new Sweep({
-      db,
-      clock: systemClock,
-      provider,
-      sandboxes,
-      installationId: installationOf(options),
-      logger: logger.child({ part: "sweep" }),
-      onEnded: revoke,
-      also: (signal) => workspaces.purge(signal),
-    }),
-  );
+  const { sweep, strays, ender } = composeSweep({
+    db,
+    clock: systemClock,
+    provider,
+    leases,
+    sandboxes,
+    revocations,
+    syncs,
+    turns,
+    workspaces,
+    installationId: installationOf(options),
+    unknownKeptMs: options.unknownSandboxKeptMs,
+    logger: logger.child({ part: "sweep" }),
+  });
+  stack.use(sweep);
   return {
     turns,
     image,
     environments,
     provider,
     workspaces,
-    directory: new SandboxDirectory({ db, sandboxes }),
+    directory: new SandboxDirectory({ db, sandboxes, strays, ender }),
+    sweep,
     start: () => {
       // Its failure is the status's and the next turn's to tell.
       image.get().catch(() => undefined);

@@ -64,6 +64,11 @@ export class LocalSandboxes implements SandboxProvider, AsyncDisposable {
     return { ...this.sandboxes.find(({ id }) => id === handle.id)?.spec.tags };
   }
 
+  async look(id: string): Promise<"running" | "ended" | "missing"> {
+    const found = this.sandboxes.find((each) => each.id === id);
+    return found === undefined ? "missing" : found.isRunning ? "running" : "ended";
+  }
+
   async deleteVolume(name: string): Promise<void> {
     rmSync(join(this.folder, "volumes", name), { recursive: true, force: true });
   }

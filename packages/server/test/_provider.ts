@@ -14,6 +14,10 @@ export class FakeProvider implements SandboxProvider {
   readonly deleted: string[] = [];
   /** While set, volumes cannot be deleted. */
   volumesStuck = false;
+  /** While set, it does not answer. */
+  away = false;
+  /** While set, its list lacks everything. */
+  listsNothing = false;
 
   add(tags: Record<string, string>): FakeSandbox {
     const ended = Promise.withResolvers<void>();
@@ -34,6 +38,8 @@ export class FakeProvider implements SandboxProvider {
   readonly #ends = new Map<string, Promise<void>>();
 
   async find(tags: Readonly<Record<string, string>>): Promise<SandboxHandle[]> {
+    if (this.away) throw new Error("the provider is away");
+    if (this.listsNothing) return [];
     return this.sandboxes
       .filter((each) => each.running && Object.entries(tags).every(([name, value]) => each.tags[name] === value))
       .map((each) => this.#handle(each));
@@ -41,6 +47,12 @@ export class FakeProvider implements SandboxProvider {
 
   async tags(handle: SandboxHandle): Promise<Record<string, string>> {
     return this.sandboxes.find(({ id }) => id === handle.id)?.tags ?? {};
+  }
+
+  async look(id: string): Promise<"running" | "ended" | "missing"> {
+    if (this.away) throw new Error("the provider is away");
+    const found = this.sandboxes.find((each) => each.id === id);
+    return found === undefined ? "missing" : found.running ? "running" : "ended";
   }
 
   async deleteVolume(name: string): Promise<void> {

@@ -5,6 +5,7 @@ import { CliError } from "../command.ts";
 import { ownVersion } from "../commands/version.ts";
 import { inWords } from "../failure.ts";
 import { note, ok, type Point, problem } from "./point.ts";
+import { sweepPoints } from "./sweep.ts";
 
 /** The file with the key must be its owner's alone. */
 export function loginPoint(path: string, byEnvironment: boolean): Point {
@@ -35,6 +36,7 @@ export async function serverPoints(connection: Connection | undefined, signal: A
     if (version === ownVersion()) points.push(ok("version", version));
     else
       points.push(note("version", `the server has ${version}, this command ${ownVersion()}`, "Use the same of both."));
+    points.push(...(await sweepPoints(holdfast, within)));
     return [...points, ...statusPoints(await holdfast.status({ signal: within }))];
   } catch (error) {
     signal.throwIfAborted();

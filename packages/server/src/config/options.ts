@@ -143,6 +143,9 @@ export const ServerOptions = z.object({
   sweepEveryMs: durationMs(60_000).describe(
     "The sandboxes that run are compared with those that are known, at the start and this often",
   ),
+  unknownSandboxKeptMs: durationMs(60 * 60 * 1000).describe(
+    "A sandbox with our tag and without a workspace here (an older or empty database was put back) is saved and ended after this",
+  ),
   logLevel: z.enum(["silent", "error", "warn", "info", "debug"]).default("info").describe("Of the log on stderr"),
 });
 export type ServerOptions = z.output<typeof ServerOptions>;

@@ -10,7 +10,7 @@ import { environmentRoutes } from "./environments.ts";
 import { eventRoutes } from "./events.ts";
 import { multiStreamRoutes } from "./multi-stream.ts";
 import { errorResponse, toAppError } from "./problem.ts";
-import { sandboxRoutes } from "./sandboxes.ts";
+import { sandboxRoutes, sweepRoutes } from "./sandboxes.ts";
 import { sessionRoutes } from "./sessions.ts";
 import { staticFiles } from "./static.ts";
 import { healthRoutes, loginRoutes, statusRoutes } from "./system.ts";
@@ -62,6 +62,7 @@ export function createApp(context: AppContext): Hono<HttpEnv> {
   app.route("/v1/api_keys", keyRoutes(context));
   app.route("/v1/workspaces", workspaceRoutes(context));
   app.route("/v1/sandboxes", sandboxRoutes(context));
+  app.route("/v1/sweep", sweepRoutes(context));
   app.route("/v1", statusRoutes(context));
   app.all("/v1/*", () => {
     throw new AppError("route_not_found");

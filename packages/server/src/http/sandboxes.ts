@@ -1,9 +1,10 @@
-import { AppError, SandboxExec } from "@holdfast/protocol";
+import { AppError, SandboxExec, type Sweep } from "@holdfast/protocol";
 import { isAbort } from "@holdfast/std";
 import { type Context, Hono } from "hono";
 import type { AppContext } from "../context.ts";
 import { SandboxGoneError } from "../domain/sandboxes/live-sandbox.ts";
 import { startExec } from "../domain/sandboxes/stream-exec.ts";
+import { isAdmin } from "./accounts.ts";
 import { check, readJson } from "./body.ts";
 import type { HttpEnv } from "./env.ts";
 import { paging } from "./paging.ts";
@@ -13,11 +14,12 @@ import { type SseFrame, sseResponse } from "./sse.ts";
 export function sandboxRoutes(context: AppContext): Hono<HttpEnv> {
   const { sandboxes } = context;
   const app = new Hono<HttpEnv>();
-  app.get("/", async (c) => c.json(await sandboxes.list(c.get("account").id, paging(c.req.url))));
-  app.get("/:id", async (c) => c.json(await sandboxes.get(c.get("account").id, c.req.param("id"))));
+  const asking = (c: Context<HttpEnv>) => ({ accountId: c.get("account").id, isAdmin: isAdmin(c, context) });
+  app.get("/", async (c) => c.json(await sandboxes.list(asking(c), paging(c.req.url))));
+  app.get("/:id", async (c) => c.json(await sandboxes.get(asking(c), c.req.param("id"))));
   app.post("/:id/stop", async (c) => {
     await readJson(c);
-    const stopping = sandboxes.stop(c.get("account").id, c.req.param("id"), context.closing);
+    const stopping = sandboxes.stop(asking(c), c.req.param("id"), context.closing);
     return c.json(await stopping.catch(unavailable));
   });
   app.post("/:id/exec", async (c) => {
@@ -39,6 +41,20 @@ export function sandboxRoutes(context: AppContext): Hono<HttpEnv> {
       headers: { "request-id": c.get("requestId") },
       onError: (error) => brokenStream(c, context, error),
     });
+  });
+  return app;
+}
+
+/** `/v1/sweep`: it names all accounts' sandboxes. */
+export function sweepRoutes(context: AppContext): Hono<HttpEnv> {
+  const app = new Hono<HttpEnv>();
+  app.get("/", (c) => {
+    if (!isAdmin(c, context)) throw new AppError("admin_only");
+    const report = context.lastSweep();
+    if (report === undefined) return c.json({ last: null });
+    const { atMs, ...found } = report;
+    const last: Sweep = { at: new Date(atMs).toISOString(), ...found };
+    return c.json({ last });
   });
   return app;
 }

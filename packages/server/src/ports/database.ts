@@ -148,6 +148,20 @@ export interface Schema {
     tags_json: string;
     created_at: number;
     updated_at: number;
+    /** When the gateway had been told that its tokens are worth nothing any more. */
+    revoked_at: number | null;
+  };
+  /** Sandboxes with our installation's tag that no row of ours knows. */
+  strays: {
+    provider_id: string;
+    /** Of its tags. */
+    account_id: string;
+    workspace_id: string;
+    first_seen_at: number;
+    /** It is not ended before. */
+    next_try_at: number;
+    /** `encodeText`. What was last tried, or why it is kept. */
+    detail: string | null;
   };
   messages: {
     /** A UUID: also the `uuid` of the line on Claude's stdin. */

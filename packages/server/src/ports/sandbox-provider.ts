@@ -60,6 +60,8 @@ export interface SandboxProvider {
   /** Running ones that carry all of these tags. */
   find(tags: Readonly<Record<string, string>>, signal: AbortSignal): Promise<SandboxHandle[]>;
   tags(handle: SandboxHandle, signal: AbortSignal): Promise<Record<string, string>>;
+  /** The provider's own word on one sandbox, which a list is not. Rejects when it cannot be had. */
+  look(sandboxId: string, signal: AbortSignal): Promise<"running" | "ended" | "missing">;
   /** With everything in it. One that does not exist is gone already. */
   deleteVolume(name: string, signal: AbortSignal): Promise<void>;
   /** Rejects when it cannot be reached. */

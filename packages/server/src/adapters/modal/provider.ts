@@ -109,6 +109,20 @@ export class ModalProvider implements SandboxProvider {
     return await bounded(() => sandbox.getTags(), { what: "a sandbox's tags", timeoutMs: callTimeoutMs, signal });
   }
 
+  async look(sandboxId: string, signal: AbortSignal): Promise<"running" | "ended" | "missing"> {
+    const sandbox = await this.#client.sandboxes.fromId(sandboxId);
+    try {
+      const poll = () => sandbox.poll();
+      const code = await bounded(poll, { what: "a sandbox's state", timeoutMs: callTimeoutMs, signal });
+      return code === null ? "running" : "ended";
+    } catch (error) {
+      if (isNotFound(error)) return "missing";
+      throw error;
+    } finally {
+      sandbox.detach();
+    }
+  }
+
   async deleteVolume(name: string, signal: AbortSignal): Promise<void> {
     const remove = () => this.#client.volumes.delete(name, { allowMissing: true });
     await bounded(remove, { what: "a volume's deletion", timeoutMs: callTimeoutMs, signal });
@@ -159,17 +173,31 @@ class ModalSandbox implements SandboxHandle {
 
   async waitEnd(signal: AbortSignal): Promise<void> {
     const day = 24 * 60 * 60 * 1000;
-    await bounded(() => this.#sandbox.wait(), { what: "the sandbox's end", timeoutMs: 7 * day, signal });
+    try {
+      await bounded(() => this.#sandbox.wait(), { what: "the sandbox's end", timeoutMs: 7 * day, signal });
+    } catch (error) {
+      // One that the provider does not know any more has ended.
+      if (!isNotFound(error)) throw error;
+    }
   }
 
   async isRunning(signal: AbortSignal): Promise<boolean> {
     const poll = () => this.#sandbox.poll();
-    return (await bounded(poll, { what: "the sandbox's state", timeoutMs: callTimeoutMs, signal })) === null;
+    try {
+      return (await bounded(poll, { what: "the sandbox's state", timeoutMs: callTimeoutMs, signal })) === null;
+    } catch (error) {
+      if (isNotFound(error)) return false;
+      throw error;
+    }
   }
 
   async terminate(signal: AbortSignal): Promise<void> {
     const end = () => this.#sandbox.terminate();
-    await bounded(end, { what: "the sandbox's end", timeoutMs: callTimeoutMs, signal });
+    try {
+      await bounded(end, { what: "the sandbox's end", timeoutMs: callTimeoutMs, signal });
+    } catch (error) {
+      if (!isNotFound(error)) throw error;
+    }
   }
 
   detach(): void {
@@ -219,12 +247,20 @@ async function bounded<T>(
   }, options);
 }
 
+/** Some calls of the SDK pass the wire's own error on. */
+function isNotFound(error: unknown): boolean {
+  if (!(error instanceof Error)) return false;
+  const notFound = 5;
+  return error.name === "NotFoundError" || ("code" in error && error.code === notFound);
+}
+
 /** Where no engine is configured. */
 export const noProvider: SandboxProvider = {
   buildImage: () => Promise.reject(missing()),
   create: () => Promise.reject(missing()),
   find: () => Promise.resolve([]),
   tags: () => Promise.resolve({}),
+  look: () => Promise.reject(missing()),
   deleteVolume: () => Promise.reject(missing()),
   ping: () => Promise.reject(missing()),
 };

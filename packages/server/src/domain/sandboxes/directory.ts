@@ -2,45 +2,80 @@ import { AppError, type Sandbox } from "@holdfast/protocol";
 import type { Database } from "../../ports/database.ts";
 import { afterPage, type Page, type PageRequest, toPage } from "../paging.ts";
 import { fromRow, type Workspace } from "../sessions/workspaces.ts";
+import { decodeText } from "../text.ts";
 import { workspaceLabel } from "../workspaces/label.ts";
 import type { LiveSandbox } from "./live-sandbox.ts";
 import type { Sandboxes } from "./sandboxes.ts";
+import type { StrayEnder } from "./stray-ender.ts";
+import type { Stray, Strays } from "./strays.ts";
+
+/** Who asks. The administrator also sees sandboxes that no account here has. */
+export interface Asking {
+  accountId: string;
+  isAdmin: boolean;
+}
+
+interface Deps {
+  db: Database;
+  sandboxes: Sandboxes;
+  strays: Strays;
+  ender: StrayEnder;
+}
+
+/** The provider's ids; ours begin with `sbx_`. */
+const isStrayId = (id: string) => id.startsWith("sb-");
 
 /** The sandboxes of an account, as its owner sees them. */
 export class SandboxDirectory {
   readonly #db: Database;
   readonly #sandboxes: Sandboxes;
+  readonly #strays: Strays;
+  readonly #ender: StrayEnder;
 
-  constructor({ db, sandboxes }: { db: Database; sandboxes: Sandboxes }) {
+  constructor({ db, sandboxes, strays, ender }: Deps) {
     this.#db = db;
     this.#sandboxes = sandboxes;
+    this.#strays = strays;
+    this.#ender = ender;
   }
 
-  /** Those that have not ended, oldest first. */
-  async list(accountId: string, page: PageRequest): Promise<Page<Sandbox>> {
-    let query = this.#rows(accountId).where("sandboxes.state", "!=", "ended");
+  /** Those that have not ended, oldest first; then, for the administrator, unknown ones. */
+  async list({ accountId, isAdmin }: Asking, page: PageRequest): Promise<Page<Sandbox>> {
     const last = afterPage(page, "sandboxes");
-    if (last !== undefined) query = query.where("sandboxes.id", ">", last);
-    const rows = await query
-      .orderBy("sandboxes.id")
-      .limit(page.limit + 1)
-      .execute();
-    return toPage(rows.map(toView), { of: "sandboxes", limit: page.limit });
+    const wanted = page.limit + 1;
+    const views: Sandbox[] = [];
+    if (last === undefined || !isStrayId(last)) {
+      let query = this.#rows(accountId).where("sandboxes.state", "!=", "ended");
+      if (last !== undefined) query = query.where("sandboxes.id", ">", last);
+      views.push(...(await query.orderBy("sandboxes.id").limit(wanted).execute()).map(toView));
+    }
+    if (isAdmin && views.length < wanted) {
+      const after = last !== undefined && isStrayId(last) ? { after: last } : {};
+      views.push(...(await this.#strays.list({ ...after, limit: wanted - views.length })).map(strayView));
+    }
+    return toPage(views, { of: "sandboxes", limit: page.limit });
   }
 
   /** `id` is ours or the provider's. */
-  async get(accountId: string, id: string): Promise<Sandbox> {
-    return toView(await this.#row(accountId, id));
+  async get({ accountId, isAdmin }: Asking, id: string): Promise<Sandbox> {
+    const stray = isAdmin ? await this.#strays.get(id) : undefined;
+    return stray === undefined ? toView(await this.#row(accountId, id)) : strayView(stray);
   }
 
   /** Ends it, together with whatever runs in it; the workspace stays. Safe to repeat. */
-  async stop(accountId: string, id: string, signal: AbortSignal): Promise<Sandbox> {
+  async stop(asking: Asking, id: string, signal: AbortSignal): Promise<Sandbox> {
+    const stray = asking.isAdmin ? await this.#strays.get(id) : undefined;
+    if (stray !== undefined) {
+      await this.#ender.endNow(id, signal);
+      return { ...strayView(stray), state: "ended" };
+    }
+    const { accountId } = asking;
     const row = await this.#row(accountId, id);
     if (row.state !== "ended") {
       const live = await this.#live(row.workspace, row.id, signal);
       if (live !== undefined) await this.#sandboxes.stopOf(row.workspace, signal);
     }
-    return await this.get(accountId, row.id);
+    return await this.get(asking, row.id);
   }
 
   /** Throws `sandbox_ended` when it runs no more. */
@@ -90,5 +125,22 @@ function toView(row: {
     workspace_id: row.workspace_id,
     state: row.state,
     created_at: new Date(row.created_at).toISOString(),
+    unknown: null,
+  };
+}
+
+function strayView(stray: Stray): Sandbox {
+  return {
+    id: stray.provider_id,
+    provider_id: stray.provider_id,
+    workspace: stray.workspace_id,
+    workspace_id: stray.workspace_id,
+    state: "unknown",
+    created_at: new Date(stray.first_seen_at).toISOString(),
+    unknown: {
+      account_id: stray.account_id,
+      kept_until: new Date(stray.next_try_at).toISOString(),
+      detail: stray.detail === null ? null : decodeText(stray.detail),
+    },
   };
 }

@@ -1,12 +1,13 @@
-import { AppError, newId } from "@holdfast/protocol";
+import { AppError } from "@holdfast/protocol";
 import { isAbort, sleep } from "@holdfast/std";
 import type { Logger } from "pino";
 import type { Clock } from "../../ports/clock.ts";
-import type { Database, SandboxState } from "../../ports/database.ts";
+import type { Database } from "../../ports/database.ts";
 import type { SandboxHandle, SandboxProvider, SandboxSpec } from "../../ports/sandbox-provider.ts";
 import type { Leases } from "../leases/leases.ts";
 import type { Workspace } from "../sessions/workspaces.ts";
 import { LiveSandbox } from "./live-sandbox.ts";
+import { SandboxRows } from "./sandbox-rows.ts";
 
 export interface SandboxesDeps {
   db: Database;
@@ -30,7 +31,8 @@ interface EnsureOptions {
   onCreate?: () => void;
 }
 
-const environmentTag = "holdfast.environment";
+/** What this server has of a workspace's sandbox; `busy`: it is being found, made or ended. */
+export type Holding = { state: "none" } | { state: "busy" } | { state: "held"; live: LiveSandbox };
 
 export const filesMount = "/mnt/workspace";
 export const stateMount = "/mnt/state";
@@ -38,13 +40,17 @@ export const stateMount = "/mnt/state";
 /** The sandboxes of all workspaces: at most one each, made when it is needed, stopped when it is not. */
 export class Sandboxes {
   readonly #deps: SandboxesDeps;
+  readonly #rows: SandboxRows;
   readonly #live = new Map<string, Promise<LiveSandbox>>();
+  /** What those promises became. */
+  readonly #watched = new Map<string, LiveSandbox>();
   readonly #idleTimers = new Map<string, NodeJS.Timeout>();
   readonly #stopping = new Map<string, Promise<void>>();
   #closing = new AbortController();
 
   constructor(deps: SandboxesDeps) {
     this.#deps = deps;
+    this.#rows = new SandboxRows(deps);
   }
 
   /** The workspace's sandbox if it runs already. */
@@ -99,9 +105,16 @@ export class Sandboxes {
     return live.id;
   }
 
-  /** Whether the workspace's sandbox is in our hands, or about to be. */
-  holds(workspaceId: string): boolean {
-    return this.#live.has(workspaceId) || this.#stopping.has(workspaceId);
+  holding(workspaceId: string): Holding {
+    const live = this.#watched.get(workspaceId);
+    if (this.#stopping.has(workspaceId)) return { state: "busy" };
+    if (!this.#live.has(workspaceId)) return { state: "none" };
+    return live === undefined || live.gone.aborted ? { state: "busy" } : { state: "held", live };
+  }
+
+  /** Whether we noted that this sandbox has ended: its tokens are revoked, so it is of no use if it still runs. */
+  async hasEnded(providerId: string, tags: Readonly<Record<string, string>>): Promise<boolean> {
+    return (await this.#rows.find(providerId, tags))?.state === "ended";
   }
 
   /** Ends every sandbox of ours. */
@@ -127,6 +140,7 @@ export class Sandboxes {
     this.#idleTimers.clear();
     const all = [...this.#live.values()];
     this.#live.clear();
+    this.#watched.clear();
     for (const each of await Promise.allSettled(all)) if (each.status === "fulfilled") each.value.close();
   }
 
@@ -136,37 +150,26 @@ export class Sandboxes {
     if (found !== undefined) return await this.#take(workspace, found, more);
     const image = await imageId();
     onCreate?.();
-    const { db, clock, provider, spec } = this.#deps;
-    const rowId = newId("sandbox");
-    const tags = { ...this.#tags(workspace), ...(environment === "" ? {} : { [environmentTag]: environment }) };
-    const nowMs = clock.now();
-    await db
-      .insertInto("sandboxes")
-      .values({
-        id: rowId,
-        workspace_id: workspace.id,
-        account_id: workspace.accountId,
-        state: "wanted",
-        provider_id: null,
-        tags_json: JSON.stringify(tags),
-        created_at: nowMs,
-        updated_at: nowMs,
-      })
-      .execute();
+    const { provider, spec } = this.#deps;
+    const parts = spec(workspace);
+    const { rowId, tags } = await this.#rows.want(workspace, { environment, timeoutMs: parts.timeoutMs });
     try {
-      await this.#mark(rowId, "creating");
+      await this.#rows.mark(rowId, "creating");
       const volumes = { [filesMount]: workspace.filesVolume, [stateMount]: workspace.stateVolume };
-      const handle = await provider.create({ ...spec(workspace), imageId: image, tags, volumes }, signal);
-      await this.#mark(rowId, "running", handle.id);
+      const handle = await provider.create({ ...parts, imageId: image, tags, volumes }, signal);
+      await this.#rows.mark(rowId, "running", handle.id);
       return this.#watch(workspace, handle, { rowId, environment });
     } catch (error) {
-      await this.#mark(rowId, "ended");
+      await this.#rows.mark(rowId, "ended");
       throw error;
     }
   }
 
   async #take(workspace: Workspace, found: SandboxHandle, others: SandboxHandle[]): Promise<LiveSandbox> {
-    for (const other of others) await this.#terminate(other);
+    for (const other of others) {
+      this.#deps.logger.warn({ sandbox: other.id, workspace: workspace.id, kept: found.id }, "a second one is ended");
+      await this.#terminate(other);
+    }
     return this.#watch(workspace, found, await this.#rowOf(workspace, found));
   }
 
@@ -174,64 +177,33 @@ export class Sandboxes {
     if (this.#live.get(workspace.id) === made) this.#live.delete(workspace.id);
   }
 
-  #tags(workspace: Workspace): Record<string, string> {
-    return {
-      "holdfast.installation": this.#deps.installationId,
-      "holdfast.account": workspace.accountId,
-      "holdfast.workspace": workspace.id,
-    };
-  }
-
+  /** Those that run, first the one that a row and its processes name. What we noted as ended is ended for good. */
   async #find(workspace: Workspace, signal: AbortSignal): Promise<SandboxHandle[]> {
-    const found: SandboxHandle[] = [];
-    for (const handle of await this.#deps.provider.find(this.#tags(workspace), signal)) {
-      if (await handle.isRunning(signal)) found.push(handle);
+    const { provider, logger } = this.#deps;
+    const found: { handle: SandboxHandle; rank: number }[] = [];
+    for (const handle of await provider.find(this.#rows.tagsOf(workspace), signal)) {
+      if (!(await handle.isRunning(signal))) continue;
+      const row = await this.#rows.find(handle.id, await provider.tags(handle, signal));
+      if (row?.state === "ended") {
+        logger.warn({ sandbox: handle.id, row: row.id }, "a sandbox that was to end still runs: ending it");
+        await this.#terminate(handle);
+        continue;
+      }
+      const rank = (await this.#rows.hasProcess(handle.id)) ? 2 : row === undefined ? 0 : 1;
+      found.push({ handle, rank });
     }
-    return found;
+    return found.toSorted((a, b) => b.rank - a.rank).map(({ handle }) => handle);
   }
 
   async #rowOf(workspace: Workspace, handle: SandboxHandle): Promise<{ rowId: string; environment: string }> {
-    const { db, clock, provider } = this.#deps;
-    const providerId = handle.id;
-    const known = await db
-      .selectFrom("sandboxes")
-      .select(["id", "tags_json"])
-      .where("provider_id", "=", providerId)
-      .executeTakeFirst();
-    if (known !== undefined) {
-      await this.#mark(known.id, "running", providerId);
-      const tags = JSON.parse(known.tags_json) as Record<string, string>;
-      return { rowId: known.id, environment: tags[environmentTag] ?? "" };
-    }
-    const id = newId("sandbox");
-    const tags = await provider.tags(handle, AbortSignal.any([this.#closing.signal, AbortSignal.timeout(30_000)]));
-    await db
-      .insertInto("sandboxes")
-      .values({
-        id,
-        workspace_id: workspace.id,
-        account_id: workspace.accountId,
-        state: "running",
-        provider_id: providerId,
-        tags_json: JSON.stringify(tags),
-        created_at: clock.now(),
-        updated_at: clock.now(),
-      })
-      .execute();
-    return { rowId: id, environment: tags[environmentTag] ?? "" };
-  }
-
-  async #mark(id: string, state: SandboxState, providerId?: string): Promise<void> {
-    const { db, clock } = this.#deps;
-    await db
-      .updateTable("sandboxes")
-      .set({ state, updated_at: clock.now(), ...(providerId === undefined ? {} : { provider_id: providerId }) })
-      .where("id", "=", id)
-      .execute();
+    const signal = AbortSignal.any([this.#closing.signal, AbortSignal.timeout(30_000)]);
+    const tags = await this.#deps.provider.tags(handle, signal);
+    return await this.#rows.adopt(workspace, { providerId: handle.id, tags });
   }
 
   #watch(workspace: Workspace, handle: SandboxHandle, row: { rowId: string; environment: string }): LiveSandbox {
     const live = new LiveSandbox({ handle, workspace, ...row, onUse: (users) => this.#onUse(live, users) });
+    this.#watched.set(workspace.id, live);
     this.#onUse(live, 0);
     void this.#untilEnd(live);
     return live;
@@ -245,7 +217,6 @@ export class Sandboxes {
         break;
       } catch (error) {
         if (signal.aborted) return;
-        if (error instanceof Error && error.name === "NotFoundError") break;
         // The engine is away for a moment: the sandbox outlives that.
         this.#deps.logger.warn({ err: error, sandbox: live.id }, "waiting for a sandbox's end failed; trying again");
         if (!(await pause(1_000, signal))) return;
@@ -260,10 +231,13 @@ export class Sandboxes {
     this.#idleTimers.delete(workspace.id);
     const current = await this.#live.get(workspace.id)?.catch(() => undefined);
     if (current === live) this.#live.delete(workspace.id);
+    if (this.#watched.get(workspace.id) === live) this.#watched.delete(workspace.id);
     if (live.gone.aborted) return;
     live.end();
     this.#deps.logger.info({ sandbox: live.id, workspace: workspace.id }, "sandbox ended");
-    await this.#mark(rowId, "ended").catch((error) => this.#deps.logger.error({ err: error }, "cannot note the end"));
+    await this.#rows
+      .mark(rowId, "ended")
+      .catch((error) => this.#deps.logger.error({ err: error }, "cannot note the end"));
     this.#deps.onEnded(live.id);
   }
 

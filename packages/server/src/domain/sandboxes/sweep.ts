@@ -5,35 +5,51 @@ import type { Database } from "../../ports/database.ts";
 import type { SandboxHandle, SandboxProvider } from "../../ports/sandbox-provider.ts";
 import { fromRow } from "../sessions/workspaces.ts";
 import type { Sandboxes } from "./sandboxes.ts";
+import { settleRow } from "./settle.ts";
+import type { StrayEnder } from "./stray-ender.ts";
+import type { Strays } from "./strays.ts";
+import { newReport, type SweepReport } from "./sweep-report.ts";
 
 export interface SweepDeps {
   db: Database;
   clock: Clock;
   provider: SandboxProvider;
   sandboxes: Sandboxes;
+  strays: Strays;
+  ender: StrayEnder;
   installationId: string;
   logger: Logger;
   /** A sandbox is known to have ended. */
   onEnded: (providerId: string) => void;
+  /** Sessions whose turn or question was left without a process. */
+  onOrphaned: (sessionIds: string[], workspaceId: string) => void;
+  /** Whether this server may act on a workspace: it is its own, or nobody's. Default: it may. */
+  owns?: (workspaceId: string) => Promise<boolean>;
   /** More to be tidied each time. */
   also?: (signal: AbortSignal) => Promise<void>;
 }
 
-/** One of ours that no row of ours knows is kept this long: someone may have put back an older database. */
-const unknownKeptMs = 60 * 60 * 1000;
+/** The provider ends sandboxes at their time; one that lives this much longer is ended by us. */
+const deadlineGraceMs = 5 * 60 * 1000;
 
 /**
- * Compares what the provider runs with what we know. Asks for nothing but what carries our installation's tag, so two
- * installations on one provider never touch each other's.
+ * Compares what the provider runs with what we know, both ways. Asks for nothing but what carries our installation's
+ * tag, so two installations on one provider never touch each other's. A list proves that a sandbox runs, never that
+ * it does not: no row is settled but on the provider's word on that one sandbox.
  */
 export class Sweep {
   readonly #deps: SweepDeps;
-  readonly #unknownSince = new Map<string, number>();
   readonly #closing = new AbortController();
   #running: Promise<void> | undefined;
+  #last: SweepReport | undefined;
 
   constructor(deps: SweepDeps) {
     this.#deps = deps;
+  }
+
+  /** What the last round found. */
+  get last(): SweepReport | undefined {
+    return this.#last;
   }
 
   /** Now, and then again and again. */
@@ -49,75 +65,127 @@ export class Sweep {
   async #loop(everyMs: number): Promise<void> {
     const { signal } = this.#closing;
     while (!signal.aborted) {
-      await this.once(signal).catch((error) => {
-        if (!signal.aborted) this.#deps.logger.warn({ err: error }, "sandboxes could not be looked through");
-      });
+      await this.once(signal);
       // Rejects only when the server stops.
       await sleep(everyMs, signal).catch(() => undefined);
     }
   }
 
-  /** Sandboxes that nobody uses get their idle timer; rows of those that are gone are settled. */
-  async once(signal: AbortSignal): Promise<void> {
-    const { provider, installationId, sandboxes, db } = this.#deps;
-    const open = await db.selectFrom("sandboxes").selectAll().where("state", "!=", "ended").execute();
-    const running = await provider.find({ "holdfast.installation": installationId }, signal);
-    const known = new Map(open.map((row) => [row.provider_id, row.workspace_id]));
-    for (const handle of running) {
-      const workspaceId = known.get(handle.id);
-      if (workspaceId !== undefined && sandboxes.holds(workspaceId)) handle.detach();
-      else await this.#adopt(handle, signal);
-    }
-    const alive = new Set(running.map(({ id }) => id));
-    for (const row of open) {
-      // One that is being made has no id yet; who makes it settles it.
-      if (sandboxes.holds(row.workspace_id) || (row.provider_id !== null && alive.has(row.provider_id))) continue;
-      await this.#settle(row);
-    }
-    for (const id of this.#unknownSince.keys()) if (!alive.has(id)) this.#unknownSince.delete(id);
-    await this.#deps.also?.(signal);
+  /** One round. Rejects for nothing: what fails is in the report, and tried again by the next one. */
+  async once(signal: AbortSignal): Promise<SweepReport> {
+    const report = newReport(this.#deps.clock.now());
+    await this.#attempt(report, "the sandboxes could not be looked through", () => this.#compare(report, signal));
+    const { also } = this.#deps;
+    if (also !== undefined) await this.#attempt(report, "tidying failed", () => also(signal));
+    if (!signal.aborted) this.#last = report;
+    return report;
   }
 
-  async #adopt(handle: SandboxHandle, signal: AbortSignal): Promise<void> {
-    const { provider, installationId, sandboxes, db, logger } = this.#deps;
-    try {
-      const tags = await provider.tags(handle, signal);
-      if (tags["holdfast.installation"] !== installationId) return;
-      const row = await db
-        .selectFrom("workspaces")
-        .selectAll()
-        .where("id", "=", tags["holdfast.workspace"] ?? "")
-        .executeTakeFirst();
-      if (row === undefined) return await this.#endUnknown(handle, signal);
-      if (row.deleted_at !== null) return await handle.terminate(signal);
-      if (sandboxes.holds(row.id)) return;
-      const live = await sandboxes.adopt(fromRow(row), signal);
-      if (live !== undefined) logger.info({ sandbox: live.id, workspace: row.id }, "adopted a sandbox of before");
-    } finally {
+  async #compare(report: SweepReport, signal: AbortSignal): Promise<void> {
+    const { provider, installationId, db, strays, ender } = this.#deps;
+    const open = await db.selectFrom("sandboxes").select("id").where("state", "!=", "ended").execute();
+    const running = await provider.find({ "holdfast.installation": installationId }, signal);
+    report.running = running.length;
+    for (const handle of running) {
+      await this.#attempt(report, `sandbox ${handle.id}`, () => this.#judge(handle, report, signal));
       handle.detach();
     }
+    const alive = new Set(running.map(({ id }) => id));
+    for (const { id } of open) {
+      await this.#attempt(report, `row ${id}`, () => this.#checkRow(id, { alive, report, signal }));
+    }
+    for (const stray of await strays.list()) {
+      await this.#attempt(report, `unknown sandbox ${stray.provider_id}`, async () => {
+        if (!alive.has(stray.provider_id)) await ender.forgetIfGone(stray, signal);
+        else await ender.endWhenDue(stray, signal);
+      });
+    }
+    report.unknown = (await strays.list()).length;
   }
 
-  async #endUnknown(handle: SandboxHandle, signal: AbortSignal): Promise<void> {
-    const now = this.#deps.clock.now();
-    const since = this.#unknownSince.get(handle.id);
-    if (since === undefined) {
-      this.#unknownSince.set(handle.id, now);
-      this.#deps.logger.warn({ sandbox: handle.id }, "a sandbox of ours has no workspace here; it ends in an hour");
-    } else if (now - since >= unknownKeptMs) {
-      await handle.terminate(signal);
+  async #attempt(report: SweepReport, what: string, work: () => Promise<void>): Promise<void> {
+    try {
+      await work();
+    } catch (error) {
+      if (this.#closing.signal.aborted) return;
+      this.#deps.logger.warn({ err: error }, `sweep: ${what}; it is tried again`);
+      report.failures.push(`${what}: ${error instanceof Error ? error.message : String(error)}`);
     }
   }
 
-  async #settle(row: { id: string; provider_id: string | null }): Promise<void> {
-    const { db, clock, logger, onEnded } = this.#deps;
-    await db
-      .updateTable("sandboxes")
-      .set({ state: "ended", updated_at: clock.now() })
-      .where("id", "=", row.id)
+  /** One that runs: is it wanted, by whom? */
+  async #judge(handle: SandboxHandle, report: SweepReport, signal: AbortSignal): Promise<void> {
+    const { provider, installationId, sandboxes, strays, db, logger } = this.#deps;
+    const tags = await provider.tags(handle, signal);
+    if (tags["holdfast.installation"] !== installationId) return;
+    const { "holdfast.workspace": workspaceId = "", "holdfast.account": accountId = "" } = tags;
+    const row = await db.selectFrom("workspaces").selectAll().where("id", "=", workspaceId).executeTakeFirst();
+    if (row === undefined || row.account_id !== accountId) {
+      const { isNew } = await strays.see(handle.id, { accountId, workspaceId });
+      if (isNew) logger.warn({ sandbox: handle.id, workspaceId }, "a sandbox of ours is unknown here: kept for now");
+      return;
+    }
+    if (!(await this.#owns(workspaceId))) return;
+    await strays.drop(handle.id);
+    const holding = sandboxes.holding(workspaceId);
+    if (holding.state === "busy") return;
+    const why = await this.#unwanted(handle, { tags, deleted: row.deleted_at !== null });
+    if (why !== undefined) return await this.#end(handle, { why, report, signal });
+    if (holding.state === "held") {
+      if (holding.live.id === handle.id) return;
+      return await this.#end(handle, { why: `its workspace has ${holding.live.id}`, report, signal });
+    }
+    const live = await sandboxes.adopt(fromRow(row), signal);
+    if (live !== undefined) logger.info({ sandbox: live.id, workspace: row.id }, "adopted a sandbox of before");
+  }
+
+  async #unwanted(
+    handle: SandboxHandle,
+    { tags, deleted }: { tags: Record<string, string>; deleted: boolean },
+  ): Promise<string | undefined> {
+    if (deleted) return "its workspace was deleted";
+    if (await this.#deps.sandboxes.hasEnded(handle.id, tags)) return "its row says that it has ended";
+    const deadlineMs = Number(tags["holdfast.deadline"] ?? "0") * 1000;
+    if (deadlineMs > 0 && this.#deps.clock.now() > deadlineMs + deadlineGraceMs) return "its time is over";
+    return undefined;
+  }
+
+  async #end(
+    handle: SandboxHandle,
+    { why: reason, report, signal }: { why: string; report: SweepReport; signal: AbortSignal },
+  ): Promise<void> {
+    this.#deps.logger.warn({ sandbox: handle.id, reason }, "a sandbox that nobody wants is ended");
+    await handle.terminate(signal);
+    report.ended.push({ id: handle.id, reason });
+    this.#deps.onEnded(handle.id);
+  }
+
+  /** A row that says that its sandbox lives, or is about to. */
+  async #checkRow(
+    id: string,
+    { alive, report, signal }: { alive: Set<string>; report: SweepReport; signal: AbortSignal },
+  ): Promise<void> {
+    const { db, sandboxes, provider } = this.#deps;
+    const row = await db
+      .selectFrom("sandboxes")
+      .select(["id", "workspace_id", "provider_id"])
+      .where("id", "=", id)
       .where("state", "!=", "ended")
-      .execute();
-    logger.info({ row: row.id, sandbox: row.provider_id }, "a sandbox of before has ended");
-    if (row.provider_id !== null) onEnded(row.provider_id);
+      .executeTakeFirst();
+    if (row === undefined || !(await this.#owns(row.workspace_id))) return;
+    const holding = sandboxes.holding(row.workspace_id);
+    // Who makes, ends or holds it settles it.
+    if (holding.state === "busy" || (holding.state === "held" && holding.live.rowId === id)) return;
+    // Without an id nobody makes it any more. If it still comes to be, its tags name a row that has ended.
+    if (row.provider_id !== null) {
+      if (alive.has(row.provider_id)) return;
+      if ((await provider.look(row.provider_id, signal)) === "running") return;
+    }
+    await settleRow(this.#deps, row);
+    report.settled.push(row.provider_id ?? row.id);
+  }
+
+  async #owns(workspaceId: string): Promise<boolean> {
+    return (await this.#deps.owns?.(workspaceId)) ?? true;
   }
 }

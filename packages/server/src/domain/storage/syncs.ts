@@ -4,6 +4,7 @@ import type { Clock } from "../../ports/clock.ts";
 import type { Database, SyncState } from "../../ports/database.ts";
 import { type EventLog, StaleGenerationError } from "../../ports/event-log.ts";
 import type { ObjectStore, Storage } from "../../ports/object-store.ts";
+import type { SandboxHandle } from "../../ports/sandbox-provider.ts";
 import type { LiveSandbox } from "../sandboxes/live-sandbox.ts";
 import { type ExecResult, runExec } from "../sandboxes/run-exec.ts";
 import { filesMount } from "../sandboxes/sandboxes.ts";
@@ -21,6 +22,19 @@ export interface SyncInput {
   sessionId: string;
   sandbox: LiveSandbox;
   generation: number;
+}
+
+/** A workspace, and the sandbox through which its files are reached. */
+interface Source {
+  accountId: string;
+  workspaceId: string;
+  /** Undefined: saved without a turn. */
+  sessionId: string | undefined;
+  handle: SandboxHandle;
+  /** Aborts when its sandbox is gone, too. */
+  signal: AbortSignal;
+  /** Told of files as they are saved. */
+  onProgress: (done: number) => void;
 }
 
 const syncTimeoutMs = 30 * 60 * 1000;
@@ -67,6 +81,18 @@ export class Syncs {
     this.#tails.set(id, tail);
   }
 
+  /** Without a turn: the workspace of a sandbox that nobody knows here. Rejects when it could not be saved. */
+  async saveNow(
+    from: { accountId: string; workspaceId: string; handle: SandboxHandle },
+    signal: AbortSignal,
+  ): Promise<{ saved: true; where: string } | { saved: false; reason: string }> {
+    const both = AbortSignal.any([this.#closing.signal, signal]);
+    const state = await this.#deps.storage.open(both);
+    if (!state.on) return { saved: false, reason: state.reason };
+    const source = { ...from, sessionId: undefined, signal: both, onProgress: () => undefined };
+    return { saved: true, where: (await this.#copy(source, state.store)).detail };
+  }
+
   /** Resolves when nothing of this workspace is being saved. */
   async settledOf(workspaceId: string): Promise<void> {
     for (let tail = this.#tails.get(workspaceId); tail !== undefined; tail = this.#tails.get(workspaceId)) await tail;
@@ -99,7 +125,19 @@ export class Syncs {
     if (!state.on) return await step.end("skipped", { detail: state.reason });
     await step.running();
     try {
-      const { state: ended, detail } = await this.#copy(input, state.store, step);
+      const { id: workspaceId, accountId } = input.sandbox.workspace;
+      const source = {
+        accountId,
+        workspaceId,
+        sessionId,
+        handle: input.sandbox.handle,
+        signal: AbortSignal.any([this.#closing.signal, input.sandbox.gone]),
+        onProgress: (done: number) => {
+          // A failure to tell shows up when the step ends.
+          step.running({ progress: { done, total: null, unit: "files" } }).catch(() => undefined);
+        },
+      };
+      const { state: ended, detail } = await this.#copy(source, state.store);
       await step.end(ended, { detail });
     } catch (error) {
       logger.error({ err: error, session: sessionId }, "the workspace was not saved");
@@ -111,29 +149,25 @@ export class Syncs {
     }
   }
 
-  async #copy({ sessionId, sandbox }: SyncInput, store: ObjectStore, step: Step) {
-    const { accountId } = sandbox.workspace;
-    const signal = AbortSignal.any([this.#closing.signal, sandbox.gone]);
+  async #copy(source: Source, store: ObjectStore) {
+    const { accountId, workspaceId, sessionId, handle, signal, onProgress } = source;
     const startedMs = this.#deps.clock.now();
-    const { id, timestamp } = await this.#reserve({ sessionId, sandbox }, store, signal);
+    const { id, timestamp } = await this.#reserve(source, store);
     const prefix = `${accountPrefix(accountId)}${timestamp}/`;
     try {
       const secrets = await store.credentialsFor(prefix, { lifetimeMs: credentialLifetimeMs, signal });
       const endpoint = store.sandboxEndpoint === undefined ? [] : ["--endpoint-url", store.sandboxEndpoint];
       const args = ["sh", "-c", script, "sh", filesMount, `s3://${store.bucket}/${prefix}`, ...endpoint];
-      const onStdout = countUploads((done) => {
-        // A failure to tell shows up when the step ends.
-        step.running({ progress: { done, total: null, unit: "files" } }).catch(() => undefined);
-      });
-      const result = await runExec(sandbox.handle, args, { secrets, timeoutMs: syncTimeoutMs, signal, onStdout });
+      const onStdout = countUploads(onProgress);
+      const result = await runExec(handle, args, { secrets, timeoutMs: syncTimeoutMs, signal, onStdout });
       const warnings = warningsOf(result);
       const { files, bytes } = await store.measure(prefix, { signal });
       const manifest = {
         version: 1,
         account: accountId,
-        workspace: sandbox.workspace.id,
-        session: sessionId,
-        turn_seq: await this.#lastSeq(sessionId),
+        workspace: workspaceId,
+        session: sessionId ?? null,
+        turn_seq: sessionId === undefined ? null : await this.#lastSeq(sessionId),
         files,
         bytes,
         warnings,
@@ -154,12 +188,10 @@ export class Syncs {
 
   /** This second's prefix, or the next one that nobody has: neither in our books nor in the bucket. */
   async #reserve(
-    { sessionId, sandbox }: Pick<SyncInput, "sessionId" | "sandbox">,
+    { accountId, workspaceId, sessionId, signal }: Source,
     store: ObjectStore,
-    signal: AbortSignal,
   ): Promise<{ id: string; timestamp: number }> {
     const { db, clock } = this.#deps;
-    const { id: workspaceId, accountId } = sandbox.workspace;
     for (let timestamp = Math.floor(clock.now() / 1000); ; timestamp++) {
       signal.throwIfAborted();
       const id = newId("sync");
@@ -169,7 +201,7 @@ export class Syncs {
           id,
           account_id: accountId,
           workspace_id: workspaceId,
-          session_id: sessionId,
+          session_id: sessionId ?? "",
           timestamp,
           state: "running",
           manifest_json: null,

@@ -61,6 +61,16 @@ export class Turns implements TurnControl {
     for (const id of answers) this.#with(id, (runner) => runner.answer());
   }
 
+  /** Their sandbox is gone. What nobody works on yet is taken up, so that its turn ends and says so. */
+  async orphaned(sessionIds: readonly string[], workspaceId: string): Promise<void> {
+    for (const id of sessionIds) {
+      if (this.#closing || this.#runners.has(id)) continue;
+      const open = await this.#openState(id);
+      if (open === undefined || (await this.#deps.leases.acquire(workspaceId)).kind !== "this") continue;
+      this.#resume(open);
+    }
+  }
+
   /** Stops every turn and waits until each has ended. */
   async endAll(): Promise<void> {
     this.#closing = true;

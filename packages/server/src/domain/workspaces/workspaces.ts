@@ -150,12 +150,15 @@ export class Workspaces {
   }
 
   async #clear(workspace: Workspace, signal: AbortSignal): Promise<{ sandbox: string | undefined; purged: boolean }> {
-    const { db, clock, logger, sandboxes, deleteVolume } = this.#deps;
+    const { db, clock, logger, sandboxes, deleteVolume, installationId } = this.#deps;
     let sandbox: string | undefined;
     try {
       sandbox = await sandboxes.stopOf(workspace, signal);
-      await deleteVolume(workspace.filesVolume, signal);
-      await deleteVolume(workspace.stateVolume, signal);
+      for (const volume of [workspace.filesVolume, workspace.stateVolume]) {
+        // A copied database names the original installation's.
+        if (volume.startsWith(`hf-${installationId}-`)) await deleteVolume(volume, signal);
+        else logger.warn({ volume, workspace: workspace.id }, "another installation's volume is left alone");
+      }
       await db.updateTable("workspaces").set({ purged_at: clock.now() }).where("id", "=", workspace.id).execute();
       return { sandbox, purged: true };
     } catch (error) {
