@@ -283,6 +283,13 @@ export const problems = {
     "Free space, then send the message again; what was stored before is kept.",
     true,
   ),
+  database_unavailable: entry(
+    503,
+    "overloaded_error",
+    "The database does not answer",
+    "Send the same request again in a moment, with the same Idempotency-Key: it counts once. What was stored is kept.",
+    true,
+  ),
   consumer_too_slow: entry(
     503,
     "overloaded_error",

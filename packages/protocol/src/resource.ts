@@ -11,11 +11,15 @@ export const workspaceMetadataKey = "holdfast.workspace";
 
 const AgentChoice = z.union([
   z.string(),
-  z.strictObject({ type: z.literal("agent"), id: z.string(), version: z.number().int().min(1).optional() }),
+  z.strictObject({
+    type: z.literal("agent"),
+    id: z.string(),
+    version: z.number().int().min(1).max(1_000_000_000).optional(),
+  }),
   AgentOverrides.extend({
     type: z.literal("agent_with_overrides"),
     id: z.string(),
-    version: z.number().int().min(1).optional(),
+    version: z.number().int().min(1).max(1_000_000_000).optional(),
     mcp_servers: z.array(z.never({ error: "is not supported" })).optional(),
     skills: z.array(z.never({ error: "is not supported" })).optional(),
   }).strict(),

@@ -1,9 +1,11 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { DatabaseSync } from "node:sqlite";
 import Anthropic from "@anthropic-ai/sdk";
 import { openAccounts, type Server, type ServerOptionsInput, type StartExtras, startServer } from "@holdfast/server";
 import { startPostgres, type TestPostgres } from "@holdfast/testkit/postgres";
+import { Client } from "pg";
 import { pino } from "pino";
 
 export const loginToken = "a-login-token-for-tests";
@@ -18,7 +20,7 @@ export interface TestServer extends AsyncDisposable {
 }
 
 /** With `TEST_DATABASE=postgres` the same tests run on PostgreSQL: one cluster for the file, a database per server. */
-const onPostgres = () => process.env.TEST_DATABASE === "postgres";
+export const onPostgres = () => process.env.TEST_DATABASE === "postgres";
 let cluster: Promise<TestPostgres> | undefined;
 /** A server that starts again in the same directory finds its database again. */
 const urls = new Map<string, string>();
@@ -35,6 +37,20 @@ export async function databaseOf(dataDir: string): Promise<{ dataDir: string; da
   const databaseUrl = urls.get(dataDir) ?? (await (await testCluster()).createDatabase());
   urls.set(dataDir, databaseUrl);
   return { dataDir, databaseUrl };
+}
+
+/** Statements beside the server. */
+export async function sqlOn(dataDir: string, statements: string): Promise<void> {
+  const { databaseUrl } = await databaseOf(dataDir);
+  if (databaseUrl === undefined) {
+    const db = new DatabaseSync(join(dataDir, "server.sqlite"));
+    db.exec(`PRAGMA foreign_keys = off; ${statements}`);
+    return db.close();
+  }
+  const client = new Client({ connectionString: databaseUrl });
+  await client.connect();
+  await client.query(statements);
+  await client.end();
 }
 
 /** A real server on a free port with a real database; no engine unless options or extras name one. */

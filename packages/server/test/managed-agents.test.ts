@@ -1,10 +1,8 @@
 import { once } from "node:events";
 import { connect, createServer, type Server as NetServer, type Socket } from "node:net";
-import { join } from "node:path";
-import { DatabaseSync } from "node:sqlite";
 import Anthropic from "@anthropic-ai/sdk";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { type TestServer, testServer, userMessage } from "./_server.ts";
+import { sqlOn, type TestServer, testServer, userMessage } from "./_server.ts";
 
 let it: TestServer;
 let key: string;
@@ -405,9 +403,7 @@ describe("error classes", () => {
   test("500 tells nothing of the inside", async () => {
     await using broken = await testServer();
     const { client: own } = await broken.account("unlucky");
-    const db = new DatabaseSync(join(broken.dataDir, "server.sqlite"));
-    db.exec("PRAGMA foreign_keys = off; DROP TABLE agent_versions");
-    db.close();
+    await sqlOn(broken.dataDir, "DROP TABLE agent_versions");
     const error = await refusal(Promise.resolve(own.beta.agents.list()));
     expect(error).toBeInstanceOf(Anthropic.InternalServerError);
     expect(error.message).not.toMatch(/agent_versions|sqlite|node_modules|packages/i);

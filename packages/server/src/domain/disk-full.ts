@@ -4,5 +4,6 @@ export function isDiskFull(error: unknown): boolean {
   const { code, errcode } = error as { code?: unknown; errcode?: unknown };
   // SQLITE_FULL is 13; the extended codes of SQLITE_IOERR (10) are what a full file system gives at times.
   const sqliteFull = typeof errcode === "number" && (errcode === 13 || (errcode & 0xff) === 10);
-  return code === "ENOSPC" || sqliteFull || isDiskFull(error.cause);
+  // 53100: PostgreSQL says so of its own disk.
+  return code === "ENOSPC" || code === "53100" || sqliteFull || isDiskFull(error.cause);
 }

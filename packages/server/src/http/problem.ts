@@ -2,6 +2,7 @@ import { AppError, isAppError } from "@holdfast/protocol";
 import type { Context } from "hono";
 import type { Logger } from "pino";
 import { isDiskFull } from "../domain/disk-full.ts";
+import { isDatabaseAway } from "../ports/database.ts";
 import type { HttpEnv } from "./env.ts";
 
 /** Where this server itself explains its problems. */
@@ -14,6 +15,10 @@ export function toAppError(error: unknown, log: { logger: Logger; requestId: str
     return error;
   }
   if (isDiskFull(error)) return new AppError("disk_full", { cause: error });
+  if (isDatabaseAway(error)) {
+    log.logger.warn({ err: error, requestId: log.requestId }, "the database does not answer");
+    return new AppError("database_unavailable", { cause: error });
+  }
   log.logger.error({ err: error, requestId: log.requestId }, "request broke");
   return new AppError("internal", { cause: error });
 }
@@ -22,7 +27,8 @@ export function toAppError(error: unknown, log: { logger: Logger; requestId: str
 export function errorResponse(c: Context<HttpEnv>, error: AppError): Response {
   const requestId = c.get("requestId");
   const { status, title, remedy, anthropicType, retryable } = error.entry;
-  const headers = { "cache-control": "no-store", "x-should-retry": String(retryable) };
+  const headers: Record<string, string> = { "cache-control": "no-store", "x-should-retry": String(retryable) };
+  if (error.code === "database_unavailable") headers["retry-after"] = "2";
   if (isManagedAgentsPath(c.req.path)) {
     const named = error.errors.map(({ path, message }) => `${path}: ${message}`).join("; ");
     const parts = [error.message, named, remedy].filter((part) => part !== "");

@@ -2,6 +2,7 @@ import { AppError, problems } from "@holdfast/protocol";
 import { QueueOverflowError } from "@holdfast/std";
 import type { Context } from "hono";
 import type { AppContext } from "../context.ts";
+import { isDatabaseAway } from "../ports/database.ts";
 import type { HttpEnv } from "./env.ts";
 import { list } from "./query.ts";
 import { type SseFrame, sseResponse } from "./sse.ts";
@@ -23,7 +24,7 @@ export function eventStream(
 function errorFrame(error: unknown, requestId: string, context: AppContext): SseFrame {
   const slow = error instanceof QueueOverflowError;
   if (!slow) context.logger.error({ err: error, requestId }, "stream broke");
-  const code = slow ? "consumer_too_slow" : "internal";
+  const code = slow ? "consumer_too_slow" : isDatabaseAway(error) ? "database_unavailable" : "internal";
   const { anthropicType, title, remedy } = problems[code];
   return {
     event: "error",

@@ -18,8 +18,11 @@ export interface LogTx {
   /** For everything that must be committed together with the events. */
   readonly tx: Tx;
   append(input: AppendInput): Promise<SessionEvent[]>;
-  /** The session's row stays as it is until the end; what is read after this is what counts. */
-  lock(sessionId: string): Promise<void>;
+  /**
+   * The session's row stays as it is until the end; what is read after this is what counts. Rejects with
+   * `StaleGenerationError` when the session has a higher generation than the given one.
+   */
+  lock(sessionId: string, generation?: number): Promise<void>;
   /** Told to the subscribers of `ServerBus`, on every server, if and when this is committed. */
   publish(topic: string, payload: string): Promise<void>;
 }

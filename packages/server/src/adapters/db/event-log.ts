@@ -190,7 +190,7 @@ export class DbEventLog implements EventLog, Disposable {
         appended.push({ sessionId: input.sessionId, events });
         return events;
       },
-      lock: (sessionId) => lockSession(tx, sessionId),
+      lock: (sessionId, generation) => lockSession(tx, sessionId, generation),
       publish: async (topic, payload) => {
         if (this.#shared) await notify(tx, topic, payload);
         else later.push([topic, payload]);
@@ -258,8 +258,10 @@ export class DbEventLog implements EventLog, Disposable {
   }
 }
 
-async function lockSession(tx: Tx, sessionId: string): Promise<void> {
-  await tx.selectFrom("sessions").select("id").where("id", "=", sessionId).$call(locked(tx)).execute();
+async function lockSession(tx: Tx, sessionId: string, generation = Number.POSITIVE_INFINITY): Promise<void> {
+  const query = tx.selectFrom("sessions").select("generation").where("id", "=", sessionId).$call(locked(tx));
+  const row = await query.executeTakeFirst();
+  if (row !== undefined && row.generation > generation) throw new StaleGenerationError(sessionId, generation);
 }
 
 function isDeadlock(error: unknown): boolean {

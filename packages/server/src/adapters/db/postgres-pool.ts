@@ -113,13 +113,14 @@ class Connection implements PostgresPoolClient {
   async #query(sql: string, parameters: readonly unknown[]): Promise<PostgresQueryResult<unknown>> {
     if (sql === "begin" || sql.startsWith("start transaction")) this.#inTransaction = true;
     try {
-      return (await this.#client.query(sql, [...parameters])) as unknown as PostgresQueryResult<unknown>;
+      const values = isSelect.test(sql) ? parameters.map(searched) : [...parameters];
+      return (await this.#client.query(sql, values)) as unknown as PostgresQueryResult<unknown>;
     } catch (error) {
       const away = asAway(error);
       if (!(away instanceof DatabaseAwayError) || away.busy) throw away;
       this.#broken = true;
       // Reading twice does no harm; what writes, and what belongs to a transaction, is the caller's to repeat.
-      if (this.#inTransaction || !/^select /i.test(sql)) throw away;
+      if (this.#inTransaction || !isSelect.test(sql)) throw away;
       return await this.#again(sql, parameters);
     } finally {
       if (sql === "commit" || sql === "rollback") this.#inTransaction = false;
@@ -134,6 +135,14 @@ class Connection implements PostgresPoolClient {
       other.release();
     }
   }
+}
+
+const isSelect = /^select /i;
+
+/** No column can hold a NUL or half a surrogate pair: what has one is looked for in vain, here as in SQLite. */
+function searched(value: unknown): unknown {
+  const stored = typeof value !== "string" || (!value.includes("\0") && value.isWellFormed());
+  return stored ? value : `\u0001nowhere:${encodeURIComponent(value.toWellFormed())}`;
 }
 
 /** Connection exceptions; the server stops, crashed, starts or has no room; it ended an idle transaction. */

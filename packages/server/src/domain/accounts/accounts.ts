@@ -1,6 +1,6 @@
 import { type AccountCreated, type Account as AccountView, AppError, newId } from "@holdfast/protocol";
 import type { Clock } from "../../ports/clock.ts";
-import type { Database, Tx } from "../../ports/database.ts";
+import { type Database, lockName, type Tx } from "../../ports/database.ts";
 import { afterPage, type Page, type PageRequest, toPage } from "../paging.ts";
 import { hashKey, insertKey } from "./keys.ts";
 
@@ -40,6 +40,7 @@ export class Accounts {
   async create(name: string): Promise<AccountCreated> {
     if (!namePattern.test(name) || name.trim() !== name) throw new AppError("account_name_invalid");
     return await this.#db.transaction().execute(async (tx) => {
+      await lockName(tx, `account:${name}`);
       const taken = await tx.selectFrom("accounts").select("id").where("name", "=", name).executeTakeFirst();
       if (taken !== undefined) throw new AppError("account_exists", { detail: `An account named "${name}" exists` });
       const nowMs = this.#clock.now();
@@ -99,6 +100,7 @@ export class Accounts {
   async ensureDefault(): Promise<Account> {
     const now = this.#clock.now();
     return await this.#db.transaction().execute(async (tx) => {
+      await lockName(tx, `account:${defaultAccountName}`);
       const known = await tx
         .selectFrom("accounts")
         .select(["id", "name"])

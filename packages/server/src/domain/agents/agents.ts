@@ -10,9 +10,9 @@ import {
   type SessionAgent,
 } from "@holdfast/protocol";
 import type { Clock } from "../../ports/clock.ts";
-import type { Database, Tx } from "../../ports/database.ts";
+import { type Database, locked, type Tx } from "../../ports/database.ts";
 import { checkMetadataSize } from "../metadata.ts";
-import { decodeCursor, encodeCursor } from "../sessions/cursor.ts";
+import { decodeCursor, decodeNumber, encodeCursor } from "../sessions/cursor.ts";
 import { once, type RequestIdentity } from "../sessions/idempotency.ts";
 import { changeAgent, defineAgent } from "./definition.ts";
 
@@ -91,7 +91,7 @@ export class Agents {
     const of = `versions:${agentId}`;
     let query = allVersions(this.#db).where("agents.id", "=", agentId);
     if (options.page !== undefined) {
-      const last = Number(decodeCursor(options.page, { of, order: "desc" }));
+      const last = decodeNumber(options.page, { of, order: "desc" });
       query = query.where("agent_versions.version", "<", last);
     }
     const rows = await query
@@ -108,6 +108,9 @@ export class Agents {
   async update(accountId: string, agentId: string, change: AgentUpdate): Promise<Agent> {
     const nowMs = this.#clock.now();
     await this.#db.transaction().execute(async (tx) => {
+      // One change after the other: each makes the version after the newest.
+      if (isId("agent", agentId))
+        await tx.selectFrom("agents").select("id").where("id", "=", agentId).$call(locked(tx)).execute();
       const row = await findRow(tx, { accountId, agentId });
       if (row.archived_at !== null) throw new AppError("agent_archived");
       if (change.version !== undefined && change.version !== row.version) {

@@ -11,7 +11,7 @@ import {
 } from "@holdfast/protocol";
 import type { Selectable } from "kysely";
 import type { Clock } from "../../ports/clock.ts";
-import type { Database, Schema, Tx } from "../../ports/database.ts";
+import { type Database, locked, type Schema, type Tx } from "../../ports/database.ts";
 import { checkMetadataSize } from "../metadata.ts";
 import { defaultEnvironmentId } from "../sessions/agent.ts";
 import { decodeCursor, encodeCursor } from "../sessions/cursor.ts";
@@ -91,6 +91,7 @@ export class Environments {
   async update(accountId: string, id: string, change: EnvironmentUpdate): Promise<Environment> {
     const { db, clock } = this.#deps;
     await db.transaction().execute(async (tx) => {
+      await lockRow(tx, id);
       const row = await findRow(tx, accountId, id);
       if (row.archived_at !== null) throw new AppError("environment_archived");
       const metadata = patchMetadata(JSON.parse(row.metadata_json) as Record<string, string>, change.metadata);
@@ -131,6 +132,7 @@ export class Environments {
   /** Throws `environment_in_use` as long as a session that is not archived has it. */
   async delete(accountId: string, id: string): Promise<{ id: string; type: "environment_deleted" }> {
     await this.#deps.db.transaction().execute(async (tx) => {
+      await lockRow(tx, id);
       await findRow(tx, accountId, id);
       const user = await tx
         .selectFrom("sessions")
@@ -186,8 +188,15 @@ export class Environments {
 /** For a new session. Throws `environment_not_found`, `environment_archived`. */
 export async function checkEnvironment(tx: Tx, accountId: string, id: string): Promise<void> {
   if (id === defaultEnvironmentId) return;
+  await lockRow(tx, id);
   const row = await findRow(tx, accountId, id, "environment_id");
   if (row.archived_at !== null) throw new AppError("environment_archived");
+}
+
+/** It is neither changed nor deleted, nor does a session begin with it, before the transaction ends. */
+async function lockRow(tx: Tx, id: string): Promise<void> {
+  if (!isId("environment", id)) return;
+  await tx.selectFrom("environments").select("id").where("id", "=", id).$call(locked(tx)).execute();
 }
 
 async function findRow(db: Database, accountId: string, id: string, path?: string): Promise<Row> {

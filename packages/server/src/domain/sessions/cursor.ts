@@ -23,6 +23,12 @@ export function decodeCursor(page: string, expected: Pick<Cursor, "of" | "order"
   return cursor.back ? refuse("is not a cursor of this list") : cursor.last;
 }
 
+/** For lists that are sorted by a number. */
+export function decodeNumber(page: string, expected: Pick<Cursor, "of" | "order">): number {
+  const last = decodeCursor(page, expected);
+  return typeof last === "number" ? last : refuse("is not a cursor of this list");
+}
+
 /** The same for lists that can be paged in both directions. */
 export function decodeEither(
   page: string,
@@ -33,8 +39,9 @@ export function decodeEither(
   const [of, order, last, back] = parts as unknown[];
   if (of !== expected.of) return refuse("belongs to another list");
   if (order !== expected.order) return refuse("was made with another `order`");
-  if (typeof last !== "string" && typeof last !== "number") return refuse("is not a cursor of this API");
-  return { last, back: back === "back" };
+  if (typeof last === "string" ? last.includes("\0") : !Number.isSafeInteger(last))
+    return refuse("is not a cursor of this API");
+  return { last: last as Cursor["last"], back: back === "back" };
 }
 
 function parse(page: string): unknown {

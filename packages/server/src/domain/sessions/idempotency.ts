@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
 import { AppError } from "@holdfast/protocol";
-import type { Tx } from "../../ports/database.ts";
+import { lockName, type Tx } from "../../ports/database.ts";
 
 export interface RequestIdentity {
   /** The header `Idempotency-Key`. */
@@ -34,6 +34,8 @@ interface Scope {
 export async function once<T>(tx: Tx, { accountId, scope, identity, nowMs }: Scope, work: () => Promise<T>) {
   const { key, bodyHash, retryCount } = identity;
   const rowKey = key === undefined ? `body:${scope}:${bodyHash}` : `key:${scope}:${key}`;
+  // Of two at the same time, on whichever servers, the second finds what the first has stored.
+  await lockName(tx, `once:${accountId}:${rowKey}`);
   const known = await tx
     .selectFrom("idempotency")
     .selectAll()

@@ -1,6 +1,6 @@
 import { AppError, isId, type Session, type SessionEvent, type SessionStatus } from "@holdfast/protocol";
 import type { Database, SessionStatus as StoredStatus } from "../../ports/database.ts";
-import { decodeCursor, decodeEither, encodeCursor } from "./cursor.ts";
+import { decodeEither, decodeNumber, encodeCursor } from "./cursor.ts";
 import { type SessionRow, toSession } from "./present.ts";
 
 export interface Page<T> {
@@ -113,7 +113,7 @@ export async function listEvents(db: Database, sessionId: string, options: ListE
   if (created?.from !== undefined) query = query.where("created_at", ">=", created.from);
   if (created?.to !== undefined) query = query.where("created_at", "<=", created.to);
   if (page !== undefined) {
-    const last = Number(decodeCursor(page, { of: sessionId, order }));
+    const last = decodeNumber(page, { of: sessionId, order });
     query = query.where("seq", order === "asc" ? ">" : "<", last);
   }
   const rows = await query

@@ -19,13 +19,14 @@ export interface StoreInput {
 const maxWaiting = 200;
 
 /** Appends what was said, with what it sets going: messages into the queue, answers to their questions. */
-export async function storeEvents({ tx, append }: LogTx, input: StoreInput): Promise<SessionEvent[]> {
+export async function storeEvents({ tx, append, lock }: LogTx, input: StoreInput): Promise<SessionEvent[]> {
   const { sessionId, identity, nowMs } = input;
+  await lock(sessionId);
   const { status, archived_at: archivedAt } = await tx
     .selectFrom("sessions")
     .select(["status", "archived_at"])
     .where("id", "=", sessionId)
-    .executeTakeFirstOrThrow();
+    .executeTakeFirstOrThrow(() => new AppError("session_not_found"));
   if (archivedAt !== null) throw new AppError("session_archived");
   if (status === "terminated") throw new AppError("session_terminated");
   const messages = input.events.filter((event) => event.type === "user.message").length;

@@ -93,7 +93,8 @@ export class Sessions {
   /** Title and metadata; a key whose value is null is deleted. The workspace stays what it is. */
   async update(accountId: string, sessionId: string, change: SessionUpdate): Promise<Session> {
     const { db, log } = this.#deps;
-    await log.transact(async ({ tx, append }) => {
+    await log.transact(async ({ tx, append, lock }) => {
+      await lock(sessionId);
       const row = await sessionRow(tx, accountId, sessionId);
       if (row.archived_at !== null) throw new AppError("session_archived");
       const before = JSON.parse(row.metadata_json) as Record<string, string>;
@@ -134,7 +135,8 @@ export class Sessions {
     // From now on nothing new is taken.
     await this.#markArchived(sessionId);
     await turns.drop(sessionId);
-    await log.transact(async ({ tx, append }) => {
+    await log.transact(async ({ tx, append, lock }) => {
+      await lock(sessionId);
       await sessionRow(tx, accountId, sessionId);
       await append({ sessionId, events: [{ type: "session.deleted" }] });
       await removeSession(tx, sessionId);

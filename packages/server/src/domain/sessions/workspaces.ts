@@ -1,5 +1,5 @@
 import { AppError, newId, WorkspaceName } from "@holdfast/protocol";
-import type { Tx } from "../../ports/database.ts";
+import { locked, lockName, type Tx } from "../../ports/database.ts";
 
 export interface Workspace {
   id: string;
@@ -12,6 +12,9 @@ export interface Workspace {
 
 export const defaultWorkspaceName = "default";
 
+/** For `lockName`: who makes a workspace of this name, or gives it to one. */
+export const workspaceLock = (accountId: string, name: string) => `workspace:${accountId}:${name}`;
+
 /** The account's workspace of this name; made when it is first asked for. */
 export async function ensureWorkspace(
   tx: Tx,
@@ -23,11 +26,14 @@ export async function ensureWorkspace(
       errors: [{ path: "metadata.holdfast.workspace", message: "must match ^[a-z0-9][a-z0-9_-]{0,63}$" }],
     });
   }
+  await lockName(tx, workspaceLock(input.accountId, input.name));
+  // As long as this lasts, it is not deleted.
   const row = await tx
     .selectFrom("workspaces")
     .selectAll()
     .where("account_id", "=", input.accountId)
     .where("name", "=", input.name)
+    .$call(locked(tx))
     .executeTakeFirst();
   if (row !== undefined) return fromRow(row);
   const id = newId("workspace", input.nowMs);

@@ -119,7 +119,8 @@ export class Syncs {
   async #sync(input: SyncInput): Promise<void> {
     const { log, storage, logger } = this.#deps;
     const { sessionId, generation } = input;
-    const append = async (events: readonly NewEvent[]) => void (await log.append({ sessionId, generation, events }));
+    const append = async (events: readonly NewEvent[]) =>
+      void (await log.append({ sessionId, generation, events }, { patience: this.#closing.signal }));
     const step = Step.begin(append, "sync", "Saving the workspace to S3");
     const state = await storage.open(this.#closing.signal);
     if (!state.on) return await step.end("skipped", { detail: state.reason });

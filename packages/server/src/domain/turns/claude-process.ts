@@ -15,7 +15,7 @@ import { sleep } from "@holdfast/std";
 import type { Updateable } from "kysely";
 import type { Logger } from "pino";
 import type { Schema, Tx } from "../../ports/database.ts";
-import { type EventLog, StaleGenerationError } from "../../ports/event-log.ts";
+import { type EventLog, type LogTx, StaleGenerationError } from "../../ports/event-log.ts";
 import { isDiskFull } from "../disk-full.ts";
 import { type GuestLink, LinkLostError, type ProcessListener } from "../sandboxes/guest-link.ts";
 import type { LiveSandbox } from "../sandboxes/live-sandbox.ts";
@@ -85,6 +85,8 @@ export class ClaudeProcess implements ProcessListener {
   #lineStart: number;
   #mapper: MapperState;
   #raw: { offset: number; bytes: Uint8Array }[] = [];
+  /** An attempt to store is under way, or its outcome was not learned. */
+  #inDoubt = false;
   #stderr = "";
   #link: GuestLink | undefined;
   /** False as soon as nothing can be said to it any more. */
@@ -244,7 +246,10 @@ export class ClaudeProcess implements ProcessListener {
     const { sessionId, generation } = this.#input;
     const raw = this.#raw;
     const offsets = { stdout: this.#lineStart, stderr: this.#received.stderr };
-    await this.#deps.log.transact(async ({ tx, append }) => {
+    const work = async ({ tx, append, lock }: LogTx) => {
+      await lock(sessionId, generation);
+      if (this.#inDoubt && (await this.#isStored(tx, offsets.stdout, ended !== undefined))) return;
+      this.#inDoubt = true;
       const more = await effect.more?.(tx);
       const session = { ...effect.session, ...more?.session, mapper_json: JSON.stringify(this.#mapper) };
       await append({ sessionId, generation, events: [...effect.events, ...(more?.events ?? [])], session });
@@ -264,7 +269,9 @@ export class ClaudeProcess implements ProcessListener {
         .where("id", "=", this.processId)
         .execute();
       await effect.also?.(tx);
-    });
+    };
+    await this.#deps.log.transact(work, { patience: this.#stopped });
+    this.#inDoubt = false;
     this.#raw = [];
     if (offsets.stdout - this.#toldBytes < tellEveryBytes) return;
     this.#toldBytes = offsets.stdout;
@@ -272,8 +279,19 @@ export class ClaudeProcess implements ProcessListener {
     this.#link?.tell({ type: "committed", processId: this.processId, generation, stdoutOffset, stderrOffset });
   }
 
+  /** An attempt whose COMMIT was not answered may have been stored all the same. */
+  async #isStored(tx: Tx, stdoutOffset: number, ended: boolean): Promise<boolean> {
+    const row = await tx
+      .selectFrom("processes")
+      .select(["stdout_offset", "state"])
+      .where("id", "=", this.processId)
+      .executeTakeFirst();
+    if (ended) return row?.state === "ended";
+    return row !== undefined && row.stdout_offset >= stdoutOffset;
+  }
+
   /**
-   * A full disk is waited for: the guest keeps the output meanwhile. Who has lost the lease gives up, and so does who
+   * A full disk, and a database that is away, are waited for: the guest keeps the output meanwhile. Who has lost the lease gives up, and so does who
    * cannot store for another reason.
    */
   async #guard(work: () => Promise<void>): Promise<void> {
@@ -286,6 +304,7 @@ export class ClaudeProcess implements ProcessListener {
           this.#input.owner.onLost(error);
           return;
         }
+        if (this.#stopped.aborted) return;
         this.#deps.logger.error({ err: error, session: this.#input.sessionId }, "cannot store; trying again");
         // Aborts when the process is let go: the loop ends then.
         await sleep(Math.min(5_000, 100 * 2 ** attempt), this.#stopped).catch(() => undefined);

@@ -23,6 +23,7 @@ export async function endFailedTurn(
   if (!stopped) logger.warn({ err: error, session: session.id, code: failure.code }, "turn failed");
   const outcome = stopped ? "stopped" : failure.code === "turn_interrupted" ? "interrupted" : "failed";
   const events = stopped ? [idleEvent(outcome)] : [errorEvent(failure), idleEvent(outcome)];
+  const storing = { patience: signal };
   for (;;) {
     try {
       await log.transact(async ({ tx, append }) => {
@@ -30,7 +31,7 @@ export async function endFailedTurn(
         await append({ ...target, events, session: { status: "idle" } });
         await closeQuestions(tx, session.id);
         if (turn !== undefined) await markMessage(tx, turn.messageId, "done");
-      });
+      }, storing);
       break;
     } catch (cause) {
       if (cause instanceof StaleGenerationError) throw cause;

@@ -32,6 +32,8 @@ export class SessionRunner {
   readonly #session: Session;
   readonly #workspace: Workspace;
   readonly #stop = new AbortController();
+  /** What this session says waits for a database that is away, for as long as the session is this server's. */
+  readonly #storing = { patience: this.#stop.signal };
   #turn: Turn | undefined;
   #running: HeldProcess | undefined;
   #loop: Promise<void> | undefined;
@@ -220,7 +222,7 @@ export class SessionRunner {
       await this.#deps.log.transact(async ({ tx, append }) => {
         await append({ sessionId: this.#session.id, generation: this.generation, events: [] });
         await markMessage(tx, turn.messageId, "sent");
-      });
+      }, this.#storing);
       const content = turn.content as InputBlock[];
       const line = userLine({ content, uuid: turn.messageId });
       const lineId = tries === 0 ? turn.messageId : `${turn.messageId}-${tries}`;
@@ -473,12 +475,9 @@ export class SessionRunner {
   }
 
   async #append(events: readonly NewEvent[], status?: "running"): Promise<void> {
-    await this.#deps.log.append({
-      sessionId: this.#session.id,
-      generation: this.generation,
-      events,
-      ...(status === undefined ? {} : { session: { status } }),
-    });
+    const changed = status === undefined ? {} : { session: { status } };
+    const input = { sessionId: this.#session.id, generation: this.generation, events, ...changed };
+    await this.#deps.log.append(input, this.#storing);
   }
 
   #row() {

@@ -3,10 +3,16 @@ import { withDeadline } from "@holdfast/std";
 import type { Selectable } from "kysely";
 import type { Logger } from "pino";
 import type { Clock } from "../../ports/clock.ts";
-import type { Database, Schema, Tx } from "../../ports/database.ts";
+import { type Database, locked, lockName, type Schema, type Tx } from "../../ports/database.ts";
 import type { EventLog } from "../../ports/event-log.ts";
 import { afterPage, type Page, type PageRequest, toPage } from "../paging.ts";
-import { defaultWorkspaceName, ensureWorkspace, fromRow, type Workspace } from "../sessions/workspaces.ts";
+import {
+  defaultWorkspaceName,
+  ensureWorkspace,
+  fromRow,
+  type Workspace,
+  workspaceLock,
+} from "../sessions/workspaces.ts";
 import { deletedName } from "./label.ts";
 
 export interface WorkspacesDeps {
@@ -119,10 +125,14 @@ export class Workspaces {
   async #close(row: Row): Promise<number> {
     const { log, clock } = this.#deps;
     return await log.transact(async ({ tx, append }) => {
+      // No session begins in it from here on, and none of its sessions takes a message.
+      await tx.selectFrom("workspaces").select("id").where("id", "=", row.id).$call(locked(tx)).execute();
       const sessions = await tx
         .selectFrom("sessions")
         .select(["id", "status"])
         .where("workspace_id", "=", row.id)
+        .orderBy("id")
+        .$call(locked(tx))
         .execute();
       const waiting = await tx
         .selectFrom("messages")
@@ -188,6 +198,7 @@ export class Workspaces {
 }
 
 async function refuseTaken(tx: Tx, accountId: string, name: string): Promise<void> {
+  await lockName(tx, workspaceLock(accountId, name));
   const taken = await tx
     .selectFrom("workspaces")
     .select("id")
