@@ -8,9 +8,10 @@ export {
   claudeEnvironment,
   claudeSettings,
 } from "./launch.ts";
+export { showPath } from "./map-assistant.ts";
 export { endProcess, mapLine } from "./map-line.ts";
 export type { MapperContext, MapResult } from "./mapping.ts";
-export type { CanUseToolRequest, Signal, TurnOutcome } from "./signals.ts";
+export type { CanUseToolRequest, PermissionQuestion, Signal, TurnOutcome } from "./signals.ts";
 export { createMapperState, type MapperState } from "./state.ts";
 export {
   controlErrorResponse,

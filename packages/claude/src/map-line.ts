@@ -7,7 +7,7 @@ import { dropDraft, mapStreamEvent } from "./map-stream.ts";
 import { mapOther, mapSystem, maxOtherBytes } from "./map-system.ts";
 import { mapUser } from "./map-user.ts";
 import { beginMapping, emit, type MapperContext, type Mapping, type MapResult, notice } from "./mapping.ts";
-import type { CanUseToolRequest, Signal } from "./signals.ts";
+import type { CanUseToolRequest, PermissionQuestion, Signal } from "./signals.ts";
 import { type MapperState, toolEvent } from "./state.ts";
 
 /**
@@ -77,10 +77,12 @@ function mapControlRequest(mapping: Mapping, line: JsonObject): void {
   const requestId = asString(line.request_id) ?? "";
   const subtype = asString(request.subtype) ?? "unknown";
   mapping.quiet = `control_request ${subtype}`;
-  if (subtype !== "can_use_tool") {
-    mapping.signals.push({ type: "control_request", requestId, subtype, request });
-    return;
-  }
+  if (subtype === "can_use_tool") mapping.signals.push({ type: "permission_request", ...questionOf(mapping, line) });
+  else mapping.signals.push({ type: "control_request", requestId, subtype, request });
+}
+
+function questionOf(mapping: Mapping, line: JsonObject): PermissionQuestion {
+  const request = asObject(line.request);
   const toolUseId = asString(request.tool_use_id);
   const question: CanUseToolRequest = {
     ...request,
@@ -88,12 +90,11 @@ function mapControlRequest(mapping: Mapping, line: JsonObject): void {
     tool_name: asString(request.tool_name) ?? "unknown",
     input: asObject(request.input),
   };
-  mapping.signals.push({
-    type: "permission_request",
-    requestId,
+  return {
+    requestId: asString(line.request_id) ?? "",
     request: question,
     toolEventId: toolUseId === undefined ? null : toolEvent(mapping.state, mapping.context.sessionId, toolUseId),
-  });
+  };
 }
 
 function mapControlResponse(mapping: Mapping, line: JsonObject): void {
@@ -105,6 +106,10 @@ function mapControlResponse(mapping: Mapping, line: JsonObject): void {
     ok: response.subtype === "success",
     response: response.response ?? null,
     error: asString(response.error) ?? null,
+    // Beside the answer, not in it.
+    pending: Array.isArray(response.pending_permission_requests)
+      ? response.pending_permission_requests.map((each) => questionOf(mapping, asObject(each)))
+      : null,
   });
 }
 

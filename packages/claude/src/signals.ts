@@ -8,6 +8,14 @@ export interface CanUseToolRequest extends JsonObject {
   readonly tool_use_id?: string;
 }
 
+/** One request of the CLI, with the place in the log that it is about. */
+export interface PermissionQuestion {
+  readonly requestId: string;
+  readonly request: CanUseToolRequest;
+  /** Id of the `agent.tool_use` event it is about. */
+  readonly toolEventId: string | null;
+}
+
 export type TurnOutcome = "completed" | "stopped" | "failed" | "limit";
 
 /** What a line means to the host beyond the events it makes. */
@@ -45,13 +53,7 @@ export type Signal =
     }
   /** The id to `--resume` with; told whenever it changes (`/clear` changes it in the middle of a process). */
   | { readonly type: "claude_session_id"; readonly id: string }
-  | {
-      readonly type: "permission_request";
-      readonly requestId: string;
-      readonly request: CanUseToolRequest;
-      /** Id of the `agent.tool_use` event it is about. */
-      readonly toolEventId: string | null;
-    }
+  | ({ readonly type: "permission_request" } & PermissionQuestion)
   | { readonly type: "permission_cancelled"; readonly requestId: string }
   /** A request of the CLI that is no permission (hooks, MCP, anything new): answer it, with an error if need be. */
   | {
@@ -66,6 +68,8 @@ export type Signal =
       readonly ok: boolean;
       readonly response: unknown;
       readonly error: string | null;
+      /** Of an answer to `initialize`: every question that is open. Null: it says nothing of them. */
+      readonly pending: readonly PermissionQuestion[] | null;
     }
   /** Live background tasks; a process with any is not idle. */
   | { readonly type: "background_tasks"; readonly count: number }

@@ -14,6 +14,7 @@ export const idPrefixes = {
   sync: "syn",
   request: "req",
   server: "srv",
+  rule: "rule",
 } as const;
 
 export type IdKind = keyof typeof idPrefixes;

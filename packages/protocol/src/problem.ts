@@ -157,6 +157,12 @@ export const problems = {
     "This session is archived",
     "Start a new session; the workspace and its files are still there.",
   ),
+  permission_rule_not_found: entry(
+    404,
+    "not_found_error",
+    "There is no such rule in this workspace",
+    "List the workspace's permission rules: it may have been deleted already.",
+  ),
   confirmation_late: entry(
     409,
     "conflict_error",

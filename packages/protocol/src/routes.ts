@@ -11,6 +11,7 @@ import {
   Login,
 } from "./account.ts";
 import type { ProblemCode } from "./problem.ts";
+import { PermissionRule } from "./question.ts";
 import { Status } from "./resource.ts";
 import { list, managedAgentsRoutes, paging } from "./routes-managed-agents.ts";
 import { streamRoutes } from "./routes-streams.ts";
@@ -19,7 +20,7 @@ import { Workspace, WorkspaceDeleted, WorkspaceWrite } from "./workspace.ts";
 
 export interface Route {
   method: "get" | "post" | "put" | "delete";
-  /** `{id}` is the only kind of parameter. */
+  /** Parameters stand in braces: `{id}`. */
   path: string;
   tag: "Managed Agents" | "Holdfast" | "System";
   summary: string;
@@ -137,6 +138,28 @@ const ourRoutes: Route[] = [
     auth: "account",
     ok: { status: 200, description: "What is gone and what stays", schema: WorkspaceDeleted },
     problems: ["workspace_not_found", "workspace_busy", "workspace_is_default"],
+  },
+  {
+    method: "get",
+    path: "/v1/workspaces/{id}/permission_rules",
+    tag: "Holdfast",
+    summary: "List what is always allowed in a workspace",
+    description:
+      "What was answered with `remember`. Every process of Claude Code that starts in the workspace gets them.",
+    auth: "account",
+    query: paging,
+    ok: { status: 200, description: "Oldest first", schema: list(PermissionRule) },
+    problems: ["workspace_not_found"],
+  },
+  {
+    method: "delete",
+    path: "/v1/workspaces/{id}/permission_rules/{rule_id}",
+    tag: "Holdfast",
+    summary: "Delete a rule",
+    description: "It is asked again from the next turn on; a turn that runs keeps the rule until its end.",
+    auth: "account",
+    ok: { status: 200, description: "The deleted rule", schema: PermissionRule },
+    problems: ["workspace_not_found", "permission_rule_not_found"],
   },
   {
     method: "get",

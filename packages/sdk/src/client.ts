@@ -3,6 +3,7 @@ import type {
   AccountCreated,
   ApiKey,
   ApiKeyCreated,
+  PermissionRule,
   Sandbox,
   SandboxExec,
   Status,
@@ -108,6 +109,12 @@ function workspaces(http: Http) {
     /** Its files go with it; the answer says what else did. */
     delete: (id: string, call: CallOptions = {}) =>
       http.json<WorkspaceDeleted>(path(id), { ...call, method: "DELETE" }),
+    /** What is always allowed in it. */
+    rules: (id: string, options: ListOptions = {}): AsyncIterable<PermissionRule> =>
+      pages<PermissionRule>(http, `${path(id)}/permission_rules`, options),
+    /** Asked again from the next turn on. */
+    deleteRule: (id: string, ruleId: string, call: CallOptions = {}) =>
+      http.json<PermissionRule>(`${path(id)}/permission_rules/${segment(ruleId)}`, { ...call, method: "DELETE" }),
   };
 }
 

@@ -3,6 +3,7 @@ export type {
   AccountCreated,
   ApiKey,
   ApiKeyCreated,
+  PermissionRule,
   Sandbox,
   Status,
   Sweep,

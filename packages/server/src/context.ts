@@ -6,6 +6,7 @@ import type { Account, Accounts } from "./domain/accounts/accounts.ts";
 import type { ApiKeys } from "./domain/accounts/keys.ts";
 import type { Agents } from "./domain/agents/agents.ts";
 import type { Environments } from "./domain/environments/environments.ts";
+import type { PermissionRules } from "./domain/questions/rules.ts";
 import type { SandboxDirectory } from "./domain/sandboxes/directory.ts";
 import type { SweepReport } from "./domain/sandboxes/sweep-report.ts";
 import type { Sessions } from "./domain/sessions/sessions.ts";
@@ -31,6 +32,7 @@ export interface AppContext {
   defaultAccount: Account;
   keys: ApiKeys;
   workspaces: Workspaces;
+  permissionRules: PermissionRules;
   sandboxes: SandboxDirectory;
   sessions: Sessions;
   agents: Agents;

@@ -23,6 +23,7 @@ import { Agents } from "./domain/agents/agents.ts";
 import { Environments } from "./domain/environments/environments.ts";
 import { EnvironmentImages, type Layers } from "./domain/environments/images.ts";
 import type { LeaseTimings } from "./domain/leases/membership.ts";
+import { PermissionRules } from "./domain/questions/rules.ts";
 import { bundledGuest } from "./domain/sandboxes/bundled-guest.ts";
 import { SandboxDirectory } from "./domain/sandboxes/directory.ts";
 import { SandboxImage } from "./domain/sandboxes/image.ts";
@@ -127,6 +128,7 @@ async function compose(composing: Composing): Promise<Server> {
     accounts,
     keys: new ApiKeys({ db: database.db, clock: systemClock }),
     workspaces: work.workspaces,
+    permissionRules: new PermissionRules({ db: database.db, clock: systemClock }),
     sandboxes: work.directory,
     defaultAccount: await accounts.ensureDefault(),
     sessions: new Sessions({

@@ -15,7 +15,7 @@ export interface LocalSystem extends AsyncDisposable {
   readonly dataDir: string;
   readonly server: TestServer;
   /** A session of the one account, in a workspace of its own unless named. */
-  session(workspace?: string): Promise<LocalSession>;
+  session(workspace?: string, agent?: string): Promise<LocalSession>;
   /** Another server on the same database, in the place of this one, which lets go as SIGTERM has it. */
   restart(options?: Partial<ServerOptionsInput>): Promise<void>;
   /** Rows, read beside the server. */
@@ -48,10 +48,10 @@ export async function localSystem(options: Partial<ServerOptionsInput> = {}): Pr
     get server() {
       return server;
     },
-    async session(workspace = `w-${Math.random().toString(36).slice(2)}`) {
+    async session(workspace = `w-${Math.random().toString(36).slice(2)}`, agent = "agent_default") {
       const call: Call = (method, path, body) => request(server, apiKey, { method, path, body });
       const created = await call("POST", "/v1/sessions", {
-        agent: "agent_default",
+        agent,
         environment_id: "env_default",
         metadata: { "holdfast.workspace": workspace },
       });

@@ -176,7 +176,7 @@ function shot(random: Random): Shot {
   const body = method === "GET" ? undefined : bodyOf(random);
   // Node frames the body of a DELETE only when told to.
   headers["content-length"] = String(body?.length ?? 0);
-  const path = route.path.replace("{id}", id) + queryOf(random);
+  const path = route.path.replaceAll(/\{\w+\}/g, id) + queryOf(random);
   return { route, method, path, headers, body };
 }
 

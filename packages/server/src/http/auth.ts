@@ -40,8 +40,9 @@ function isOurOrigin(origin: string, context: AppContext): boolean {
 /** Who asks: an API key, or a browser's login. */
 export function authenticate(context: AppContext): MiddlewareHandler<HttpEnv> {
   return async (c, next) => {
-    const { keyId, id, name } = await whoIs(c, context);
+    const { keyId, id, name, actor } = await whoIs(c, context);
     c.set("account", { id, name });
+    c.set("actor", actor);
     c.set("authEnds", keyId === undefined ? never : context.keys.revocation(keyId));
     await next();
   };
@@ -50,12 +51,12 @@ export function authenticate(context: AppContext): MiddlewareHandler<HttpEnv> {
 const never = new AbortController().signal;
 
 /** `keyId` is the key that was shown, or that the login was made with. */
-async function whoIs(c: Context<HttpEnv>, context: AppContext): Promise<Account & { keyId?: string }> {
+async function whoIs(c: Context<HttpEnv>, context: AppContext): Promise<Account & { keyId?: string; actor: string }> {
   const key = c.req.header("x-api-key") ?? /^Bearer +(.+)$/i.exec(c.req.header("authorization") ?? "")?.[1];
   if (key !== undefined) {
     const account = await context.accounts.byKey(key.trim());
     if (account === undefined) throw new AppError("key_wrong");
-    return account;
+    return { ...account, actor: `the key "${account.keyName}"` };
   }
   const cookie = readLoginCookie(c.req.header("cookie"), { secret: context.cookieSecret, nowMs: Date.now() });
   if (cookie === undefined) throw new AppError("key_missing");
@@ -64,9 +65,10 @@ async function whoIs(c: Context<HttpEnv>, context: AppContext): Promise<Account 
   const account = await context.accounts.byId(cookie.accountId);
   if (account === undefined) throw new AppError("key_wrong");
   const { keyId } = cookie;
-  if (keyId === undefined) return account;
+  const actor = "a browser";
+  if (keyId === undefined) return { ...account, actor };
   if (!(await context.keys.isValid(keyId))) throw new AppError("key_wrong", { detail: "The API key was revoked" });
-  return { ...account, keyId };
+  return { ...account, keyId, actor };
 }
 
 /** A cookie is sent by the browser whoever asked for the request: it counts only when our own page did. */

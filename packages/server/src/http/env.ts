@@ -5,6 +5,8 @@ export interface HttpEnv {
   Variables: {
     requestId: string;
     account: Account;
+    /** Who asks, in words: a key's name, or a browser. */
+    actor: string;
     /** Aborts when what the request showed is revoked: open streams end. */
     authEnds: AbortSignal;
   };

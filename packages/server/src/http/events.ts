@@ -22,7 +22,7 @@ export function eventRoutes(context: AppContext): Hono<HttpEnv> {
     refuseUnknown(value, ["events"]);
     refuseUnsupported(value.events);
     const input = check(SendEvents, value);
-    const target = { accountId: c.get("account").id, sessionId: c.req.param("id") };
+    const target = { accountId: c.get("account").id, sessionId: c.req.param("id"), by: c.get("actor") };
     return c.json(await sessions.send(target, input, identityOf(c, bytes)));
   });
   app.get("/:id/events", async (c) => {

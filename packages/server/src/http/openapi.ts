@@ -58,7 +58,12 @@ export function openApiDocument(version: string): Json {
 function operation(route: Route, components: Components): Json {
   const { path, method, summary, description, tag, query = {}, body, auth } = route;
   const parameters: Json[] = [
-    ...(path.includes("{id}") ? [{ name: "id", in: "path", required: true, schema: { type: "string" } }] : []),
+    ...[...path.matchAll(/\{(\w+)\}/g)].map(([, name]) => ({
+      name,
+      in: "path",
+      required: true,
+      schema: { type: "string" },
+    })),
     ...Object.entries(query).map(([name, parameter]) => ({
       name,
       in: "query",
@@ -114,7 +119,7 @@ function refusals(route: Route): Record<string, Json> {
 }
 
 function operationId(method: string, path: string): string {
-  const words = path.split("/").map((part) => (part === "{id}" ? "one" : part.replace(/\W+/g, "_")));
+  const words = path.split("/").map((part) => (part.startsWith("{") ? "one" : part.replace(/\W+/g, "_")));
   return [method, ...words.filter((word) => word !== "" && word !== "v1")].join("_");
 }
 

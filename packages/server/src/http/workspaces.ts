@@ -5,8 +5,8 @@ import { check, readJson } from "./body.ts";
 import type { HttpEnv } from "./env.ts";
 import { paging } from "./paging.ts";
 
-/** `/v1/workspaces`: the durable file trees of the account that asks. */
-export function workspaceRoutes({ workspaces, closing }: AppContext): Hono<HttpEnv> {
+/** `/v1/workspaces`: the durable file trees of the account that asks, and what is always allowed in them. */
+export function workspaceRoutes({ workspaces, permissionRules, closing }: AppContext): Hono<HttpEnv> {
   const app = new Hono<HttpEnv>();
   app.get("/", async (c) => c.json(await workspaces.list(c.get("account").id, paging(c.req.url))));
   app.post("/", async (c) => {
@@ -24,5 +24,11 @@ export function workspaceRoutes({ workspaces, closing }: AppContext): Hono<HttpE
     // Not the client's signal: once begun it is done, whether the client waits or not.
     return c.json(await workspaces.delete(c.get("account").id, c.req.param("id"), closing));
   });
+  app.get("/:id/permission_rules", async (c) =>
+    c.json(await permissionRules.list(c.get("account").id, c.req.param("id"), paging(c.req.url))),
+  );
+  app.delete("/:id/permission_rules/:rule_id", async (c) =>
+    c.json(await permissionRules.delete(c.get("account").id, c.req.param("id"), c.req.param("rule_id"))),
+  );
   return app;
 }

@@ -68,6 +68,8 @@ export interface Schema {
     agent_json: string | null;
     environment_id: string;
     archived_at: number | null;
+    /** What an answer set for the rest of the session; null: as the agent's launch has it. */
+    permission_mode: string | null;
     created_at: number;
     updated_at: number;
   };
@@ -101,7 +103,7 @@ export interface Schema {
     updated_at: number;
     archived_at: number | null;
   };
-  /** Questions of the CLI whether a tool may run. */
+  /** Questions of the CLI: whether a tool may run, which of these, is this plan right. */
   permissions: {
     session_id: string;
     process_id: string;
@@ -115,6 +117,24 @@ export interface Schema {
     /** What the CLI is told. */
     answer_json: string | null;
     created_at: number;
+    /** A `StoredQuestion`; null for one that was asked by an older server. */
+    question_json: string | null;
+    /** A `Resolution`, once it is no longer open. */
+    resolution_json: string | null;
+  };
+  /** What is always allowed in a workspace. */
+  permission_rules: {
+    id: string;
+    account_id: string;
+    workspace_id: string;
+    /** `encodeText`. */
+    rule: string;
+    /** Where it was allowed. */
+    session_id: string;
+    /** Who allowed it; `encodeText`. */
+    created_by: string;
+    created_at: number;
+    deleted_at: number | null;
   };
   events: { session_id: string; seq: number; id: string; type: string; event_json: string; created_at: number };
   raw_lines: {
@@ -199,7 +219,7 @@ export type ProcessState = "starting" | "running" | "ended";
 export type SandboxState = "wanted" | "creating" | "running" | "ended";
 /** `queued` here, `sent` to Claude's stdin, `taken` by Claude (it echoed it), `done` with its turn. */
 export type MessageState = "queued" | "sent" | "taken" | "done";
-/** `answered` here, `delivered` to the CLI; `closed` without an answer. */
+/** `answered` here, `delivered` to the CLI; `closed`: nobody waits for an answer any more. */
 export type PermissionState = "pending" | "answered" | "delivered" | "closed";
 /** Once `committing` a save is as good as done: whoever takes over writes the same manifest. */
 export type SyncState = "running" | "committing" | "done" | "warning" | "failed";

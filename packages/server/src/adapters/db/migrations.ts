@@ -2,6 +2,7 @@ import type { CreateTableBuilder, Kysely } from "kysely";
 import type { Migration } from "kysely/migration";
 import { leaseTables } from "./lease-tables.ts";
 import { managedAgentsTables } from "./managed-agents-tables.ts";
+import { questionsTables } from "./questions-tables.ts";
 import { straysTable } from "./strays-table.ts";
 
 // Kysely's migrations know no schema: the schema is what they make.
@@ -138,6 +139,7 @@ export function migrations(binary: "blob" | "bytea"): Record<string, Migration> 
     "002_keys_and_deletion": { up: keysAndDeletion },
     "003_managed_agents": { up: managedAgentsTables },
     "004_leases": { up: leaseTables },
+    "006_questions": { up: questionsTables },
     "008_strays": { up: straysTable },
   };
 }

@@ -2,6 +2,7 @@ import { type AccountCreated, type Account as AccountView, AppError, newId } fro
 import type { Clock } from "../../ports/clock.ts";
 import { type Database, lockName, type Tx } from "../../ports/database.ts";
 import { afterPage, type Page, type PageRequest, toPage } from "../paging.ts";
+import { decodeText } from "../text.ts";
 import { hashKey, insertKey } from "./keys.ts";
 
 export interface Account {
@@ -70,7 +71,7 @@ export class Accounts {
   }
 
   /** Undefined when no account has this key, or the key was revoked. */
-  async byKey(key: string): Promise<(Account & { keyId: string }) | undefined> {
+  async byKey(key: string): Promise<(Account & { keyId: string; keyName: string }) | undefined> {
     const hash = hashKey(key);
     const row = await this.#db
       .selectFrom("api_keys")
@@ -79,6 +80,7 @@ export class Accounts {
         "accounts.id as id",
         "accounts.name as name",
         "api_keys.id as keyId",
+        "api_keys.name as keyName",
         "api_keys.last_used_at as usedAt",
         "api_keys.revoked_at as revokedAt",
       ])
@@ -89,7 +91,7 @@ export class Accounts {
     if (now - (row.usedAt ?? 0) > lastUsedEveryMs) {
       await this.#db.updateTable("api_keys").set({ last_used_at: now }).where("hash", "=", hash).execute();
     }
-    return { id: row.id, name: row.name, keyId: row.keyId };
+    return { id: row.id, name: row.name, keyId: row.keyId, keyName: decodeText(row.keyName) };
   }
 
   async byId(id: string): Promise<Account | undefined> {

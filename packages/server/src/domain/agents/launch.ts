@@ -1,4 +1,4 @@
-import type { ClaudeArgs } from "@holdfast/claude";
+import type { ClaudeArgs, PermissionMode } from "@holdfast/claude";
 import { type AgentToolName, agentToolNames, type PermissionPolicy, type SessionAgent } from "@holdfast/protocol";
 
 /** The CLI's names. Some of its versions lack Glob and Grep: there Bash does their work. */
@@ -21,21 +21,45 @@ export interface AgentLaunch extends Pick<ClaudeArgs, "permissionMode" | "model"
   extraArgs: string[];
 }
 
+/** What the installation, the workspace and the session's answers so far say. */
+export interface LaunchContext {
+  /** Of the installation, for the default agent. */
+  permissionMode: PermissionMode;
+  /** What an answer set for the rest of the session. */
+  sessionMode: PermissionMode | null;
+  /** What is always allowed in the workspace. */
+  rules: readonly string[];
+  /** The workspace as its users name it: Claude Code knows it by where the symlink leads, and would ask before it. */
+  workspaceMount: string;
+}
+
 /** `agent` null: the default one, with all tools of the CLI and the installation's permission mode. */
-export function agentLaunch(agent: SessionAgent | null, mode: ClaudeArgs["permissionMode"]): AgentLaunch {
-  if (agent === null) return { permissionMode: mode, settings: {}, extraArgs: [] };
+export function agentLaunch(agent: SessionAgent | null, context: LaunchContext): AgentLaunch {
+  const { rules, sessionMode } = context;
+  const additionalDirectories = [context.workspaceMount];
+  if (agent === null) {
+    const permissionMode = sessionMode ?? context.permissionMode;
+    return { permissionMode, settings: { permissions: { allow: rules, additionalDirectories } }, extraArgs: [] };
+  }
   const tools = enabledTools(agent);
   const named = (type: PermissionPolicy["type"]) =>
     tools.filter(({ policy }) => policy.type === type).map(({ name }) => cliNames[name]);
-  const ask = named("always_ask");
+  const asks = named("always_ask");
   const { effort } = agent.model;
   return {
     // Nothing is to be asked: as the CLI itself would do it.
-    permissionMode: ask.length === 0 ? "bypassPermissions" : "default",
+    permissionMode: sessionMode ?? (asks.length === 0 ? "bypassPermissions" : "default"),
     model: agent.model.id,
     ...(agent.system === null ? {} : { appendSystemPrompt: agent.system }),
-    // `ask` wins over every `allow`, also over one in the workspace's own settings.
-    settings: ask.length === 0 ? {} : { permissions: { allow: named("always_allow"), ask } },
+    settings: {
+      permissions: {
+        allow: [...named("always_allow"), ...rules],
+        // Wins over every `allow` and over hooks, also those of the workspace's own settings. A tool that somebody
+        // has allowed as a whole is asked for no more.
+        ask: asks.filter((name) => !rules.includes(name)),
+        additionalDirectories,
+      },
+    },
     extraArgs: [
       ...(effort === undefined ? [] : ["--effort", effort.type]),
       // Exactly these; an empty word means none. Last, because it takes as many words as follow.

@@ -1,17 +1,18 @@
-import type { PermissionAnswer } from "@holdfast/claude";
+import type { PermissionAnswer, PermissionMode } from "@holdfast/claude";
 import { AppError, type NewEvent } from "@holdfast/protocol";
-import type { Database, Tx } from "../../ports/database.ts";
+import type { Selectable } from "kysely";
+import type { Database, Schema, Tx } from "../../ports/database.ts";
+import { type Confirmation, decide, type Resolution } from "../questions/answer.ts";
+import { choicesOf, type StoredQuestion } from "../questions/present.ts";
+import { rememberRules } from "../questions/rules.ts";
 
-export interface Confirmation {
-  /** Of the `agent.tool_use` event. */
-  eventId: string;
-  result: "allow" | "deny";
-  denyMessage: string | undefined;
-  /** Of the field, for errors. */
-  path: string;
+type Row = Selectable<Schema["permissions"]>;
+
+/** What is kept of how a question ended. */
+interface StoredResolution extends Resolution {
+  /** RFC 3339. */
+  at: string;
 }
-
-const defaultDenial = "The user refused this. Ask what to do instead, or go on without it.";
 
 /** Events whose questions are open, oldest first. */
 export async function openQuestions(tx: Database, sessionId: string): Promise<string[]> {
@@ -26,50 +27,84 @@ export async function openQuestions(tx: Database, sessionId: string): Promise<st
   return rows.map((row) => row.event_id);
 }
 
-/** A question counts one answer. Throws `confirmation_late` for another one, `request_invalid` when nothing was asked. */
-export async function answerQuestion(tx: Tx, sessionId: string, confirmation: Confirmation): Promise<void> {
-  const { eventId, result, denyMessage, path } = confirmation;
-  const rows = await tx
-    .selectFrom("permissions")
-    .selectAll()
-    .where("session_id", "=", sessionId)
-    .where("event_id", "=", eventId)
-    .orderBy("created_at", "desc")
-    .execute();
+/**
+ * A question counts one answer, whichever server it reaches. Gives what the log says about it. Throws
+ * `confirmation_late` for another one, `request_invalid` when nothing was asked or the answer does not fit.
+ */
+export async function answerQuestion(
+  tx: Tx,
+  session: { id: string; nowMs: number },
+  confirmation: Confirmation,
+): Promise<NewEvent> {
+  const { eventId, path } = confirmation;
+  const rows = await rowsOf(tx, session.id, eventId);
   const open = rows.find(({ state }) => state === "pending");
   if (open === undefined) {
     const [known] = rows;
-    if (known === undefined) {
-      const message = "names no tool call of this session that asked for a confirmation";
-      throw new AppError("request_invalid", { detail: `${path}: ${message}`, errors: [{ path, message }] });
-    }
-    const how = known.state === "closed" ? "is no longer open" : "has been answered already";
-    throw new AppError("confirmation_late", {
-      detail: `The question of the tool call ${eventId} ${how}`,
-      errors: [{ path, message: how }],
+    throw known === undefined ? neverAsked(path) : late(known, path);
+  }
+  const input = JSON.parse(open.input_json) as Record<string, unknown>;
+  const { answer, resolution, remember, mode } = decide(questionOf(open, input), input, confirmation);
+  if (!(await resolve(tx, open, { state: "answered", answer, resolution, nowMs: session.nowMs }))) {
+    // Another server was faster: its answer is the one to tell.
+    const [known = open] = await rowsOf(tx, session.id, eventId);
+    throw late(known, path);
+  }
+  if (remember !== undefined) {
+    await rememberRules(tx, {
+      sessionId: session.id,
+      rules: remember.rules,
+      by: confirmation.by,
+      nowMs: session.nowMs,
     });
   }
-  const answer: PermissionAnswer =
-    result === "allow"
-      ? { behavior: "allow", updatedInput: JSON.parse(open.input_json) as Record<string, unknown> }
-      : { behavior: "deny", message: denyMessage || defaultDenial };
-  await tx
-    .updateTable("permissions")
-    .set({ state: "answered", answer_json: JSON.stringify(answer) })
-    .where("process_id", "=", open.process_id)
-    .where("request_id", "=", open.request_id)
-    .execute();
+  if (mode !== undefined) {
+    await tx.updateTable("sessions").set({ permission_mode: mode }).where("id", "=", session.id).execute();
+  }
+  return { type: "holdfast.permission_resolved", ...resolution };
 }
 
-/** Their process is gone, or withdrew them: nobody waits for an answer any more. */
-export async function closeQuestions(tx: Tx, sessionId: string, requestId?: string): Promise<void> {
+/** What an answer set for the rest of the session; null: nothing did. */
+export async function permissionModeOf(db: Database, sessionId: string): Promise<PermissionMode | null> {
+  const row = await db
+    .selectFrom("sessions")
+    .select("permission_mode")
+    .where("id", "=", sessionId)
+    .executeTakeFirstOrThrow();
+  return row.permission_mode as PermissionMode | null;
+}
+
+interface Closing {
+  outcome: "expired" | "withdrawn";
+  /** Why nobody waits for an answer any more. */
+  message: string;
+  nowMs: number;
+  /** Only this one. */
+  requestId?: string;
+  /** Only those of this process. */
+  processId?: string;
+  /** The CLI may still wait: this is what it is told. */
+  answer?: PermissionAnswer;
+}
+
+/** Nobody waits for an answer any more. Gives what the log says about it. */
+export async function closeQuestions(tx: Tx, sessionId: string, closing: Closing): Promise<NewEvent[]> {
   let query = tx
-    .updateTable("permissions")
-    .set({ state: "closed" })
+    .selectFrom("permissions")
+    .selectAll()
     .where("session_id", "=", sessionId)
     .where("state", "=", "pending");
-  if (requestId !== undefined) query = query.where("request_id", "=", requestId);
-  await query.execute();
+  if (closing.requestId !== undefined) query = query.where("request_id", "=", closing.requestId);
+  if (closing.processId !== undefined) query = query.where("process_id", "=", closing.processId);
+  const events: NewEvent[] = [];
+  const { outcome, message, answer, nowMs } = closing;
+  for (const row of await query.orderBy("created_at").orderBy("request_id").execute()) {
+    const resolution: Resolution = { tool_use_id: row.event_id, outcome, message };
+    const state = answer === undefined ? "closed" : "answered";
+    if (await resolve(tx, row, { state, answer: answer ?? null, resolution, nowMs }))
+      events.push({ type: "holdfast.permission_resolved", ...resolution });
+  }
+  return events;
 }
 
 /** What the session says while it waits. */
@@ -79,4 +114,79 @@ export function askedEvent(eventIds: string[]): NewEvent {
     stop_reason: { type: "requires_action", event_ids: eventIds },
     stop_details: null,
   };
+}
+
+function rowsOf(tx: Tx, sessionId: string, eventId: string): Promise<Row[]> {
+  return tx
+    .selectFrom("permissions")
+    .selectAll()
+    .where("session_id", "=", sessionId)
+    .where("event_id", "=", eventId)
+    .orderBy("created_at", "desc")
+    .execute();
+}
+
+/** False when it was no longer open: of two that try, one succeeds. */
+async function resolve(
+  tx: Tx,
+  row: Row,
+  end: { state: "answered" | "closed"; answer: PermissionAnswer | null; resolution: Resolution; nowMs: number },
+): Promise<boolean> {
+  const stored: StoredResolution = { ...end.resolution, at: new Date(end.nowMs).toISOString() };
+  const { numUpdatedRows } = await tx
+    .updateTable("permissions")
+    .set({
+      state: end.state,
+      answer_json: end.answer === null ? null : JSON.stringify(end.answer),
+      resolution_json: JSON.stringify(stored),
+    })
+    .where("process_id", "=", row.process_id)
+    .where("request_id", "=", row.request_id)
+    .where("state", "=", "pending")
+    .executeTakeFirst();
+  return numUpdatedRows === 1n;
+}
+
+/** Of a question that an older server asked, what can be said without the request. */
+function questionOf(row: Row, input: Record<string, unknown>): StoredQuestion {
+  if (row.question_json !== null) return JSON.parse(row.question_json) as StoredQuestion;
+  return {
+    suggestions: [],
+    shown: {
+      tool_use_id: row.event_id,
+      kind: "tool",
+      tool_name: "",
+      title: "",
+      description: "",
+      reason: null,
+      blocked_path: null,
+      can_allow: true,
+      suggestions: [],
+      questions: choicesOf(input),
+    },
+  };
+}
+
+function neverAsked(path: string): AppError {
+  const field = `${path}.tool_use_id`;
+  const message = "names no tool call of this session that asked for a confirmation";
+  return new AppError("request_invalid", { detail: `${field}: ${message}`, errors: [{ path: field, message }] });
+}
+
+function late(row: Row, path: string): AppError {
+  const how = howItEnded(row);
+  return new AppError("confirmation_late", {
+    detail: `The question of the tool call ${row.event_id} ${how}`,
+    errors: [{ path: `${path}.tool_use_id`, message: how }],
+  });
+}
+
+function howItEnded({ state, resolution_json: json }: Row): string {
+  if (json === null) return state === "closed" ? "is no longer open" : "has been answered already";
+  const { outcome, at, message, answered_by: by, rule } = JSON.parse(json) as StoredResolution;
+  if (outcome === "expired" || outcome === "withdrawn") {
+    return `is no longer open since ${at}: ${message ?? outcome}`;
+  }
+  const who = by === undefined ? (rule === undefined ? "" : ` by the rule ${rule}`) : ` by ${by}`;
+  return `was ${outcome}${who} at ${at}`;
 }

@@ -12,6 +12,8 @@ export interface StoreInput {
   sessionId: string;
   events: readonly Sent[];
   identity: RequestIdentity;
+  /** Who says it, in words. */
+  by: string;
   nowMs: number;
 }
 
@@ -32,15 +34,7 @@ export async function storeEvents({ tx, append, lock }: LogTx, input: StoreInput
   const messages = input.events.filter((event) => event.type === "user.message").length;
   if (messages > 0) await checkRoom(tx, sessionId, messages);
   const asked = await openQuestions(tx, sessionId);
-  for (const [index, event] of input.events.entries()) {
-    if (event.type !== "user.tool_confirmation") continue;
-    await answerQuestion(tx, sessionId, {
-      eventId: event.tool_use_id,
-      result: event.result,
-      denyMessage: event.deny_message ?? undefined,
-      path: `events.${index}.tool_use_id`,
-    });
-  }
+  const resolved = await answerQuestions(tx, input);
   const open = asked.length === 0 ? asked : await openQuestions(tx, sessionId);
   // A message that comes while a question is open waits for the turn that asked it.
   const starts = status === "idle" && open.length === 0 && (asked.length > 0 || messages > 0);
@@ -48,7 +42,7 @@ export async function storeEvents({ tx, append, lock }: LogTx, input: StoreInput
   const events = input.events.map((event) => toEvent(event, client, nowMs));
   const appended = await append({
     sessionId,
-    events: starts ? [...events, { type: "session.status_running" }] : events,
+    events: [...events, ...resolved, ...(starts ? [{ type: "session.status_running" as const }] : [])],
     ...(starts ? { session: { status: "running" } } : {}),
     atMs: nowMs,
   });
@@ -62,8 +56,27 @@ function toEvent(event: Sent, client: object, nowMs: number): NewEvent {
     return { type: "user.message", id: newId("event", nowMs), content: event.content, ...client };
   }
   if (event.type === "user.interrupt") return { type: "user.interrupt" };
-  const { tool_use_id, result, deny_message = null } = event;
-  return { type: "user.tool_confirmation", tool_use_id, result, deny_message };
+  const { tool_use_id, result, deny_message = null, holdfast } = event;
+  const details = holdfast === undefined ? {} : { holdfast };
+  return { type: "user.tool_confirmation", tool_use_id, result, deny_message, ...details };
+}
+
+/** What the log says about the answers among the events. */
+async function answerQuestions(tx: Tx, { sessionId, events, by, nowMs }: StoreInput): Promise<NewEvent[]> {
+  const resolved: NewEvent[] = [];
+  for (const [index, event] of events.entries()) {
+    if (event.type !== "user.tool_confirmation") continue;
+    const confirmation = {
+      eventId: event.tool_use_id,
+      result: event.result,
+      denyMessage: event.deny_message ?? undefined,
+      details: event.holdfast ?? {},
+      path: `events.${index}`,
+      by,
+    };
+    resolved.push(await answerQuestion(tx, { id: sessionId, nowMs }, confirmation));
+  }
+  return resolved;
 }
 
 async function enqueue(

@@ -68,7 +68,7 @@ export class Sessions {
         const name = input.metadata?.[workspaceMetadataKey] ?? defaultWorkspaceName;
         const workspace = await ensureWorkspace(tx, { accountId, name, installationId, nowMs });
         const id = await insertSession(tx, { accountId, workspaceId: workspace.id, agent, input, nowMs });
-        if (events.length > 0) await storeEvents(logTx, { sessionId: id, events, identity, nowMs });
+        if (events.length > 0) await storeEvents(logTx, { sessionId: id, events, identity, by: "", nowMs });
         return id;
       }),
     );
@@ -145,15 +145,19 @@ export class Sessions {
   }
 
   /** Stores the events (once, see `once`), then sets them going. */
-  async send(target: { accountId: string; sessionId: string }, input: SendEvents, identity: RequestIdentity) {
-    const { accountId, sessionId } = target;
+  async send(
+    target: { accountId: string; sessionId: string; by: string },
+    input: SendEvents,
+    identity: RequestIdentity,
+  ) {
+    const { accountId, sessionId, by } = target;
     const { db, log, clock, turns } = this.#deps;
     await sessionRow(db, accountId, sessionId);
     checkMessages(input.events, "events");
     const nowMs = clock.now();
     const { result, repeated } = await log.transact((logTx) =>
       once(logTx.tx, { accountId, scope: `send:${sessionId}`, identity, nowMs }, () =>
-        storeEvents(logTx, { sessionId, events: input.events, identity, nowMs }),
+        storeEvents(logTx, { sessionId, events: input.events, identity, by, nowMs }),
       ),
     );
     if (!repeated) {
@@ -214,6 +218,7 @@ async function insertSession(tx: Tx, { accountId, workspaceId, agent, input, now
       agent_json: agent === null ? null : JSON.stringify(agent),
       environment_id: input.environment_id ?? defaultEnvironmentId,
       archived_at: null,
+      permission_mode: null,
       created_at: nowMs,
       updated_at: nowMs,
     })

@@ -1,23 +1,10 @@
-import { controlErrorResponse, permissionResponse, type Signal } from "@holdfast/claude";
+import { controlErrorResponse, type Signal } from "@holdfast/claude";
 import type { Tx } from "../../ports/database.ts";
 import type { LineEffect } from "./claude-process.ts";
 import { TurnFailure } from "./failure.ts";
 
-/** Tools whose question wants words or a choice, which a confirmation cannot carry. */
-const wantsWords = new Map([
-  [
-    "AskUserQuestion",
-    "Questions with choices cannot be shown in this session. Ask in plain words at the end of your turn instead.",
-  ],
-  ["ExitPlanMode", "Plans cannot be approved in this session. Show the plan as your answer and end your turn."],
-]);
-
 /** What is said at once to a request of the CLI, so that it never waits for an answer that nobody can give. */
 export function answerTo(signal: Signal): string | undefined {
-  if (signal.type === "permission_request") {
-    const message = wantsWords.get(signal.request.tool_name);
-    return message === undefined ? undefined : permissionResponse(signal.requestId, { behavior: "deny", message });
-  }
   if (signal.type === "control_request") {
     return controlErrorResponse(signal.requestId, `Holdfast does not serve ${signal.subtype}`);
   }

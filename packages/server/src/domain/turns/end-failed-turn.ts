@@ -14,7 +14,7 @@ const retryMs = 2_000;
  * the lease is lost or the signal aborts. Without `turn` it was one that Claude had begun by itself.
  */
 export async function endFailedTurn(
-  { log, logger }: TurnDeps,
+  { log, logger, clock }: TurnDeps,
   input: { session: Session; turn: Turn | undefined; error: unknown; signal: AbortSignal },
 ): Promise<void> {
   const { session, turn, error, signal } = input;
@@ -28,8 +28,11 @@ export async function endFailedTurn(
     try {
       await log.transact(async ({ tx, append }) => {
         const target = { sessionId: session.id, generation: session.generation };
-        await append({ ...target, events, session: { status: "idle" } });
-        await closeQuestions(tx, session.id);
+        // Fenced first: whoever has lost the lease must close nothing.
+        await append({ ...target, events: [] });
+        const message = stopped ? "The turn was stopped" : failure.message;
+        const closed = await closeQuestions(tx, session.id, { outcome: "expired", message, nowMs: clock.now() });
+        await append({ ...target, events: [...closed, ...events], session: { status: "idle" } });
         if (turn !== undefined) await markMessage(tx, turn.messageId, "done");
       }, storing);
       break;

@@ -23,7 +23,7 @@ export interface ProcessState {
 }
 
 /** What the session has to note when a turn's `result` comes. */
-export function onTurnEnded(state: ProcessState, ended: TurnEnded, result: MapResult): LineEffect {
+export function onTurnEnded(state: ProcessState, ended: TurnEnded, result: MapResult, nowMs: number): LineEffect {
   if (ended.startupFailure) {
     // The exit comes next and says the rest; the message was not taken.
     state.startupErrors = [...ended.errors];
@@ -40,11 +40,11 @@ export function onTurnEnded(state: ProcessState, ended: TurnEnded, result: MapRe
   const outcome = turn?.stopped === true ? "stopped" : ended.outcome;
   const idle = idleEvent(outcome, { retriesExhausted: ended.terminalReason === "api_error" });
   return {
-    events: [...result.events, idle],
+    events: result.events,
     session: { status: "idle" },
+    more: async (tx) => ({ events: [...(await refuseOpen(tx, state.sessionId, nowMs)), idle] }),
     also: async (tx) => {
       await cost(tx);
-      await refuseOpen(tx, state.sessionId);
       if (turn !== undefined) await markMessage(tx, turn.messageId, "done");
     },
     after: () => {
@@ -69,17 +69,19 @@ export function onTurnStarted(state: ProcessState, result: MapResult): LineEffec
 }
 
 /** What the session has to note when its process ends. */
-export function onProcessExit(state: ProcessState, exit: ProcessExit): LineEffect {
+export function onProcessExit(state: ProcessState, exit: ProcessExit, nowMs: number): LineEffect {
   const { turn } = state;
   const running = (turn?.sent === true && !turn.finished) || state.ownTurn;
-  if (!running) return { events: [], also: (tx) => closeQuestions(tx, state.sessionId) };
+  const closing = { outcome: "expired" as const, message: "Claude Code ended before anybody answered", nowMs };
+  const expire = (tx: Tx) => closeQuestions(tx, state.sessionId, closing);
+  if (!running) return { events: [], more: async (tx) => ({ events: await expire(tx) }) };
   const restart = turn === undefined || turn.stopped ? undefined : restartAs(state, exit);
   if (restart !== undefined) return { events: [], after: () => turn?.end({ kind: "restart", conversation: restart }) };
   return {
-    events: exitEvents(state, exit),
+    events: [],
     session: { status: "idle" },
+    more: async (tx) => ({ events: [...(await expire(tx)), ...exitEvents(state, exit)] }),
     also: async (tx) => {
-      await closeQuestions(tx, state.sessionId);
       if (turn !== undefined) await markMessage(tx, turn.messageId, "done");
     },
     after: () => {

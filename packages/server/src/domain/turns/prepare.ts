@@ -3,11 +3,13 @@ import { guestBundlePath } from "@holdfast/guest";
 import { newId, type SessionAgent } from "@holdfast/protocol";
 import { sleep } from "@holdfast/std";
 import { agentLaunch } from "../agents/launch.ts";
+import { workspaceRules } from "../questions/rules.ts";
 import { GuestLink, LinkLostError } from "../sandboxes/guest-link.ts";
 import type { SandboxImage } from "../sandboxes/image.ts";
 import type { LiveSandbox } from "../sandboxes/live-sandbox.ts";
 import { runExec } from "../sandboxes/run-exec.ts";
 import { filesMount, stateMount } from "../sandboxes/sandboxes.ts";
+import { permissionModeOf } from "../sessions/permissions.ts";
 import type { Workspace } from "../sessions/workspaces.ts";
 import { ClaudeProcess, type ProcessOwner } from "./claude-process.ts";
 import { TurnFailure, toFailure } from "./failure.ts";
@@ -170,7 +172,7 @@ export async function startProcess(deps: TurnDeps, input: StartInput): Promise<C
   await step.running();
   await noteProcess(deps, { session, sandbox, processId });
   const scripted = await isScripted(deps, signal);
-  const result = await runExec(sandbox.handle, startArgs(deps, input, processId), {
+  const result = await runExec(sandbox.handle, await startArgs(deps, input, processId), {
     secrets: await secretsOf(deps, input),
     timeoutMs: startTimeoutMs,
     signal: AbortSignal.any([signal, sandbox.gone]),
@@ -249,9 +251,15 @@ function makeProcess(
   );
 }
 
-function startArgs(deps: TurnDeps, { session, conversation }: StartInput, processId: string): string[] {
+async function startArgs(deps: TurnDeps, input: StartInput, processId: string): Promise<string[]> {
+  const { session, conversation, sandbox } = input;
   const ids = [...leaseArgs(session), "--process", processId];
-  const { settings, extraArgs, ...launch } = agentLaunch(session.agent, deps.options.permissionMode);
+  const { settings, extraArgs, ...launch } = agentLaunch(session.agent, {
+    permissionMode: deps.options.permissionMode,
+    sessionMode: await permissionModeOf(deps.db, session.id),
+    rules: await workspaceRules(deps.db, sandbox.workspace.id),
+    workspaceMount: filesMount,
+  });
   const claude = claudeArgs({
     conversation,
     ...launch,

@@ -14,7 +14,14 @@ import { HeldProcess, unlessEnding } from "./held-process.ts";
 import { interruptProcess } from "./interrupt.ts";
 import { markMessage, onProcessExit, onTurnEnded, onTurnStarted, type ProcessState } from "./line-effects.ts";
 import { ensureSandbox, findProcess, fixPermissions, type Session, startProcess } from "./prepare.ts";
-import { deliverAnswers, onQuestion, onQuestionWithdrawn, withPolicy } from "./questions.ts";
+import {
+  askForOpen,
+  deliverAnswers,
+  onOpenQuestions,
+  onQuestion,
+  onQuestionWithdrawn,
+  withPolicy,
+} from "./questions.ts";
 import { nextMessage, sessionState } from "./session-rows.ts";
 import { Turn } from "./turn.ts";
 import type { TurnDeps } from "./turn-deps.ts";
@@ -301,6 +308,9 @@ export class SessionRunner {
     const running = this.#hold(process, sandbox, held);
     running.state.started = row.claudeStarted;
     this.#deliver(running);
+    // What it asks now may differ from what we know of it.
+    const { line, lineId } = askForOpen(randomUUID());
+    this.#say(running, line, lineId);
     return running;
   }
 
@@ -356,7 +366,7 @@ export class SessionRunner {
   }
 
   #onTurnEnded(running: HeldProcess, signal: Extract<Signal, { type: "turn_ended" }>, result: MapResult): LineEffect {
-    const effect = onTurnEnded(running.state, signal, result);
+    const effect = onTurnEnded(running.state, signal, result, this.#deps.clock.now());
     return {
       ...effect,
       after: () => {
@@ -376,11 +386,15 @@ export class SessionRunner {
     if (signal.type === "background_tasks") running.backgroundTasks = signal.count;
     const answer = answerTo(signal);
     if (answer !== undefined) return { events, after: () => this.#say(running, answer) };
-    if (signal.type === "permission_request") {
-      const { processId } = running.process;
-      return onQuestion({ id: this.#session.id, processId, nowMs: this.#deps.clock.now() }, signal, result);
+    const asking = { id: this.#session.id, processId: running.process.processId, nowMs: this.#deps.clock.now() };
+    // What was allowed always is answered at once.
+    const after = () => this.#deliver(running);
+    if (signal.type === "permission_request") return { ...onQuestion(asking, signal, result), after };
+    if (signal.type === "permission_cancelled") return onQuestionWithdrawn(asking, signal.requestId, result);
+    if (signal.type === "control_response") {
+      const effect = onOpenQuestions(asking, signal, result);
+      return effect && { ...effect, after };
     }
-    if (signal.type === "permission_cancelled") return onQuestionWithdrawn(this.#session.id, signal.requestId, result);
     if (signal.type === "auth_failed_retrying")
       return { events, after: () => this.#say(running, interruptRequest(randomUUID())) };
     return undefined;
@@ -389,7 +403,7 @@ export class SessionRunner {
   #onExit(running: HeldProcess, exit: ProcessExit): LineEffect {
     const { id } = this.#session;
     this.#deps.logger.info({ session: id, process: running.process.processId, ...exit }, "Claude Code ended");
-    const effect = onProcessExit(running.state, exit);
+    const effect = onProcessExit(running.state, exit, this.#deps.clock.now());
     return {
       ...effect,
       after: () => {
@@ -400,18 +414,14 @@ export class SessionRunner {
   }
 
   /** Without waiting: the caller may be what reads the answer. */
-  #say(running: HeldProcess, line: string): void {
+  #say(running: HeldProcess, line: string, lineId: string = randomUUID()): void {
     running.process
-      .send(line, randomUUID(), AbortSignal.any([this.#stop.signal, AbortSignal.timeout(10_000)]))
+      .send(line, lineId, AbortSignal.any([this.#stop.signal, AbortSignal.timeout(10_000)]))
       .catch((error) => this.#deps.logger.warn({ err: error, session: this.#session.id }, "an answer was not taken"));
   }
 
   #deliver({ process }: HeldProcess): void {
-    const { db, logger } = this.#deps;
-    const signal = AbortSignal.any([this.#stop.signal, AbortSignal.timeout(10_000)]);
-    deliverAnswers(db, process, signal).catch((error) =>
-      logger.warn({ err: error, session: this.#session.id }, "an answer to a question was not taken"),
-    );
+    void deliverAnswers(this.#deps, process, this.#stop.signal);
   }
 
   #interruptTurn(turn: Turn): void {
