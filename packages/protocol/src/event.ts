@@ -1,18 +1,7 @@
 import { z } from "zod";
+import { ImageBlock, TextBlock } from "./content.ts";
+import { InterruptDetails, MessageDetails, messageChange } from "./message.ts";
 import { ConfirmationDetails, permissionRequest, permissionResolved } from "./question.ts";
-
-/**
- * The entries of a session's log. The `user.*`, `agent.*` and `session.*` types are those of Anthropic's Managed Agents
- * API (their shapes agree with `@anthropic-ai/sdk`); what Claude Code says beyond them stands in a `holdfast` field or
- * in `holdfast.*` events, which official clients skip.
- */
-export const TextBlock = z.object({ type: z.literal("text"), text: z.string() });
-export type TextBlock = z.infer<typeof TextBlock>;
-
-export const ImageBlock = z.object({
-  type: z.literal("image"),
-  source: z.object({ type: z.literal("base64"), media_type: z.string(), data: z.string() }),
-});
 
 const common = {
   id: z.string(),
@@ -28,12 +17,20 @@ const event = <T extends string, S extends z.ZodRawShape>(type: T, shape: S) =>
 /** Which tool call a line belongs to when a subagent made it: the id of the parent's `agent.tool_use` event. */
 const parent = { parent_event_id: z.string().optional() };
 
+/**
+ * The entries of a session's log. The `user.*`, `agent.*` and `session.*` types are those of Anthropic's Managed Agents
+ * API (their shapes agree with `@anthropic-ai/sdk`); what Claude Code says beyond them stands in a `holdfast` field or
+ * in `holdfast.*` events, which official clients skip.
+ */
 export const UserMessage = event("user.message", {
   content: z.array(z.union([TextBlock, ImageBlock])),
-  holdfast: z.object({ client_id: z.string().optional() }).optional(),
+  holdfast: MessageDetails.optional(),
 });
 
-export const UserInterrupt = event("user.interrupt", {});
+export const UserInterrupt = event("user.interrupt", { holdfast: InterruptDetails.optional() });
+
+/** A message of before was changed, or its turn begins. */
+export const MessageChanged = event("holdfast.message", messageChange);
 
 /** The answer to a question whether a tool may run. */
 export const UserToolConfirmation = event("user.tool_confirmation", {
@@ -218,6 +215,7 @@ export const SessionEvent = z.discriminatedUnion("type", [
   UserMessage,
   UserInterrupt,
   UserToolConfirmation,
+  MessageChanged,
   AgentMessage,
   AgentThinking,
   AgentToolUse,

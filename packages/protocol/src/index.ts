@@ -33,6 +33,7 @@ export {
 export * from "./event.ts";
 export { type IdKind, idPrefixes, idSchema, isId, newId } from "./ids.ts";
 export { maxBodyBytes, maxPromptBytes, maxToolResultBytes } from "./limits.ts";
+export { Message, MessageDelivery, MessageRemoved, MessageUpdate } from "./message.ts";
 export { Metadata, MetadataPatch, patchMetadata } from "./metadata.ts";
 export {
   AppError,

@@ -169,6 +169,18 @@ export const problems = {
     "This question has been answered already, or is no longer open",
     "Read the session's events: the answer that counted, or what closed the question, is there.",
   ),
+  message_not_found: entry(
+    404,
+    "not_found_error",
+    "No such message waits in this session",
+    "List what waits with `GET /v1/sessions/{id}/messages`; a message that was worked on, or removed, is there no more.",
+  ),
+  message_taken: entry(
+    409,
+    "conflict_error",
+    "Claude has this message already",
+    "It cannot be changed any more. Stop its turn with `user.interrupt`, or send another message.",
+  ),
   too_many_messages: entry(
     429,
     "rate_limit_error",

@@ -1,5 +1,6 @@
 import { z } from "zod";
 import { AgentOverrides, SessionAgent } from "./agent.ts";
+import { InterruptDetails, MessageDetails } from "./message.ts";
 import { Metadata, MetadataPatch } from "./metadata.ts";
 import { ConfirmationDetails } from "./question.ts";
 
@@ -80,10 +81,14 @@ const UserMessageParams = z.object({
       }),
     ]),
   ),
+  /** Ours. */
+  holdfast: MessageDetails.optional(),
 });
 const UserInterruptParams = z.object({
   type: z.literal("user.interrupt"),
   session_thread_id: z.null({ error: "sessions have one thread" }).optional(),
+  /** Ours. */
+  holdfast: InterruptDetails.optional(),
 });
 const UserToolConfirmationParams = z.object({
   type: z.literal("user.tool_confirmation"),

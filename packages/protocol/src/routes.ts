@@ -14,6 +14,7 @@ import type { ProblemCode } from "./problem.ts";
 import { PermissionRule } from "./question.ts";
 import { Status } from "./resource.ts";
 import { list, managedAgentsRoutes, paging } from "./routes-managed-agents.ts";
+import { messageRoutes } from "./routes-messages.ts";
 import { streamRoutes } from "./routes-streams.ts";
 import { Sandbox, SandboxExec, SandboxExecFrame, Sweep } from "./sandbox.ts";
 import { Workspace, WorkspaceDeleted, WorkspaceWrite } from "./workspace.ts";
@@ -324,4 +325,10 @@ const systemRoutes: Route[] = [
 ];
 
 /** Everything that the server answers to, except the page and its files. */
-export const routes: readonly Route[] = [...managedAgentsRoutes, ...streamRoutes, ...ourRoutes, ...systemRoutes];
+export const routes: readonly Route[] = [
+  ...managedAgentsRoutes,
+  ...messageRoutes,
+  ...streamRoutes,
+  ...ourRoutes,
+  ...systemRoutes,
+];

@@ -9,6 +9,7 @@ import type { Environments } from "./domain/environments/environments.ts";
 import type { PermissionRules } from "./domain/questions/rules.ts";
 import type { SandboxDirectory } from "./domain/sandboxes/directory.ts";
 import type { SweepReport } from "./domain/sandboxes/sweep-report.ts";
+import type { Messages } from "./domain/sessions/messages.ts";
 import type { Sessions } from "./domain/sessions/sessions.ts";
 import type { Workspaces } from "./domain/workspaces/workspaces.ts";
 import type { EventLog } from "./ports/event-log.ts";
@@ -35,6 +36,7 @@ export interface AppContext {
   permissionRules: PermissionRules;
   sandboxes: SandboxDirectory;
   sessions: Sessions;
+  messages: Messages;
   agents: Agents;
   environments: Environments;
   log: EventLog;

@@ -30,6 +30,7 @@ import { SandboxImage } from "./domain/sandboxes/image.ts";
 import { claudeCodeTemplate } from "./domain/sandboxes/image-template.ts";
 import { Revocations } from "./domain/sandboxes/revocations.ts";
 import { Sandboxes } from "./domain/sandboxes/sandboxes.ts";
+import { Messages } from "./domain/sessions/messages.ts";
 import { Sessions } from "./domain/sessions/sessions.ts";
 import { accountPrefix, Syncs } from "./domain/storage/syncs.ts";
 import { Turns } from "./domain/turns/turns.ts";
@@ -120,6 +121,13 @@ async function compose(composing: Composing): Promise<Server> {
   });
   const accounts = new Accounts({ db: database.db, clock: systemClock });
   let port = options.port;
+  const conversations = {
+    db: database.db,
+    log,
+    clock: systemClock,
+    installationId: installationOf(options),
+    turns: work.turns,
+  };
   const context: AppContext = {
     options,
     web: extras.web ?? (await readWebFiles(options.webDir)),
@@ -131,13 +139,8 @@ async function compose(composing: Composing): Promise<Server> {
     permissionRules: new PermissionRules({ db: database.db, clock: systemClock }),
     sandboxes: work.directory,
     defaultAccount: await accounts.ensureDefault(),
-    sessions: new Sessions({
-      db: database.db,
-      log,
-      clock: systemClock,
-      installationId: installationOf(options),
-      turns: work.turns,
-    }),
+    sessions: new Sessions(conversations),
+    messages: new Messages(conversations),
     agents: new Agents({ db: database.db, clock: systemClock }),
     environments: work.environments,
     log,

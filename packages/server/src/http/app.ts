@@ -8,6 +8,7 @@ import { docsRoutes } from "./docs.ts";
 import type { HttpEnv } from "./env.ts";
 import { environmentRoutes } from "./environments.ts";
 import { eventRoutes } from "./events.ts";
+import { messageRoutes } from "./messages.ts";
 import { multiStreamRoutes } from "./multi-stream.ts";
 import { errorResponse, toAppError } from "./problem.ts";
 import { sandboxRoutes, sweepRoutes } from "./sandboxes.ts";
@@ -17,7 +18,7 @@ import { healthRoutes, loginRoutes, statusRoutes } from "./system.ts";
 import { workspaceRoutes } from "./workspaces.ts";
 
 const matchers = [...Map.groupBy(routes, ({ path }) => path)].map(([path, same]) => ({
-  pattern: new RegExp(`^${path.replace(/\{id\}/g, "[^/]+")}$`),
+  pattern: new RegExp(`^${path.replace(/\{\w+\}/g, "[^/]+")}$`),
   methods: same.map(({ method }) => method.toUpperCase()),
 }));
 
@@ -55,6 +56,7 @@ export function createApp(context: AppContext): Hono<HttpEnv> {
   app.use("/v1/*", authenticate(context));
   app.route("/v1/sessions", sessionRoutes(context));
   app.route("/v1/sessions", eventRoutes(context));
+  app.route("/v1/sessions", messageRoutes(context));
   app.route("/v1/events", multiStreamRoutes(context));
   app.route("/v1/agents", agentRoutes(context));
   app.route("/v1/environments", environmentRoutes(context));

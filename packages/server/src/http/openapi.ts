@@ -1,5 +1,6 @@
 import { type ProblemCode, problems, type Route, routes } from "@holdfast/protocol";
 import { z } from "zod";
+import { isManagedAgentsPath } from "./problem.ts";
 
 type Json = Record<string, unknown>;
 
@@ -103,7 +104,7 @@ function success({ ok }: Route, components: Components): Json {
 }
 
 function refusals(route: Route): Record<string, Json> {
-  const anthropic = route.tag === "Managed Agents";
+  const anthropic = isManagedAgentsPath(route.path);
   const type = anthropic ? "application/json" : "application/problem+json";
   const schema = { $ref: `#/components/schemas/${anthropic ? "AnthropicError" : "Problem"}` };
   const byStatus = Map.groupBy(problemsOf(route), (code) => problems[code].status);

@@ -57,6 +57,6 @@ export function errorResponse(c: Context<HttpEnv>, error: AppError): Response {
 const managedAgentsPath =
   /^\/v1\/(sessions|agents|environments|files|vaults|skills|memory_stores|deployments|messages|models)(\/|$)/;
 
-function isManagedAgentsPath(path: string): boolean {
+export function isManagedAgentsPath(path: string): boolean {
   return managedAgentsPath.test(path);
 }

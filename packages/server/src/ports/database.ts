@@ -70,6 +70,8 @@ export interface Schema {
     archived_at: number | null;
     /** What an answer set for the rest of the session; null: as the agent's launch has it. */
     permission_mode: string | null;
+    /** The reader wants the turn that Claude began by itself to end. */
+    stop_requested_at: number | null;
     created_at: number;
     updated_at: number;
   };
@@ -155,6 +157,8 @@ export interface Schema {
     stderr_offset: number;
     state: ProcessState;
     exit_code: number | null;
+    /** It was told to end: nothing is asked of it any more. */
+    ending_at: number | null;
     created_at: number;
   };
   sandboxes: {
@@ -190,7 +194,15 @@ export interface Schema {
     event_id: string;
     content_json: string;
     state: MessageState;
+    delivery: "next" | "now";
+    /** The client's own name for it. */
+    client_id: string | null;
     created_at: number;
+    edited_at: number | null;
+    /** It never ran. */
+    removed_at: number | null;
+    /** The reader wants its turn to end. */
+    stop_requested_at: number | null;
   };
   idempotency: {
     account_id: string;

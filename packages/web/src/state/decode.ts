@@ -30,6 +30,7 @@ const shapes: Record<SessionEventType, Shape> = {
   "holdfast.notice": { text: "string", level: "string" },
   "holdfast.permission_request": { tool_use_id: "string", kind: "string", title: "string", suggestions: "array" },
   "holdfast.permission_resolved": { tool_use_id: "string", outcome: "string" },
+  "holdfast.message": { message_id: "string", state: "string" },
   "holdfast.other": { line_type: "string" },
 };
 

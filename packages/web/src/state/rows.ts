@@ -202,6 +202,7 @@ function addRow(to: Building, event: SessionEvent): void {
       to.rows.push(notice(event.id, "info", event.result === "allow" ? "Allowed" : "Refused"));
       return;
     case "session.updated":
+    case "holdfast.message":
     case "holdfast.permission_request":
     case "holdfast.permission_resolved":
       return;

@@ -2,6 +2,7 @@ import type { CreateTableBuilder, Kysely } from "kysely";
 import type { Migration } from "kysely/migration";
 import { leaseTables } from "./lease-tables.ts";
 import { managedAgentsTables } from "./managed-agents-tables.ts";
+import { messagesTables } from "./messages-tables.ts";
 import { questionsTables } from "./questions-tables.ts";
 import { straysTable } from "./strays-table.ts";
 
@@ -139,6 +140,7 @@ export function migrations(binary: "blob" | "bytea"): Record<string, Migration> 
     "002_keys_and_deletion": { up: keysAndDeletion },
     "003_managed_agents": { up: managedAgentsTables },
     "004_leases": { up: leaseTables },
+    "005_messages": { up: messagesTables },
     "006_questions": { up: questionsTables },
     "008_strays": { up: straysTable },
   };

@@ -4,6 +4,7 @@ import type { Tx } from "../../ports/database.ts";
 import type { LogTx } from "../../ports/event-log.ts";
 import type { RequestIdentity } from "./idempotency.ts";
 import { answerQuestion, openQuestions } from "./permissions.ts";
+import { noteStop } from "./stops.ts";
 
 type Sent = SendEvents["events"][number];
 type Message = Extract<Sent, { type: "user.message" }>;
@@ -20,10 +21,15 @@ export interface StoreInput {
 /** Messages of one session that wait or are being worked on. */
 const maxWaiting = 200;
 
-/** Appends what was said, with what it sets going: messages into the queue, answers to their questions. */
-export async function storeEvents({ tx, append, lock }: LogTx, input: StoreInput): Promise<SessionEvent[]> {
-  const { sessionId, identity, nowMs } = input;
-  await lock(sessionId);
+/**
+ * Appends what was said, with what it sets going: messages into the queue, answers to their questions, turns that shall
+ * end. A message that came before under the same client id is not said again: its event is given as it was.
+ */
+export async function storeEvents(log: LogTx, input: StoreInput): Promise<SessionEvent[]> {
+  const { tx } = log;
+  const { sessionId } = input;
+  // Two requests with the same client id follow each other, whichever server they reach.
+  await log.lock(sessionId);
   const { status, archived_at: archivedAt } = await tx
     .selectFrom("sessions")
     .select(["status", "archived_at"])
@@ -31,31 +37,89 @@ export async function storeEvents({ tx, append, lock }: LogTx, input: StoreInput
     .executeTakeFirstOrThrow(() => new AppError("session_not_found"));
   if (archivedAt !== null) throw new AppError("session_archived");
   if (status === "terminated") throw new AppError("session_terminated");
-  const messages = input.events.filter((event) => event.type === "user.message").length;
+  const known = await saidBefore(tx, input);
+  const fresh = input.events.filter((_event, index) => known[index] === undefined);
+  const messages = fresh.filter((event) => event.type === "user.message").length;
   if (messages > 0) await checkRoom(tx, sessionId, messages);
   const asked = await openQuestions(tx, sessionId);
   const resolved = await answerQuestions(tx, input);
   const open = asked.length === 0 ? asked : await openQuestions(tx, sessionId);
   // A message that comes while a question is open waits for the turn that asked it.
   const starts = status === "idle" && open.length === 0 && (asked.length > 0 || messages > 0);
-  const client = identity.key === undefined ? {} : { holdfast: { client_id: identity.key } };
-  const events = input.events.map((event) => toEvent(event, client, nowMs));
-  const appended = await append({
+  const said = fresh.length === 0 ? [] : await appendSaid(log, { ...input, events: fresh }, { starts, resolved });
+  return known.map((event) => event ?? (said.shift() as SessionEvent));
+}
+
+/** Per event of the request: the one that was stored for it earlier. */
+async function saidBefore(tx: Tx, input: StoreInput): Promise<(SessionEvent | undefined)[]> {
+  const known: (SessionEvent | undefined)[] = [];
+  const names = new Set<string>();
+  for (const [index, event] of input.events.entries()) {
+    const clientId = event.type === "user.message" ? clientIdOf(event, input) : undefined;
+    if (clientId !== undefined && names.has(clientId)) throw namedTwice(index);
+    if (clientId !== undefined) names.add(clientId);
+    const row = clientId && (await messageOfClient(tx, input.sessionId, clientId));
+    known.push(row ? (JSON.parse(row.event_json) as SessionEvent) : undefined);
+  }
+  return known;
+}
+
+function namedTwice(index: number): AppError {
+  const errors = [{ path: `events.${index}.holdfast.client_id`, message: "names another message of this request" }];
+  return new AppError("request_invalid", { detail: "Two messages have the same client id", errors });
+}
+
+async function messageOfClient(tx: Tx, sessionId: string, clientId: string) {
+  return await tx
+    .selectFrom("messages")
+    .innerJoin("events", "events.id", "messages.event_id")
+    .select("events.event_json as event_json")
+    .where("messages.session_id", "=", sessionId)
+    .where("messages.client_id", "=", clientId)
+    .executeTakeFirst();
+}
+
+/** A request's key names its message where there is but one. */
+function clientIdOf(message: Message, { events, identity }: StoreInput): string | undefined {
+  const own = message.holdfast?.client_id;
+  if (own !== undefined) return own;
+  return events.filter(({ type }) => type === "user.message").length === 1 ? identity.key : undefined;
+}
+
+async function appendSaid(
+  log: LogTx,
+  input: StoreInput,
+  { starts, resolved }: { starts: boolean; resolved: NewEvent[] },
+): Promise<SessionEvent[]> {
+  const { sessionId, nowMs } = input;
+  const events = input.events.map((event) => toEvent(event, input));
+  const appended = await log.append({
     sessionId,
     events: [...events, ...resolved, ...(starts ? [{ type: "session.status_running" as const }] : [])],
     ...(starts ? { session: { status: "running" } } : {}),
     atMs: nowMs,
   });
   const said = appended.slice(0, events.length);
-  for (const event of said) if (event.type === "user.message") await enqueue(tx, sessionId, event, nowMs);
+  for (const [index, event] of said.entries()) {
+    const sent = input.events[index];
+    if (event.type === "user.message" && sent?.type === "user.message") {
+      await enqueue(log.tx, { event, sessionId, nowMs, clientId: clientIdOf(sent, input) });
+    }
+  }
+  for (const event of said) if (event.type === "user.interrupt") await noteStop(log, { sessionId, event, nowMs });
   return said;
 }
 
-function toEvent(event: Sent, client: object, nowMs: number): NewEvent {
+function toEvent(event: Sent, input: StoreInput): NewEvent {
   if (event.type === "user.message") {
-    return { type: "user.message", id: newId("event", nowMs), content: event.content, ...client };
+    const clientId = event.holdfast?.client_id ?? input.identity.key;
+    const details = { ...event.holdfast, ...(clientId === undefined ? {} : { client_id: clientId }) };
+    const holdfast = Object.keys(details).length === 0 ? {} : { holdfast: details };
+    return { type: "user.message", id: newId("event", input.nowMs), content: event.content, ...holdfast };
   }
-  if (event.type === "user.interrupt") return { type: "user.interrupt" };
+  if (event.type === "user.interrupt") {
+    return { type: "user.interrupt", ...(event.holdfast === undefined ? {} : { holdfast: event.holdfast }) };
+  }
   const { tool_use_id, result, deny_message = null, holdfast } = event;
   const details = holdfast === undefined ? {} : { holdfast };
   return { type: "user.tool_confirmation", tool_use_id, result, deny_message, ...details };
@@ -79,12 +143,14 @@ async function answerQuestions(tx: Tx, { sessionId, events, by, nowMs }: StoreIn
   return resolved;
 }
 
-async function enqueue(
-  tx: Tx,
-  sessionId: string,
-  event: Extract<SessionEvent, { type: "user.message" }>,
-  nowMs: number,
-): Promise<void> {
+interface Enqueued {
+  event: Extract<SessionEvent, { type: "user.message" }>;
+  sessionId: string;
+  nowMs: number;
+  clientId: string | undefined;
+}
+
+async function enqueue(tx: Tx, { event, sessionId, nowMs, clientId }: Enqueued): Promise<void> {
   await tx
     .insertInto("messages")
     .values({
@@ -93,7 +159,12 @@ async function enqueue(
       event_id: event.id,
       content_json: JSON.stringify(event.content),
       state: "queued",
+      delivery: event.holdfast?.delivery ?? "next",
+      client_id: clientId ?? null,
       created_at: nowMs,
+      edited_at: null,
+      removed_at: null,
+      stop_requested_at: null,
     })
     .execute();
 }
@@ -115,7 +186,8 @@ export function checkMessages(events: readonly Sent[], list: string): void {
     if (event.type === "user.message") checkMessage(event, `${list}.${index}.content`);
 }
 
-function checkMessage(event: Message, path: string): void {
+/** As `checkMessages`, for one; `path`: of its content. */
+export function checkMessage(event: Pick<Message, "content">, path: string): void {
   let text = "";
   let images = 0;
   for (const block of event.content) {

@@ -23,6 +23,7 @@ import { once, type RequestIdentity } from "./idempotency.ts";
 import { type ListEvents, type ListSessions, listEvents, listSessions, type Page, sessionRow } from "./lists.ts";
 import { toSession } from "./present.ts";
 import { checkMessages, storeEvents } from "./send.ts";
+import { stopAll } from "./stops.ts";
 import { streamPoint } from "./stream-point.ts";
 import { defaultWorkspaceName, ensureWorkspace } from "./workspaces.ts";
 
@@ -176,13 +177,17 @@ export class Sessions {
   }
 
   async #markArchived(sessionId: string): Promise<void> {
-    const { db, clock } = this.#deps;
-    await db
-      .updateTable("sessions")
-      .set({ archived_at: clock.now() })
-      .where("id", "=", sessionId)
-      .where("archived_at", "is", null)
-      .execute();
+    const { log, clock } = this.#deps;
+    const nowMs = clock.now();
+    await log.transact(async (logTx) => {
+      const { numUpdatedRows } = await logTx.tx
+        .updateTable("sessions")
+        .set({ archived_at: nowMs })
+        .where("id", "=", sessionId)
+        .where("archived_at", "is", null)
+        .executeTakeFirst();
+      if (numUpdatedRows === 1n) await stopAll(logTx, sessionId, nowMs);
+    });
   }
 }
 
@@ -219,6 +224,7 @@ async function insertSession(tx: Tx, { accountId, workspaceId, agent, input, now
       environment_id: input.environment_id ?? defaultEnvironmentId,
       archived_at: null,
       permission_mode: null,
+      stop_requested_at: null,
       created_at: nowMs,
       updated_at: nowMs,
     })

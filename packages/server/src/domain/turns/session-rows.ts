@@ -1,18 +1,12 @@
 import type { MapperState } from "@holdfast/claude";
 import type { Database } from "../../ports/database.ts";
+import { inHand, nextOf, openMessages } from "../sessions/queue.ts";
 
-/** The oldest message that is not done; `sent` when it went to Claude before. */
+/** What is to be worked on: what went to Claude before, else what runs next. */
 export async function nextMessage(db: Database, sessionId: string) {
-  const row = await db
-    .selectFrom("messages")
-    .innerJoin("events", "events.id", "messages.event_id")
-    .select(["messages.id as id", "messages.content_json as content", "messages.state as state"])
-    .where("messages.session_id", "=", sessionId)
-    .where("messages.state", "!=", "done")
-    .orderBy("events.seq", "asc")
-    .limit(1)
-    .executeTakeFirst();
-  return row && { id: row.id, content: JSON.parse(row.content) as unknown, sent: row.state !== "queued" };
+  const rows = await openMessages(db, sessionId);
+  const row = inHand(rows)[0] ?? nextOf(rows);
+  return row && { id: row.id, content: JSON.parse(row.content_json) as unknown, sent: row.state !== "queued" };
 }
 
 export async function sessionState(db: Database, sessionId: string) {
