@@ -9,7 +9,8 @@ export interface OpenSession {
 
 /** Everything that goes on in these workspaces, for a server that has just come to them. */
 export async function openSessions(db: Database, workspaceIds: readonly string[]): Promise<OpenSession[]> {
-  const of = () => db.selectFrom("sessions").select("sessions.id as id").where("workspace_id", "in", workspaceIds);
+  const of = () =>
+    db.selectFrom("sessions").select("sessions.id as id").where("sessions.workspace_id", "in", workspaceIds);
   const processes = of()
     .innerJoin("processes", "processes.session_id", "sessions.id")
     .innerJoin("sandboxes", "sandboxes.provider_id", "processes.sandbox_id")
@@ -27,7 +28,7 @@ export async function openSessions(db: Database, workspaceIds: readonly string[]
   };
   await note("process", processes.execute());
   await note("turn", asking.execute());
-  await note("turn", of().where("status", "=", "running").execute());
+  await note("turn", of().where("sessions.status", "=", "running").execute());
   await note("message", messages.execute());
   return [...found].map(([id, kind]) => ({ id, kind }));
 }

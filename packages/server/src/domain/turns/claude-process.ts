@@ -1,25 +1,15 @@
-import { zstdCompressSync } from "node:zlib";
-import {
-  decodeLine,
-  endProcess,
-  LineSplitter,
-  type MapperContext,
-  type MapperState,
-  type MapResult,
-  mapLine,
-  type RawLine,
-} from "@holdfast/claude";
+import type { MapperContext, MapperState, MapResult } from "@holdfast/claude";
 import type { GuestMessage } from "@holdfast/guest";
 import type { NewEvent } from "@holdfast/protocol";
 import { sleep } from "@holdfast/std";
 import type { Updateable } from "kysely";
 import type { Logger } from "pino";
 import type { Schema, Tx } from "../../ports/database.ts";
-import { type EventLog, type LogTx, StaleGenerationError } from "../../ports/event-log.ts";
-import { isDiskFull } from "../disk-full.ts";
+import type { EventLog } from "../../ports/event-log.ts";
 import { type GuestLink, LinkLostError, type ProcessListener } from "../sandboxes/guest-link.ts";
 import type { LiveSandbox } from "../sandboxes/live-sandbox.ts";
 import { waitFor } from "../sandboxes/sandboxes.ts";
+import { Ingest } from "./ingest.ts";
 
 export interface ProcessExit {
   code: number | null;
@@ -65,29 +55,16 @@ export interface ClaudeProcessDeps {
   logger: Logger;
 }
 
-const stderrTailBytes = 8 * 1024;
-/** So much may be committed before the guest is told that it may forget it. */
-const tellEveryBytes = 1024 * 1024;
-
 /** One process of Claude Code in a sandbox: its output becomes events, each line exactly once. */
 export class ClaudeProcess implements ProcessListener {
   readonly processId: string;
   readonly sandbox: LiveSandbox;
   readonly #input: ClaudeProcessInput;
   readonly #deps: ClaudeProcessDeps;
-  readonly #splitter: LineSplitter;
+  readonly #ingest: Ingest;
   readonly #stop = new AbortController();
   readonly #stopped: AbortSignal;
   readonly #exited = Promise.withResolvers<void>();
-  /** Bytes that came in, whether a whole line or not. */
-  #received: { stdout: number; stderr: number };
-  #toldBytes: number;
-  #lineStart: number;
-  #mapper: MapperState;
-  #raw: { offset: number; bytes: Uint8Array }[] = [];
-  /** An attempt to store is under way, or its outcome was not learned. */
-  #inDoubt = false;
-  #stderr = "";
   #link: GuestLink | undefined;
   /** False as soon as nothing can be said to it any more. */
   alive = true;
@@ -97,16 +74,21 @@ export class ClaudeProcess implements ProcessListener {
     this.sandbox = input.sandbox;
     this.#input = input;
     this.#deps = deps;
-    this.#received = { ...input.offsets };
-    this.#toldBytes = input.offsets.stdout;
-    this.#lineStart = input.offsets.stdout;
-    this.#mapper = input.mapper;
     this.#stopped = AbortSignal.any([this.#stop.signal, input.lifetime]);
-    this.#splitter = new LineSplitter({ offset: input.offsets.stdout });
+    this.#ingest = new Ingest(
+      {
+        ...input,
+        stopped: this.#stopped,
+        onCommitted: (offsets) => this.#tellCommitted(offsets),
+        onExited: () => this.#onExited(),
+        onFailed: (error) => this.#onFailed(error),
+      },
+      deps,
+    );
   }
 
   get mapper(): MapperState {
-    return this.#mapper;
+    return this.#ingest.mapper;
   }
 
   /** Reads until the process has ended, over as many connections as it takes. Never rejects: the owner is told. */
@@ -117,6 +99,10 @@ export class ClaudeProcess implements ProcessListener {
     } catch (error) {
       if (this.#stopped.aborted) return;
       this.alive = false;
+      // What has come in is worth keeping, whatever became of the rest.
+      await this.#ingest.settled;
+      if (this.#stopped.aborted || this.#ingest.ending) return;
+      this.#exited.resolve();
       this.#input.owner.onLost(error);
     }
   }
@@ -142,7 +128,7 @@ export class ClaudeProcess implements ProcessListener {
     await this.#call((link) => link.call({ type: "close_stdin", processId, generation }, { signal }), signal);
   }
 
-  /** Resolves when its exit was committed, or it was let go. */
+  /** Resolves when its exit was committed, or nothing more can be had of it, or it was let go. */
   get exited(): Promise<void> {
     return this.#exited.promise;
   }
@@ -154,36 +140,21 @@ export class ClaudeProcess implements ProcessListener {
     this.#exited.resolve();
   }
 
-  async stdout(offset: number, bytes: Uint8Array): Promise<void> {
-    const fresh = this.#fresh("stdout", offset, bytes);
-    if (fresh === undefined) return;
-    for (const line of this.#splitter.push(fresh)) await this.#line(line);
+  stdout(offset: number, bytes: Uint8Array): Promise<void> {
+    return this.#ingest.stdout(offset, bytes);
   }
 
   async stderr(offset: number, bytes: Uint8Array): Promise<void> {
-    const fresh = this.#fresh("stderr", offset, bytes);
-    if (fresh !== undefined) this.#stderr = (this.#stderr + new TextDecoder().decode(fresh)).slice(-stderrTailBytes);
+    this.#ingest.stderr(offset, bytes);
   }
 
   async spoolFailed(message: string): Promise<void> {
-    this.#stderr = `${this.#stderr}\n${message}`.slice(-stderrTailBytes);
+    this.#ingest.spoolFailed(message);
   }
 
   async exit(message: Extract<GuestMessage, { type: "exit" }>): Promise<void> {
     this.alive = false;
-    const last = this.#splitter.end();
-    if (last !== undefined) await this.#line(last);
-    const exit = { code: message.code, signal: message.signal, stderr: this.#stderr.trim() };
-    const ended = endProcess(this.#mapper, this.#input.context);
-    this.#mapper = ended.state;
-    const effect = this.#input.owner.onExit(exit);
-    const events = [...ended.events, ...effect.events];
-    await this.#guard(() => this.#commit({ ...effect, events }, { exitCode: exit.code }));
-    for (const draft of ended.drafts) this.#deps.log.publishDraft(this.#input.sessionId, draft);
-    this.#deps.log.clearDrafts(this.#input.sessionId);
-    effect.after?.();
-    this.#link?.tell({ type: "remove", processId: this.processId, generation: this.#input.generation });
-    this.#exited.resolve();
+    this.#ingest.exit(message);
   }
 
   /** False when the process has ended; true when the connection broke and another may be tried. */
@@ -194,12 +165,14 @@ export class ClaudeProcess implements ProcessListener {
     this.#link = link;
     try {
       await link.call({ type: "fence", sessionId, generation }, { signal });
-      const { stdout: stdoutOffset, stderr: stderrOffset } = this.#received;
+      const { stdout: stdoutOffset, stderr: stderrOffset } = this.#ingest.received;
       await link.call({ type: "subscribe", processId, stdoutOffset, stderrOffset }, { signal });
       await waitFor(this.#exited.promise, AbortSignal.any([signal, link.lost]));
       return false;
     } catch (error) {
       if (!(error instanceof LinkLostError) || signal.aborted) throw error;
+      // Its exit came before the connection went: nothing more can come.
+      if (this.#ingest.ending) return await this.#exited.promise.then(() => false);
       this.#deps.logger.warn({ err: error, process: processId }, "the guest's connection broke; connecting again");
       await sleep(100, signal);
       return true;
@@ -218,97 +191,19 @@ export class ClaudeProcess implements ProcessListener {
     }
   }
 
-  /** The part that was not seen yet. A gap cannot be mended: then this connection is given up. */
-  #fresh(stream: "stdout" | "stderr", offset: number, bytes: Uint8Array): Uint8Array | undefined {
-    const seen = this.#received[stream];
-    if (offset > seen) throw new Error(`${offset - seen} bytes of ${stream} are missing at ${seen}`);
-    if (offset + bytes.length <= seen) return undefined;
-    this.#received[stream] = offset + bytes.length;
-    return bytes.subarray(seen - offset);
-  }
-
-  async #line(line: RawLine): Promise<void> {
-    const { sessionId, context, owner } = this.#input;
-    const decoded = decodeLine(line.bytes);
-    const result = mapLine(this.#mapper, decoded, context);
-    const isDraft = decoded.kind === "json" && decoded.value.type === "stream_event";
-    if (!isDraft) this.#raw.push({ offset: this.#lineStart, bytes: line.bytes });
-    const effect = owner.onLine(result);
-    this.#mapper = result.state;
-    this.#lineStart = line.endOffset;
-    const events = effect?.events ?? result.events;
-    if (effect !== undefined || events.length > 0) await this.#guard(() => this.#commit({ ...effect, events }));
-    for (const draft of result.drafts) this.#deps.log.publishDraft(sessionId, draft);
-    effect?.after?.();
-  }
-
-  async #commit(effect: LineEffect, ended?: { exitCode: number | null }): Promise<void> {
-    const { sessionId, generation } = this.#input;
-    const raw = this.#raw;
-    const offsets = { stdout: this.#lineStart, stderr: this.#received.stderr };
-    const work = async ({ tx, append, lock }: LogTx) => {
-      await lock(sessionId, generation);
-      if (this.#inDoubt && (await this.#isStored(tx, offsets.stdout, ended !== undefined))) return;
-      this.#inDoubt = true;
-      const more = await effect.more?.(tx);
-      const session = { ...effect.session, ...more?.session, mapper_json: JSON.stringify(this.#mapper) };
-      await append({ sessionId, generation, events: [...effect.events, ...(more?.events ?? [])], session });
-      for (const { offset, bytes } of raw) {
-        await tx
-          .insertInto("raw_lines")
-          .values({ session_id: sessionId, process_id: this.processId, offset, bytes: zstdCompressSync(bytes) })
-          .execute();
-      }
-      await tx
-        .updateTable("processes")
-        .set({
-          stdout_offset: offsets.stdout,
-          stderr_offset: offsets.stderr,
-          ...(ended === undefined ? {} : { state: "ended" as const, exit_code: ended.exitCode }),
-        })
-        .where("id", "=", this.processId)
-        .execute();
-      await effect.also?.(tx);
-    };
-    await this.#deps.log.transact(work, { patience: this.#stopped });
-    this.#inDoubt = false;
-    this.#raw = [];
-    if (offsets.stdout - this.#toldBytes < tellEveryBytes) return;
-    this.#toldBytes = offsets.stdout;
+  #tellCommitted(offsets: { stdout: number; stderr: number }): void {
     const { stdout: stdoutOffset, stderr: stderrOffset } = offsets;
+    const { generation } = this.#input;
     this.#link?.tell({ type: "committed", processId: this.processId, generation, stdoutOffset, stderrOffset });
   }
 
-  /** An attempt whose COMMIT was not answered may have been stored all the same. */
-  async #isStored(tx: Tx, stdoutOffset: number, ended: boolean): Promise<boolean> {
-    const row = await tx
-      .selectFrom("processes")
-      .select(["stdout_offset", "state"])
-      .where("id", "=", this.processId)
-      .executeTakeFirst();
-    if (ended) return row?.state === "ended";
-    return row !== undefined && row.stdout_offset >= stdoutOffset;
+  #onExited(): void {
+    this.#link?.tell({ type: "remove", processId: this.processId, generation: this.#input.generation });
+    this.#exited.resolve();
   }
 
-  /**
-   * A full disk, and a database that is away, are waited for: the guest keeps the output meanwhile. Who has lost the lease gives up, and so does who
-   * cannot store for another reason.
-   */
-  async #guard(work: () => Promise<void>): Promise<void> {
-    for (let attempt = 1; !this.#stopped.aborted; attempt++) {
-      try {
-        return await work();
-      } catch (error) {
-        if (error instanceof StaleGenerationError || (attempt >= 5 && !isDiskFull(error))) {
-          this.release();
-          this.#input.owner.onLost(error);
-          return;
-        }
-        if (this.#stopped.aborted) return;
-        this.#deps.logger.error({ err: error, session: this.#input.sessionId }, "cannot store; trying again");
-        // Aborts when the process is let go: the loop ends then.
-        await sleep(Math.min(5_000, 100 * 2 ** attempt), this.#stopped).catch(() => undefined);
-      }
-    }
+  #onFailed(error: unknown): void {
+    this.release();
+    this.#input.owner.onLost(error);
   }
 }

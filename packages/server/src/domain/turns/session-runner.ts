@@ -272,6 +272,8 @@ export class SessionRunner {
       known.state.turn = options.turn;
       return known;
     }
+    // What it still said is being stored; nobody else may read its spool meanwhile.
+    if (known !== undefined && !known.process.alive) await waitFor(known.process.exited, signal);
     this.#letGo();
     const attached = await this.#attach(sandbox, signal);
     if (attached !== undefined) return attached;
