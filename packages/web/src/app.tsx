@@ -4,6 +4,7 @@ import { useHashLocation } from "wouter/use-hash-location";
 import css from "./app.module.css";
 import { Composer } from "./features/composer/composer.tsx";
 import { Login } from "./features/login/login.tsx";
+import { goToQuestion } from "./features/questions/go-to-question.ts";
 import { titleFor, titleOf } from "./features/sessions/session-words.ts";
 import { SessionsList } from "./features/sessions/sessions-list.tsx";
 import { SettingsDialog } from "./features/settings/settings-dialog.tsx";
@@ -127,17 +128,19 @@ function SessionHeader({ store, session, onMenu, onSettings }: SessionHeaderProp
   const listed = entry && now ? { ...entry, title: now.title } : entry;
   const title = titleOf(listed);
   const { working } = view.activity;
+  const asks = view.questions.length > 0;
   useEffect(() => {
-    document.title = `${working ? "● " : ""}${title} · Holdfast`;
+    document.title = `${asks ? "Answer needed · " : working ? "● " : ""}${title} · Holdfast`;
     return () => {
       document.title = "Holdfast";
     };
-  }, [title, working]);
+  }, [title, working, asks]);
   return <Header session={listed} view={view} status={status} isNew={false} onMenu={onMenu} onSettings={onSettings} />;
 }
 
 function Conversation({ store, session }: { store: AppStore; session: SessionStore }) {
   const view = useCell(session.view);
+  useQuestionKey();
   const ended = view.activity.outcome === "terminated";
   return (
     <>
@@ -162,6 +165,18 @@ function Conversation({ store, session }: { store: AppStore; session: SessionSto
       <Announcer view={view} />
     </>
   );
+}
+
+/** Alt+P goes to the question that waits, from wherever one is. */
+function useQuestionKey(): void {
+  useEffect(() => {
+    const onKey = (event: KeyboardEvent) => {
+      // By its place: with Alt, some layouts write another letter.
+      if (event.altKey && event.code === "KeyP" && goToQuestion()) event.preventDefault();
+    };
+    addEventListener("keydown", onKey);
+    return () => removeEventListener("keydown", onKey);
+  }, []);
 }
 
 const starters = [

@@ -3,7 +3,22 @@ import { createRequire } from "node:module";
 import type { Page } from "playwright-core";
 import { beforeAll, expect, test } from "vitest";
 import { desktop, phone, replayPerTest } from "./fixture.ts";
-import { fullTurn, idle, running, sessionError, step, turnResult, use, user } from "./recorded.ts";
+import {
+  asked,
+  asks,
+  choicesAsked,
+  editAsks,
+  fullTurn,
+  idle,
+  planAsked,
+  resolved,
+  running,
+  sessionError,
+  step,
+  turnResult,
+  use,
+  user,
+} from "./recorded.ts";
 
 const it = replayPerTest();
 const { open, append, live } = it;
@@ -29,6 +44,25 @@ const states: [string, () => void][] = [
     () => append(user("go"), running, sessionError, idle("failed"), user("again"), running, turnResult("failed")),
   ],
   ["nothing yet", () => undefined],
+  [
+    "a tool that waits for an answer",
+    () => append(user("go"), running, use("t1", "Edit", { file_path: "a" }), editAsks("t1"), asked("t1")),
+  ],
+  ["questions with choices", () => append(user("go"), running, choicesAsked("t1"), asked("t1"))],
+  [
+    "a plan, after other questions that are over",
+    () =>
+      append(
+        user("go"),
+        running,
+        asks("t0"),
+        resolved("t0", "denied", { message: "no" }),
+        choicesAsked("t2"),
+        resolved("t2", "allowed", { answers: { "Which?": "This" } }),
+        planAsked("t1"),
+        asked("t1"),
+      ),
+  ],
 ];
 
 test.each(

@@ -184,3 +184,103 @@ export const asked = (...useIds: string[]): NewEvent => ({
   stop_reason: { type: "requires_action", event_ids: useIds },
   stop_details: null,
 });
+
+type Request = Extract<NewEvent, { type: "holdfast.permission_request" }>;
+
+export const asks = (useId: string, more: Partial<Request> = {}): NewEvent => ({
+  type: "holdfast.permission_request",
+  tool_use_id: useId,
+  kind: "tool",
+  tool_name: "Bash",
+  title: "Claude wants to run a command",
+  description: "Push the branch",
+  input: { command: "git push origin fix/upload", description: "Push the branch" },
+  reason: "This command is not among those that are always allowed",
+  blocked_path: null,
+  can_allow: true,
+  suggestions: [{ id: "s1", label: "Always allow git push", rules: ["Bash(git push:*)"] }],
+  ...more,
+});
+
+export const editAsks = (useId: string): NewEvent =>
+  asks(useId, {
+    tool_name: "Edit",
+    title: "Claude wants to change a file",
+    description: "",
+    reason: null,
+    blocked_path: "/etc/hosts",
+    input: {
+      file_path: "/mnt/workspace/src/upload.ts",
+      old_string: "const parts = await list(key)\nif (parts.length) complete()\nreturn parts",
+      new_string: "const parts = await list(key)\nawait flush()\nif (parts.length === want) complete()\nreturn parts",
+    },
+    suggestions: [
+      { id: "s1", label: "Accept all edits in this session", rules: [], mode: "acceptEdits" },
+      { id: "s2", label: "Always allow edits here", rules: ["Edit(/mnt/workspace/src/**)"] },
+    ],
+  });
+
+export const choicesAsked = (useId: string): NewEvent =>
+  asks(useId, {
+    kind: "question",
+    tool_name: "AskUserQuestion",
+    title: "Claude has two questions",
+    description: "",
+    input: {},
+    reason: null,
+    suggestions: [],
+    questions: [
+      {
+        question: "Which database should the service use?",
+        header: "Database",
+        multi_select: false,
+        options: [
+          { label: "SQLite", description: "One file, nothing to run", preview: "db = open('app.sqlite')" },
+          { label: "PostgreSQL", description: "A server; several writers" },
+        ],
+      },
+      {
+        question: "What should be tested?",
+        header: "Tests",
+        multi_select: true,
+        options: [
+          { label: "Unit", description: "Fast" },
+          { label: "Integration", description: "With the real database" },
+          { label: "Load", description: "Ten thousand rows" },
+        ],
+      },
+    ],
+  });
+
+export const plan = `## Fix the flaky upload
+
+1. Reproduce it in a loop
+2. Flush **before** the list
+3. Run it fifty times
+
+\`\`\`ts
+await flush();
+\`\`\`
+
+| step | risk |
+|---|---|
+| flush | low |
+`;
+
+export const planAsked = (useId: string): NewEvent =>
+  asks(useId, {
+    kind: "plan",
+    tool_name: "ExitPlanMode",
+    title: "Claude has a plan",
+    description: "",
+    input: { plan },
+    reason: null,
+    suggestions: [],
+    plan,
+  });
+
+export const resolved = (
+  useId: string,
+  outcome: "allowed" | "denied" | "expired" | "withdrawn",
+  more: object = {},
+): NewEvent => ({ type: "holdfast.permission_resolved", tool_use_id: useId, outcome, ...more });

@@ -30,6 +30,8 @@ export class ReplayServer implements AsyncDisposable {
   status: Status = defaultStatus();
   /** Answer 401 to everything but the login until somebody has logged in. */
   locked = false;
+  /** Questions that somebody else has answered already. */
+  answeredElsewhere = new Set<string>();
   /** Answers to `POST …/events`: the next ones fail with this status. */
   failSends: number[] = [];
   /** While false, streams and requests are cut at once. */
@@ -113,6 +115,8 @@ export class ReplayServer implements AsyncDisposable {
     entry.events.push(full);
     entry.session.holdfast.last_seq = seq;
     entry.drafts.delete(full.id);
+    if (full.type === "holdfast.permission_request") entry.session.holdfast.needs_answer = true;
+    if (full.type === "holdfast.permission_resolved") entry.session.holdfast.needs_answer = false;
     if (full.type === "session.status_running") entry.session.status = "running";
     if (full.type === "session.status_idle") entry.session.status = "idle";
     if (full.type === "holdfast.turn_result") entry.session.holdfast.cost_usd = full.total_cost_usd;
@@ -291,10 +295,19 @@ export class ReplayServer implements AsyncDisposable {
       json(response, 200, { data: known });
       return;
     }
+    const confirmation = (body as { events: { type: string; tool_use_id?: string }[] }).events[0];
+    if (confirmation?.type === "user.tool_confirmation" && this.answeredElsewhere.has(confirmation.tool_use_id ?? "")) {
+      json(response, 409, {
+        type: "error",
+        error: { type: "conflict_error", message: "This question has been answered already." },
+        holdfast: { code: "confirmation_late", remedy: "" },
+      });
+      return;
+    }
     const sent = (body as { events: { type: string; content?: { type: "text"; text: string }[] }[] }).events;
     const data = sent.map((event) =>
-      event.type === "user.interrupt"
-        ? this.append(entry.session.id, { type: "user.interrupt" })
+      event.type !== "user.message"
+        ? this.append(entry.session.id, event as NewEvent)
         : this.append(entry.session.id, {
             type: "user.message",
             content: event.content ?? [],

@@ -1,4 +1,4 @@
-import type { Session, SessionEvent, Status } from "@holdfast/protocol";
+import type { ConfirmationDetails, Session, SessionEvent, Status } from "@holdfast/protocol";
 import { decodeEvent, isRecord } from "./decode.ts";
 import type { Followed } from "./tab-stream.ts";
 
@@ -11,16 +11,19 @@ export class ApiError extends Error {
   readonly status: number;
   readonly remedy: string | null;
   readonly requestId: string | null;
+  /** The server's name for it; null when it did not say. */
+  readonly code: string | null;
 
   constructor(
     status: number,
     message: string,
-    extra: { remedy?: string | null; requestId?: string | null; cause?: unknown } = {},
+    extra: { remedy?: string | null; requestId?: string | null; code?: string | null; cause?: unknown } = {},
   ) {
     super(message, { cause: extra.cause });
     this.status = status;
     this.remedy = extra.remedy ?? null;
     this.requestId = extra.requestId ?? null;
+    this.code = extra.code ?? null;
   }
 
   /** Whether the same request may succeed a little later. */
@@ -40,19 +43,36 @@ const stringOr = (value: unknown, other: string) => (typeof value === "string" &
 
 function errorFrom(status: number, body: unknown): ApiError {
   const requestId = isRecord(body) && typeof body.request_id === "string" ? body.request_id : null;
-  if (isRecord(body) && isRecord(body.error))
-    return new ApiError(status, sentence(stringOr(body.error.message, `The server answered ${status}`)), { requestId });
+  if (isRecord(body) && isRecord(body.error)) {
+    const own = isRecord(body.holdfast) ? body.holdfast : {};
+    const code = typeof own.code === "string" ? own.code : null;
+    const message = stringOr(body.error.message, `The server answered ${status}`);
+    return new ApiError(status, sentence(message), { requestId, code });
+  }
   if (isRecord(body) && typeof body.title === "string") {
     const fields = Array.isArray(body.errors)
       ? body.errors.filter(isRecord).map((entry) => `${String(entry.path)}: ${String(entry.message)}`)
       : [];
     const detail = typeof body.detail === "string" && body.detail !== body.title ? [sentence(body.detail)] : [];
     const message = [sentence(body.title), ...detail, ...fields.map(sentence)].join(" ");
-    return new ApiError(status, message, { remedy: typeof body.remedy === "string" ? body.remedy : null, requestId });
+    return new ApiError(status, message, {
+      remedy: typeof body.remedy === "string" ? body.remedy : null,
+      requestId,
+      code: typeof body.code === "string" ? body.code : null,
+    });
   }
   return new ApiError(status, `The server answered ${status}.`, {
     remedy: "Try again; if it stays, look at the output of script/start.",
   });
+}
+
+/** What somebody says to a question. */
+export interface Answer {
+  /** Of the `agent.tool_use` event. */
+  tool_use_id: string;
+  result: "allow" | "deny";
+  deny_message?: string;
+  holdfast?: ConfirmationDetails;
 }
 
 export interface CallOptions {
@@ -75,6 +95,8 @@ export interface Api {
     options: { clientId: string; signal: AbortSignal },
   ) => Promise<SessionEvent[]>;
   interrupt: (sessionId: string, clientId: string) => Promise<void>;
+  /** Answers a question; the same `key` again is the same answer. */
+  answer: (sessionId: string, answer: Answer, key: string) => Promise<void>;
   events: (
     sessionId: string,
     page?: string,
@@ -132,6 +154,11 @@ export function createApi(onUnauthorized: () => void): Api {
       void (await call("POST", at(id) + events, {
         body: { events: [{ type: "user.interrupt" }] },
         headers: { "idempotency-key": clientId },
+      })),
+    answer: async (id, answer, key) =>
+      void (await call("POST", at(id) + events, {
+        body: { events: [{ type: "user.tool_confirmation", ...answer }] },
+        headers: { "idempotency-key": key },
       })),
     events: async (id, page, signal) => {
       const query = page ? `&page=${encodeURIComponent(page)}` : "";

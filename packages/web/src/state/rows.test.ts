@@ -184,3 +184,60 @@ test("a message from long ago is not sent again by itself", () => {
   expect(restoreOutbox([item], 60_000)[0]?.state).toBe("sending");
   expect(restoreOutbox([item], 10 * 60_000)[0]?.state).toBe("failed");
 });
+
+const request = (useId: string, kind: "tool" | "question" | "plan", more: object = {}): NewEvent => ({
+  type: "holdfast.permission_request",
+  tool_use_id: useId,
+  kind,
+  tool_name: "Bash",
+  title: "May it?",
+  description: "",
+  input: {},
+  reason: null,
+  blocked_path: null,
+  can_allow: true,
+  suggestions: [],
+  ...more,
+});
+const resolved = (useId: string, outcome: "allowed" | "denied"): NewEvent => ({
+  type: "holdfast.permission_resolved",
+  tool_use_id: useId,
+  outcome,
+});
+const confirmation = (useId: string): NewEvent => ({
+  type: "user.tool_confirmation",
+  tool_use_id: useId,
+  result: "allow",
+});
+
+test("a question is a row of its own, open until it is resolved; its tool waits meanwhile", () => {
+  const builder = new RowBuilder();
+  const events = [user, running, use("t1"), request("t1", "tool"), use("t2"), request("t2", "tool")];
+  builder.build(logOf(...events), []);
+  expect(builder.openQuestions.map((row) => row.request.tool_use_id)).toEqual(["t1", "t2"]);
+  const before = builder.openQuestions;
+  const rows = builder.build(logOf(...events, confirmation("t1"), resolved("t1", "allowed")), []);
+  expect(kinds(rows)).toEqual(["user", "tool", "question", "tool", "question"]);
+  expect(builder.openQuestions).toHaveLength(1);
+  expect(builder.openQuestions[0]?.id).toBe(before[1]?.id);
+  expect(rows.map((row) => row.kind === "tool" && row.asking)).toEqual([false, false, false, true, false]);
+  const ended = builder.build(logOf(...events, idle("interrupted")), []);
+  expect(builder.openQuestions).toEqual([]);
+  expect(ended.filter((row) => row.kind === "question" && row.over)).toHaveLength(2);
+});
+
+test("the card of choices or of a plan takes the place of its tool; asked again it is the same row", () => {
+  const rows = rowsOf(
+    user,
+    running,
+    use("t1", "ExitPlanMode"),
+    request("t1", "plan"),
+    request("t1", "plan"),
+    result("t1"),
+  );
+  expect(kinds(rows)).toEqual(["user", "question"]);
+});
+
+test("an answer to a question of an older log is still told", () => {
+  expect(kinds(rowsOf(user, running, use("t1"), confirmation("t1")))).toEqual(["user", "tool", "notice"]);
+});

@@ -1,78 +1,9 @@
 import type { EventOf, SessionEvent } from "@holdfast/protocol";
 import type { Draft, SessionLog } from "./log.ts";
 import type { OutboxItem } from "./outbox.ts";
+import type { NoticeRow, QuestionRow, Row, StepsRow, ToolRow, ToolState } from "./row-types.ts";
 
-export type ToolState = "running" | "ok" | "error";
-
-interface RowOf<K extends string> {
-  kind: K;
-  /** Of the event that made the row: stable, so a row keeps its place, focus and state. */
-  id: string;
-  /** Made by a subagent: shown indented. */
-  nested?: boolean;
-}
-
-export interface UserRow extends RowOf<"user"> {
-  event: EventOf<"user.message">;
-}
-/** `event` is null while the text is a draft. */
-export interface TextRow extends RowOf<"text"> {
-  event: EventOf<"agent.message"> | null;
-}
-export interface ThinkingRow extends RowOf<"thinking"> {
-  event: EventOf<"agent.thinking"> | null;
-}
-export interface ToolRow extends RowOf<"tool"> {
-  /** Null when the call lies on an older page that is not loaded. */
-  use: EventOf<"agent.tool_use"> | null;
-  result: EventOf<"agent.tool_result"> | null;
-  state: ToolState;
-  /** The turn ended and no result ever came. */
-  abandoned: boolean;
-  /** An older todo list: folded. */
-  superseded: boolean;
-}
-export interface InitRow extends RowOf<"init"> {
-  event: EventOf<"holdfast.initialized">;
-}
-export interface ResultRow extends RowOf<"result"> {
-  event: EventOf<"holdfast.turn_result"> | EventOf<"session.status_idle"> | EventOf<"session.status_terminated">;
-}
-export interface ErrorRow extends RowOf<"error"> {
-  event: EventOf<"session.error">;
-}
-export interface NoticeRow extends RowOf<"notice"> {
-  level: "info" | "warning" | "error";
-  text: string;
-  /** When the announced retry happens, in ms since the epoch. Null when nothing is waited for. */
-  retryAtMs: number | null;
-}
-export interface StepsRow extends RowOf<"steps"> {
-  steps: readonly EventOf<"holdfast.step">[];
-  /** When each of them was first spoken of, RFC 3339. */
-  starts: readonly string[];
-  /** The turn ended while a step still ran: nothing more will be said of it. */
-  cutOff: boolean;
-}
-export interface OtherRow extends RowOf<"other"> {
-  event: EventOf<"holdfast.other">;
-}
-export interface PendingRow extends RowOf<"pending"> {
-  item: OutboxItem;
-}
-
-export type Row =
-  | UserRow
-  | TextRow
-  | ThinkingRow
-  | ToolRow
-  | InitRow
-  | ResultRow
-  | ErrorRow
-  | NoticeRow
-  | StepsRow
-  | OtherRow
-  | PendingRow;
+export * from "./row-types.ts";
 
 /** Computes the rows of a log, giving back the same objects, and the same array, for what did not change. */
 export class RowBuilder {
@@ -80,12 +11,22 @@ export class RowBuilder {
   #committed: readonly Row[] = [];
   #tail: readonly Row[] = [];
   #rows: readonly Row[] = [];
+  #open: readonly QuestionRow[] = [];
+
+  /** Questions that wait for an answer, oldest first. */
+  get openQuestions(): readonly QuestionRow[] {
+    return this.#open;
+  }
 
   build(log: SessionLog, outbox: readonly OutboxItem[]): readonly Row[] {
     const committed = log.events === this.#events ? this.#committed : reuse(this.#committed, committedRows(log.events));
     const waiting = outbox.filter((item) => !item.eventId || !log.byId.has(item.eventId));
     const pending = waiting.map((item): Row => ({ kind: "pending", id: item.clientId, item }));
     const tail = reuse(this.#tail, [...draftRows(log.drafts), ...pending]);
+    if (committed !== this.#committed) {
+      const open = committed.filter((row) => row.kind === "question" && !row.resolved && !row.over) as QuestionRow[];
+      if (open.length !== this.#open.length || open.some((row, i) => row !== this.#open[i])) this.#open = open;
+    }
     if (committed !== this.#committed || tail !== this.#tail) this.#rows = [...committed, ...tail];
     this.#events = log.events;
     this.#committed = committed;
@@ -137,6 +78,10 @@ interface Building {
   rows: Row[];
   /** Tool calls by event id. */
   tools: Map<string, ToolRow>;
+  /** By the tool call's event id. */
+  questions: Map<string, QuestionRow>;
+  /** Calls that a card shows better. */
+  replaced: Set<string>;
   steps: Map<string, { row: StepsBuilding; at: number; epoch: number }>;
   group: StepsBuilding | null;
   /** Counts the points where a new step list begins. */
@@ -150,6 +95,8 @@ function committedRows(events: readonly SessionEvent[]): Row[] {
   const to: Building = {
     rows: [],
     tools: new Map(),
+    questions: new Map(),
+    replaced: new Set(),
     steps: new Map(),
     group: null,
     epoch: 0,
@@ -157,7 +104,7 @@ function committedRows(events: readonly SessionEvent[]): Row[] {
     told: false,
   };
   for (const event of events) addRow(to, event);
-  return to.rows;
+  return to.replaced.size === 0 ? to.rows : to.rows.filter((row) => !to.replaced.has(row.id));
 }
 
 function addRow(to: Building, event: SessionEvent): void {
@@ -199,12 +146,18 @@ function addRow(to: Building, event: SessionEvent): void {
       to.rows.push(notice(event.id, "info", "Stop requested"));
       return;
     case "user.tool_confirmation":
+      // The question's own row says what became of it.
+      if (to.questions.has(event.tool_use_id)) return;
       to.rows.push(notice(event.id, "info", event.result === "allow" ? "Allowed" : "Refused"));
+      return;
+    case "holdfast.permission_request":
+      addQuestion(to, event);
+      return;
+    case "holdfast.permission_resolved":
+      resolveQuestion(to, event);
       return;
     case "session.updated":
     case "holdfast.message":
-    case "holdfast.permission_request":
-    case "holdfast.permission_resolved":
       return;
     case "session.deleted":
       to.rows.push(notice(event.id, "warning", "This session was deleted"));
@@ -236,6 +189,7 @@ function addStatus(
   }
   abandonTools(to);
   cutOffSteps(to);
+  for (const row of to.questions.values()) if (!row.resolved) row.over = true;
   const outcome = event.type === "session.status_idle" ? (event.holdfast?.outcome ?? "completed") : "terminated";
   // The result line, or the error above, has told it already.
   if (!to.told && outcome !== "completed") to.rows.push({ kind: "result", id: event.id, event });
@@ -262,6 +216,7 @@ function addToolUse(to: Building, event: EventOf<"agent.tool_use">): void {
     state: "running",
     abandoned: false,
     superseded: false,
+    asking: false,
     ...nesting(event),
   };
   if (event.name === "TodoWrite") {
@@ -279,6 +234,7 @@ function addToolResult(to: Building, event: EventOf<"agent.tool_result">): void 
     row.result = event;
     row.state = state;
     row.abandoned = false;
+    row.asking = false;
     return;
   }
   to.rows.push({
@@ -289,14 +245,41 @@ function addToolResult(to: Building, event: EventOf<"agent.tool_result">): void 
     state,
     abandoned: false,
     superseded: false,
+    asking: false,
     ...nesting(event),
   });
+}
+
+function addQuestion(to: Building, event: EventOf<"holdfast.permission_request">): void {
+  const { tool_use_id: useId, kind } = event;
+  const before = to.questions.get(useId);
+  const tool = to.tools.get(useId);
+  if (tool) tool.asking = kind === "tool";
+  if (kind !== "tool") to.replaced.add(useId);
+  // Asked again, for instance by a new process: the same row.
+  if (before && !before.resolved) {
+    before.request = event;
+    before.over = false;
+    return;
+  }
+  const nested = event.parent_event_id ? { nested: true } : {};
+  const row: QuestionRow = { kind: "question", id: event.id, request: event, resolved: null, over: false, ...nested };
+  to.questions.set(useId, row);
+  to.rows.push(row);
+}
+
+function resolveQuestion(to: Building, event: EventOf<"holdfast.permission_resolved">): void {
+  const row = to.questions.get(event.tool_use_id);
+  if (row) row.resolved = event;
+  const tool = to.tools.get(event.tool_use_id);
+  if (tool) tool.asking = false;
 }
 
 function abandonTools(to: Building): void {
   for (const row of to.tools.values())
     if (!row.result && !row.abandoned) {
       row.abandoned = true;
+      row.asking = false;
       row.state = "error";
     }
 }

@@ -1,11 +1,12 @@
 import type { Session, SessionEvent } from "@holdfast/protocol";
 import { type Activity, activityOf } from "./activity.ts";
-import { type Api, ApiError, wordsOf } from "./api.ts";
+import { Answers } from "./answers.ts";
+import { type Answer, type Api, ApiError, wordsOf } from "./api.ts";
 import { FrameScheduler } from "./frame-scheduler.ts";
 import { type Draft, emptyLog, hasGap, type LogInput, reduce, type SessionLog } from "./log.ts";
 import { type Cell, cell } from "./observable.ts";
 import { type OutboxInput, type OutboxItem, reduceOutbox, resendWindowMs, restoreOutbox } from "./outbox.ts";
-import { type Row, RowBuilder } from "./rows.ts";
+import { type QuestionRow, type Row, RowBuilder } from "./rows.ts";
 import type { ConnectionState, TabStream } from "./tab-stream.ts";
 
 export interface SessionView {
@@ -13,6 +14,8 @@ export interface SessionView {
   /** Why the first page could not be read; the rest stays usable. */
   problem: string | null;
   rows: readonly Row[];
+  /** Questions that wait for an answer, oldest first. */
+  questions: readonly QuestionRow[];
   activity: Activity;
   /** Stop was asked for and the turn has not ended yet. */
   stopping: boolean;
@@ -47,6 +50,7 @@ export class SessionStore implements Disposable {
   });
   /** Changes with every painted delta; rows change only with the log. */
   readonly drafts: Cell<readonly Draft[]> = cell<readonly Draft[]>([]);
+  readonly answers: Answers;
   readonly #options: SessionStoreOptions;
   readonly #rows = new RowBuilder();
   readonly #frames: FrameScheduler;
@@ -62,11 +66,13 @@ export class SessionStore implements Disposable {
   constructor(options: SessionStoreOptions) {
     this.#options = options;
     this.id = options.id;
+    this.answers = new Answers(options.api, options.id, (ms) => waitMs(ms, this.#ended.signal));
     this.#frames = new FrameScheduler(() => this.#flush());
     this.view = cell<SessionView>({
       phase: "loading",
       problem: null,
       rows: [],
+      questions: [],
       activity: idleActivity,
       stopping: false,
       hasOlder: false,
@@ -122,6 +128,10 @@ export class SessionStore implements Disposable {
 
   discard(clientId: string): void {
     this.#changeOutbox({ type: "discarded", clientId });
+  }
+
+  answer(answer: Answer): void {
+    void this.answers.send(answer);
   }
 
   async stop(): Promise<void> {
@@ -236,7 +246,7 @@ export class SessionStore implements Disposable {
       stopping !== before.stopping ||
       hasOlder !== before.hasOlder
     )
-      this.view.set({ ...before, rows, activity, stopping, hasOlder });
+      this.view.set({ ...before, rows, questions: this.#rows.openQuestions, activity, stopping, hasOlder });
     if (activity.working !== before.activity.working || activity.outcome !== before.activity.outcome)
       this.#options.onChanged();
   }

@@ -50,7 +50,8 @@ export function SessionsList({ store, currentId, onChosen }: SessionsListProps) 
               >
                 <span className={css.title}>{titleOf({ title: now.title })}</span>
                 <span className={css.state} data-testid="session-state">
-                  <Icon name={state.icon} /> {state.word} · {formatAgo(session.updated_at, minute)}
+                  <Icon name={state.icon} /> {state.word}
+                  {state.state !== "asks" && ` · ${formatAgo(session.updated_at, minute)}`}
                 </span>
               </Link>
             </li>

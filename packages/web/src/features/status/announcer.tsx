@@ -33,9 +33,15 @@ export function Announcer({ view }: { view: SessionView }) {
     const timer = setTimeout(() => setSaid(words), settleMs);
     return () => clearTimeout(timer);
   }, [words]);
+  const asked = view.questions.at(-1)?.request.title;
   return (
-    <output className={css.hidden} data-testid="announcer" aria-live="polite">
-      {said}
-    </output>
+    <>
+      <output className={css.hidden} data-testid="announcer" aria-live="polite">
+        {said}
+      </output>
+      <div role="alert" className={css.hidden} data-testid="announcer-asks">
+        {asked && `Claude waits for your answer: ${asked}. Alt+P goes there.`}
+      </div>
+    </>
   );
 }

@@ -26,7 +26,7 @@ export function Header({ session, view, status, isNew, onMenu, onSettings }: Hea
       </Button>
       <h1 className={css.title}>{isNew ? "New session" : titleOf(session)}</h1>
       <div className={css.facts}>
-        {view && <StatePill activity={view.activity} stopping={view.stopping} />}
+        {view && <StatePill activity={view.activity} stopping={view.stopping} asks={view.questions.length > 0} />}
         {mode && (
           <span className={css.pill} data-testid="model-mode" data-mode={mode}>
             {mode === "scripted" ? "Scripted demo" : "Claude"}
@@ -54,16 +54,17 @@ const outcomes: Record<NonNullable<Activity["outcome"]>, [IconName, string]> = {
   terminated: ["stop", "Ended"],
 };
 
-function StatePill({ activity, stopping }: { activity: Activity; stopping: boolean }) {
+function StatePill({ activity, stopping, asks }: { activity: Activity; stopping: boolean; asks: boolean }) {
   const now = useNow(activity.working);
-  const [icon, word] = activity.working ? (["dot", "Working"] as const) : outcomes[activity.outcome ?? "completed"];
+  const working = asks ? (["warning", "Waits for you"] as const) : (["dot", "Working"] as const);
+  const [icon, word] = activity.working ? working : outcomes[activity.outcome ?? "completed"];
   const elapsed = activity.since && now > 0 ? now - Date.parse(activity.since) : 0;
   const words = activity.working && stopping ? "Stopping" : word;
   return (
     <span
       className={css.pill}
       data-testid="state"
-      data-state={activity.working ? "working" : (activity.outcome ?? "idle")}
+      data-state={activity.working ? (asks ? "asks" : "working") : (activity.outcome ?? "idle")}
       title={activity.doing ?? undefined}
     >
       <Icon name={icon} /> {words}

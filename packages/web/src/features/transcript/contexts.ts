@@ -1,4 +1,4 @@
-import { createContext, useCallback, useContext, useSyncExternalStore } from "react";
+import { createContext, useCallback, useContext, useState, useSyncExternalStore } from "react";
 import { type Cell, cell } from "../../state/observable.ts";
 import type { SessionStore } from "../../state/session-store.ts";
 
@@ -8,6 +8,8 @@ export type Folds = Cell<ReadonlyMap<string, boolean>>;
 export interface TranscriptContextValue {
   session: SessionStore;
   folds: Folds;
+  /** What was filled in and not sent, by row; like the folds it outlives the row's being in view. */
+  forms: Map<string, unknown>;
 }
 
 export const TranscriptContext = createContext<TranscriptContextValue | null>(null);
@@ -34,4 +36,18 @@ export function useFold(id: string, unfolded: boolean): [boolean, () => void] {
 export function useDraftText(id: string | null): string {
   const { session } = useTranscript();
   return useSyncExternalStore(session.drafts.subscribe, () => (id === null ? "" : session.draftText(id)));
+}
+
+/** State of a form that stays when its row scrolls out of view. */
+export function useKept<T>(id: string, initial: T): [T, (next: T) => void] {
+  const { forms } = useTranscript();
+  const [value, setValue] = useState(() => (forms.has(id) ? (forms.get(id) as T) : initial));
+  const set = useCallback(
+    (next: T) => {
+      forms.set(id, next);
+      setValue(next);
+    },
+    [forms, id],
+  );
+  return [value, set];
 }

@@ -3,7 +3,7 @@ import { useFold } from "./contexts.ts";
 import css from "./rows.module.css";
 
 const firstRows = 16;
-const maxRows = 200;
+const maxRows = 2_000;
 
 interface DiffLine {
   key: string;
@@ -29,8 +29,15 @@ function linesOf(hunks: readonly Hunk[]): DiffLine[] {
   return lines;
 }
 
-/** What an edit changed. */
-export function Diff({ id, hunks }: { id: string; hunks: readonly Hunk[] }) {
+export interface DiffProps {
+  id: string;
+  hunks: readonly Hunk[];
+  /** False where nobody knows which lines of the file they are. */
+  numbered?: boolean;
+}
+
+/** What an edit changed, or would change. */
+export function Diff({ id, hunks, numbered = true }: DiffProps) {
   const [open, toggle] = useFold(`${id}/diff`, false);
   const all = linesOf(hunks);
   const shown = all.slice(0, open ? maxRows : firstRows);
@@ -40,9 +47,11 @@ export function Diff({ id, hunks }: { id: string; hunks: readonly Hunk[] }) {
       <div className={css.diff}>
         {shown.map((line) => (
           <div key={line.key} className={css.diffLine} data-sign={line.sign}>
-            <span className={css.diffNumber} aria-hidden="true">
-              {line.number}
-            </span>
+            {numbered && (
+              <span className={css.diffNumber} aria-hidden="true">
+                {line.number}
+              </span>
+            )}
             <span className={css.diffSign}>{line.sign}</span>
             <span className={css.diffText}>{line.text}</span>
           </div>

@@ -1,5 +1,6 @@
 import { Component, memo, type ReactNode } from "react";
 import type { Row } from "../../state/rows.ts";
+import { QuestionRowView } from "../questions/question-row.tsx";
 import { ErrorRowView, InitRowView, NoticeRowView, OtherRowView, RawRow, ResultRowView } from "./event-rows.tsx";
 import { PendingRowView, TextRowView, ThinkingRowView, UserRowView } from "./message-rows.tsx";
 import css from "./rows.module.css";
@@ -39,6 +40,8 @@ function RowContent({ row }: { row: Row }) {
       return <NoticeRowView row={row} />;
     case "steps":
       return <StepsRowView row={row} />;
+    case "question":
+      return <QuestionRowView row={row} />;
     case "other":
       return <OtherRowView row={row} />;
   }

@@ -20,12 +20,12 @@ export function ToolRowView({ row }: { row: ToolRow }) {
   const line = use
     ? abbreviate(use.name, use.input, outcome)
     : { label: "Result of an earlier call", params: "", note: "" };
-  const word = row.abandoned ? "stopped" : words[row.state];
+  const word = row.abandoned ? "stopped" : row.asking ? "waits for your answer" : words[row.state];
   return (
     <section
       className={css.tool}
       data-kind="tool"
-      data-state={row.state}
+      data-state={row.asking ? "asking" : row.state}
       data-tool={use?.name}
       aria-label={`${line.label}, ${word}`}
     >
@@ -51,10 +51,11 @@ function StateIcon({ row }: { row: ToolRow }) {
 }
 
 function ToolTime({ row, lead }: { row: ToolRow; lead: boolean }) {
-  const running = row.state === "running";
+  const running = row.state === "running" && !row.asking;
   const now = useNow(running);
   if (!row.use || row.abandoned) return null;
   const startMs = Date.parse(row.use.processed_at);
+  if (row.asking) return <span>{lead ? " · " : ""}waits for your answer</span>;
   const text = running
     ? now - startMs >= 1_000
       ? `running ${formatElapsed(now - startMs)}`

@@ -4,6 +4,7 @@ import type { Row } from "../../state/rows.ts";
 import type { SessionStore } from "../../state/session-store.ts";
 import { Icon } from "../../ui/icons.tsx";
 import { useCell } from "../../ui/use-cell.ts";
+import { goToQuestion } from "../questions/go-to-question.ts";
 import { createFolds, TranscriptContext } from "./contexts.ts";
 import { RowView } from "./row.tsx";
 import css from "./transcript.module.css";
@@ -22,9 +23,10 @@ export interface TranscriptProps {
 /** The conversation: only the rows in view exist in the document. Mount it with the session's id as key. */
 export function Transcript({ session, empty }: TranscriptProps) {
   const view = useCell(session.view);
-  const { rows, activity } = view;
+  const { rows, questions, activity } = view;
   const [folds] = useState(createFolds);
-  const context = useMemo(() => ({ session, folds }), [session, folds]);
+  const [forms] = useState(() => new Map<string, unknown>());
+  const context = useMemo(() => ({ session, folds, forms }), [session, folds, forms]);
   const scroller = useRef<HTMLDivElement>(null);
   const content = useRef<HTMLDivElement>(null);
   const list = useRef<VirtualizerHandle>(null);
@@ -47,7 +49,11 @@ export function Transcript({ session, empty }: TranscriptProps) {
 
   // The row with the focus stays mounted when it scrolls away: focus is never lost.
   const focusedAt = focusedId === null ? -1 : rows.findIndex((row) => row.id === focusedId);
-  const keepMounted = useMemo(() => (focusedAt < 0 ? [] : [focusedAt]), [focusedAt]);
+  // So does an open question: it can be gone to at any time.
+  const keepMounted = useMemo(() => {
+    const open = questions.map((question) => rows.indexOf(question)).filter((at) => at >= 0);
+    return focusedAt < 0 ? open : [...open, focusedAt];
+  }, [focusedAt, questions, rows]);
   const onFocus = (target: EventTarget) => {
     const id = rowOf(target);
     setFocusedId(id);
@@ -91,8 +97,17 @@ export function Transcript({ session, empty }: TranscriptProps) {
         </div>
         {view.loadingOlder && <p className={css.older}>Reading older messages…</p>}
         {!following && (
-          <button type="button" className={css.jump} data-testid="jump" onClick={scroll.jump}>
-            <Icon name="down" /> Jump to latest{scroll.state.unseen > 0 ? ` (${scroll.state.unseen} new)` : ""}
+          <button
+            type="button"
+            className={css.jump}
+            data-testid="jump"
+            data-asks={questions.length > 0 || undefined}
+            onClick={questions.length > 0 ? goToQuestion : scroll.jump}
+          >
+            <Icon name={questions.length > 0 ? "warning" : "down"} />
+            {questions.length > 0
+              ? " Claude waits for your answer"
+              : ` Jump to latest${scroll.state.unseen > 0 ? ` (${scroll.state.unseen} new)` : ""}`}
           </button>
         )}
       </div>
