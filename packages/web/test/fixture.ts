@@ -69,3 +69,16 @@ export function replayPerTest(): Replay {
     live: (page) => page.locator('[data-testid="connection"][data-state="live"]').waitFor({ state: "attached" }),
   };
 }
+
+/** Until the layout has been the same for five frames. */
+export async function settled(page: Page): Promise<void> {
+  await page.getByTestId("transcript").evaluate(async (el) => {
+    let same = 0;
+    for (let last = ""; same < 5; ) {
+      await new Promise(requestAnimationFrame);
+      const now = `${el.scrollHeight} ${el.scrollTop}`;
+      same = now === last ? same + 1 : 0;
+      last = now;
+    }
+  });
+}

@@ -1,6 +1,6 @@
 import type { Page } from "playwright-core";
 import { expect, test } from "vitest";
-import { desktop, phone, replayPerTest } from "./fixture.ts";
+import { desktop, phone, replayPerTest, settled } from "./fixture.ts";
 import {
   asked,
   asks,
@@ -76,6 +76,7 @@ test("the keyboard alone: Alt+P goes there, letters answer, Enter does not, the 
   await page.keyboard.type("not yet, run the tests first");
   expect(sent()).toEqual([]);
   await page.keyboard.press("Alt+p");
+  await expect.poll(() => page.getByTestId("deny").isEnabled()).toBe(true);
   await page.keyboard.press("n");
   await expect.poll(sent).toHaveLength(1);
   expect(sent()[0]).toMatchObject({ result: "deny", deny_message: "not yet, run the tests first" });
@@ -153,6 +154,7 @@ test("questions with choices: one, several, other words; what is filled in survi
   await live(page);
   expect(await page.locator('[data-tool="AskUserQuestion"]').count()).toBe(0);
   const answer = page.getByTestId("answer");
+  await settled(page);
   expect(await answer.isDisabled()).toBe(true);
   await card(page).getByLabel("PostgreSQL").check();
   await card(page).getByText("1 of 2 still to answer").waitFor();
@@ -193,6 +195,7 @@ test("a plan is rendered, and approved, approved with edits, or sent back with w
     planAsked("t2"),
   );
   await over(page).getByText("Keep planning").waitFor();
+  await settled(page);
   await page.getByTestId("approve-edits").click();
   await expect.poll(sent).toHaveLength(2);
   expect(sent()).toMatchObject([

@@ -1,6 +1,6 @@
 import type { Page } from "playwright-core";
 import { expect, test } from "vitest";
-import { replayPerTest } from "./fixture.ts";
+import { replayPerTest, settled } from "./fixture.ts";
 import { answer, idle, running, sessionError, text, toolResult, turnResult, use, user } from "./recorded.ts";
 import { delta, start } from "./replay-server.ts";
 
@@ -12,19 +12,6 @@ async function open(viewport = { width: 1000, height: 700 }): Promise<Page> {
   await it.live(page);
   await settled(page);
   return page;
-}
-
-/** Until the layout has been the same for five frames. */
-async function settled(page: Page): Promise<void> {
-  await page.getByTestId("transcript").evaluate(async (el) => {
-    let same = 0;
-    for (let last = ""; same < 5; ) {
-      await new Promise(requestAnimationFrame);
-      const now = `${el.scrollHeight} ${el.scrollTop}`;
-      same = now === last ? same + 1 : 0;
-      last = now;
-    }
-  });
 }
 
 const distance = (page: Page) =>

@@ -1,4 +1,4 @@
-import { type KeyboardEvent, useCallback, useRef, useSyncExternalStore } from "react";
+import { type KeyboardEvent, useCallback, useEffect, useRef, useState, useSyncExternalStore } from "react";
 import type { AnswerState } from "../../state/answers.ts";
 import type { Answer } from "../../state/api.ts";
 import type { QuestionRow } from "../../state/rows.ts";
@@ -33,6 +33,7 @@ export function QuestionRowView({ row }: { row: QuestionRow }) {
     },
     [session, id],
   );
+  const armed = useArmed();
   if (row.resolved || row.over) return <ResolvedQuestion row={row} />;
   const Card = row.request.kind === "question" ? ChoiceCard : row.request.kind === "plan" ? PlanCard : ToolCard;
   const busy = sent?.state === "sending" || sent?.state === "elsewhere";
@@ -51,10 +52,22 @@ export function QuestionRowView({ row }: { row: QuestionRow }) {
       <h3 className={css.title}>
         <Icon name="warning" /> <span>{row.request.title}</span>
       </h3>
-      <Card row={row} busy={busy} answer={answer} />
+      <Card row={row} busy={busy || !armed} answer={answer} />
       <Sent sent={sent} />
     </section>
   );
+}
+
+/** A press that was meant for what stood there before the card came is no answer. */
+const armMs = 400;
+
+function useArmed(): boolean {
+  const [armed, setArmed] = useState(false);
+  useEffect(() => {
+    const timer = setTimeout(() => setArmed(true), armMs);
+    return () => clearTimeout(timer);
+  }, []);
+  return armed;
 }
 
 /** Letters press the button that carries them; not while somebody types, and never Enter alone. */
