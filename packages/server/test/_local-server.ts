@@ -79,7 +79,7 @@ interface Answer {
 }
 type Call = (method: string, path: string, body?: unknown, headers?: Record<string, string>) => Promise<Answer>;
 
-async function request(
+export async function request(
   server: TestServer,
   key: string,
   { method, path, body }: { method: string; path: string; body: unknown },
@@ -192,7 +192,7 @@ export function outline(events: SessionEvent[]): string {
 }
 
 /** Says to the server that the scripted model answers; takes what it revokes. */
-async function gatewayAdmin(stack: AsyncDisposableStack): Promise<string> {
+export async function gatewayAdmin(stack: AsyncDisposableStack): Promise<string> {
   const status = JSON.stringify({ mode: "scripted", credential: { source: null, last4: null } });
   const admin = createServer((_request, response) =>
     response.setHeader("content-type", "application/json").end(status),
