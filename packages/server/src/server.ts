@@ -29,6 +29,7 @@ import { SandboxDirectory } from "./domain/sandboxes/directory.ts";
 import { SandboxImage } from "./domain/sandboxes/image.ts";
 import { claudeCodeTemplate } from "./domain/sandboxes/image-template.ts";
 import { Revocations } from "./domain/sandboxes/revocations.ts";
+import { SandboxCalls } from "./domain/sandboxes/sandbox-calls.ts";
 import { Sandboxes } from "./domain/sandboxes/sandboxes.ts";
 import { Messages } from "./domain/sessions/messages.ts";
 import { Sessions } from "./domain/sessions/sessions.ts";
@@ -226,14 +227,24 @@ function composeTurns({ options, logger, extras, stack }: Composing, parts: Work
     }),
   );
   const syncs = stack.use(new Syncs({ db, log, clock: systemClock, logger: logger.child({ part: "syncs" }), storage }));
+  const calls = new SandboxCalls({
+    db,
+    leases,
+    dispatcher,
+    sandboxes,
+    provider,
+    installationId: installationOf(options),
+    logger: logger.child({ part: "sandboxes" }),
+    settled: (workspaceId) => syncs.settledOf(workspaceId),
+  });
   const workspaces = new Workspaces({
     db,
     log,
     clock: systemClock,
     installationId: installationOf(options),
     logger: logger.child({ part: "workspaces" }),
-    sandboxes,
-    saved: (workspaceId) => syncs.settledOf(workspaceId),
+    sandboxes: calls,
+    saved: (workspaceId) => calls.saved(workspaceId),
     deleteVolume: (name, signal) => provider.deleteVolume(name, signal),
   });
   const turns = stack.use(
@@ -274,7 +285,7 @@ function composeTurns({ options, logger, extras, stack }: Composing, parts: Work
     environments,
     provider,
     workspaces,
-    directory: new SandboxDirectory({ db, sandboxes, strays, ender }),
+    directory: new SandboxDirectory({ db, calls, strays, ender }),
     sweep,
     start: () => {
       // Its failure is the status's and the next turn's to tell.

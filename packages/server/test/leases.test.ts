@@ -61,6 +61,8 @@ function ownDir(): string {
   return dir;
 }
 
+const keys = new Map<string, string>();
+
 /** The same session, as each server's clients see it. */
 async function sessionOn(...servers: TestServer[]): Promise<LocalSession[]> {
   const [first] = servers;
@@ -71,6 +73,7 @@ async function sessionOn(...servers: TestServer[]): Promise<LocalSession[]> {
   const body = { agent: "agent_default", environment_id: "env_default" };
   const created = await call(first)("POST", "/v1/sessions", body);
   const { id } = created.body as { id: string };
+  keys.set(id, apiKey);
   return servers.map((it) => new LocalSession(id, call(it)));
 }
 
@@ -129,6 +132,31 @@ test("a deletion by way of the other server ends the process", async () => {
   expect((await onB.call("DELETE", `/v1/sessions/${onB.id}`)).status).toBe(200);
   await sandboxes.stage.started[0]?.ended();
 });
+
+test("a sandbox can be used and stopped by way of the other server", async () => {
+  const [a, b] = [await server(), await server()];
+  sandboxes.stage.script = answering;
+  const [onA, onB] = (await sessionOn(a, b)) as [LocalSession, LocalSession];
+  await onA.send("one");
+  await onA.idle(1);
+  const list = (await onB.call("GET", "/v1/sandboxes")).body.data as { id: string; state: string }[];
+  const id = list[0]?.id ?? "";
+  const running = await visit(b, onB, id);
+  expect(running).toContain('"exit"');
+  expect(sandboxes.last.isRunning).toBe(true);
+  expect((await onB.call("POST", `/v1/sandboxes/${id}/stop`, {})).body).toMatchObject({ id, state: "ended" });
+  expect(sandboxes.last.isRunning).toBe(false);
+  await onB.send("two");
+  await onB.idle(2);
+  expect(sandboxes.sandboxes).toHaveLength(2);
+});
+
+async function visit(it: TestServer, session: LocalSession, id: string): Promise<string> {
+  const key = keys.get(session.id) ?? "";
+  const body = JSON.stringify({ command: ["true"], user: "root" });
+  const headers = { "content-type": "application/json" };
+  return await (await it.fetch(`/v1/sandboxes/${id}/exec`, { key, method: "POST", headers, body })).text();
+}
 
 test("a server that is found dead although it lives stops at once; the other goes on with its turn", async () => {
   const [a, b] = [await server(), await server()];

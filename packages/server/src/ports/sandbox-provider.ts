@@ -56,7 +56,12 @@ export interface SandboxProvider {
     template: ImageTemplate,
     options: { signal: AbortSignal; onLayer: (done: number, total: number, title: string) => void },
   ): Promise<string>;
-  create(spec: SandboxSpec, signal: AbortSignal): Promise<SandboxHandle>;
+  /** `onLate` is told of one that came to be after its making was given up, by the signal or for its time. */
+  create(
+    spec: SandboxSpec,
+    signal: AbortSignal,
+    onLate: (late: SandboxHandle) => Promise<void>,
+  ): Promise<SandboxHandle>;
   /** Running ones that carry all of these tags. */
   find(tags: Readonly<Record<string, string>>, signal: AbortSignal): Promise<SandboxHandle[]>;
   tags(handle: SandboxHandle, signal: AbortSignal): Promise<Record<string, string>>;

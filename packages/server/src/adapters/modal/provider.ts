@@ -59,7 +59,11 @@ export class ModalProvider implements SandboxProvider {
     return built.imageId;
   }
 
-  async create(spec: SandboxSpec, signal: AbortSignal): Promise<SandboxHandle> {
+  async create(
+    spec: SandboxSpec,
+    signal: AbortSignal,
+    onLate: (late: SandboxHandle) => Promise<void>,
+  ): Promise<SandboxHandle> {
     const client = this.#client;
     const create = async () => {
       const app = await this.#getApp(signal);
@@ -86,8 +90,8 @@ export class ModalProvider implements SandboxProvider {
       const sandbox = await bounded(() => creating, { what: "the sandbox", timeoutMs: createTimeoutMs, signal });
       return new ModalSandbox(client, sandbox);
     } catch (error) {
-      // Given up while it was being made: what still comes of it is ended, not left behind.
-      creating.then((late) => late.terminate()).catch(() => undefined);
+      // Given up while it was being made: what still comes of it is not left behind. A failure is the same again.
+      creating.then((late) => onLate(new ModalSandbox(client, late))).catch(() => undefined);
       throw error;
     }
   }

@@ -13,7 +13,10 @@ export interface DispatcherDeps {
   logger: Logger;
 }
 
-type Handler = (ask: Ask) => Promise<void>;
+type Handler = (ask: Ask) => Promise<unknown>;
+
+/** `result`: what the handler gave, as JSON carries it. */
+export type Dispatched = { done: false } | { done: true; result: unknown };
 
 interface DispatchOptions {
   /** Whether this server makes the workspace its own where nobody has it. Otherwise nothing happens then. */
@@ -49,18 +52,18 @@ export class Dispatcher implements Disposable {
     this.#handlers.set(op, handler);
   }
 
-  /** Resolves when it was done: true; false when nobody works on the workspace. Rejects when nobody would in time. */
-  async dispatch(ask: Ask, { claim, timeoutMs = defaultTimeoutMs }: DispatchOptions): Promise<boolean> {
+  /** Resolves when it was done, or when nobody works on the workspace. Rejects when nobody would in time. */
+  async dispatch(ask: Ask, { claim, timeoutMs = defaultTimeoutMs }: DispatchOptions): Promise<Dispatched> {
     const signal = AbortSignal.any([this.#closing.signal, AbortSignal.timeout(timeoutMs)]);
     const id = randomUUID();
     for (let lastError: unknown; ; ) {
       signal.throwIfAborted();
       try {
         const owner = await this.#owner(ask, claim);
-        if (owner.kind === "nobody") return false;
-        if (owner.kind === "this") await this.#here(ask);
-        else await this.#relay.ask(owner.serverId, { id, ask }, { timeoutMs: Math.min(answerMs, timeoutMs), signal });
-        return true;
+        if (owner.kind === "nobody") return { done: false };
+        if (owner.kind === "this") return { done: true, result: await this.#here(ask) };
+        const waiting = { timeoutMs: Math.min(answerMs, timeoutMs), signal };
+        return { done: true, result: await this.#relay.ask(owner.serverId, { id, ask }, waiting) };
       } catch (error) {
         // It has moved on, or does not answer: look again who has it.
         if (!isMoved(error)) throw error;
@@ -83,16 +86,16 @@ export class Dispatcher implements Disposable {
     return wanted ? await leases.acquire(ask.workspaceId) : owner;
   }
 
-  async #here(ask: Ask): Promise<void> {
+  async #here(ask: Ask): Promise<unknown> {
     const handler = this.#handlers.get(ask.op);
     if (handler === undefined) throw new Error(`this server does not know how to ${ask.op}`);
-    await handler(ask);
+    return await handler(ask);
   }
 
-  async #asked(ask: Ask): Promise<void> {
+  async #asked(ask: Ask): Promise<unknown> {
     const owner = await this.#deps.leases.ownerOf(ask.workspaceId);
     if (owner.kind !== "this") throw new LeaseLostError(`${ask.workspaceId} is not this server's`);
-    await this.#here(ask);
+    return await this.#here(ask);
   }
 }
 

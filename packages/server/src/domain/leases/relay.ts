@@ -8,7 +8,9 @@ export type Ask = { op: string; workspaceId: string } & Record<string, unknown>;
 
 type Message =
   | { to: string; from: string; id: string; ask: Ask }
-  | { to: string; from: string; re: string; error: Refusal | null };
+  | { to: string; from: string; re: string; answer: Answer };
+
+type Answer = { ok: true; result?: unknown } | { ok: false; error: Refusal };
 
 interface Refusal {
   message: string;
@@ -22,7 +24,7 @@ export interface RelayDeps {
   /** This server's id of now. */
   serverId: () => string;
   /** Does what another server asks for. */
-  onAsk: (ask: Ask) => Promise<void>;
+  onAsk: (ask: Ask) => Promise<unknown>;
 }
 
 const topic = "servers";
@@ -43,8 +45,8 @@ export class AskFailedError extends Error {
 /** Asks other servers, and answers them. Words may be lost on the way: an ask is repeated until it is answered. */
 export class Relay implements Disposable {
   readonly #deps: RelayDeps;
-  readonly #open = new Map<string, PromiseWithResolvers<void>>();
-  readonly #done = new Map<string, Promise<Refusal | null>>();
+  readonly #open = new Map<string, PromiseWithResolvers<unknown>>();
+  readonly #done = new Map<string, Promise<Answer>>();
   readonly #subscription: Disposable;
 
   constructor(deps: RelayDeps) {
@@ -53,21 +55,21 @@ export class Relay implements Disposable {
   }
 
   /**
-   * Resolves when `serverId` has done it: once, however often the same `id` is asked. Rejects with `AskFailedError`, or
+   * Resolves with its answer when `serverId` has done it: once, however often the same `id` is asked. Rejects with `AskFailedError`, or
    * with a `DeadlineError` after `timeoutMs` without an answer.
    */
   async ask(
     serverId: string,
     { id, ask }: { id: string; ask: Ask },
     options: { timeoutMs: number; signal: AbortSignal },
-  ): Promise<void> {
-    const answer = Promise.withResolvers<void>();
+  ): Promise<unknown> {
+    const answer = Promise.withResolvers<unknown>();
     this.#open.set(id, answer);
     const say = () => this.#publish({ to: serverId, from: this.#deps.serverId(), id, ask });
     say();
     const timer = setInterval(say, againMs);
     try {
-      await withDeadline(() => answer.promise, { what: `an answer of ${serverId} to ${ask.op}`, ...options });
+      return await withDeadline(() => answer.promise, { what: `an answer of ${serverId} to ${ask.op}`, ...options });
     } finally {
       clearInterval(timer);
       this.#open.delete(id);
@@ -83,28 +85,31 @@ export class Relay implements Disposable {
     const message = JSON.parse(payload) as Message;
     if (message.to !== this.#deps.serverId()) return;
     if ("re" in message) {
-      const { re, error } = message;
-      if (error === null) this.#open.get(re)?.resolve();
-      else this.#open.get(re)?.reject(new AskFailedError(error));
+      const { re, answer } = message;
+      if (answer.ok) this.#open.get(re)?.resolve(answer.result);
+      else this.#open.get(re)?.reject(new AskFailedError(answer.error));
       return;
     }
     const { id, from, to } = message;
-    void this.#answer(id, message.ask).then((error) => this.#publish({ to: from, from: to, re: id, error }));
+    void this.#answer(id, message.ask).then((answer) => this.#publish({ to: from, from: to, re: id, answer }));
   }
 
-  #answer(id: string, ask: Ask): Promise<Refusal | null> {
+  #answer(id: string, ask: Ask): Promise<Answer> {
     const known = this.#done.get(id);
     if (known !== undefined) return known;
     const doing = this.#deps.onAsk(ask).then(
-      () => null,
-      (error) => ({
-        message: error instanceof Error ? error.message : String(error),
-        moved: error instanceof LeaseLostError,
+      (result): Answer => ({ ok: true, result }),
+      (error): Answer => ({
+        ok: false,
+        error: {
+          message: error instanceof Error ? error.message : String(error),
+          moved: error instanceof LeaseLostError,
+        },
       }),
     );
     this.#done.set(id, doing);
     // What was not done may be done later, when the workspace has come here after all.
-    void doing.then((error) => error?.moved && this.#done.delete(id));
+    void doing.then((answer) => !answer.ok && answer.error.moved && this.#done.delete(id));
     const [oldest] = this.#done.keys();
     if (this.#done.size > remembered && oldest !== undefined) this.#done.delete(oldest);
     return doing;

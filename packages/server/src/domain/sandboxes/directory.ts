@@ -1,11 +1,11 @@
 import { AppError, type Sandbox } from "@holdfast/protocol";
 import type { Database } from "../../ports/database.ts";
 import { afterPage, type Page, type PageRequest, toPage } from "../paging.ts";
-import { fromRow, type Workspace } from "../sessions/workspaces.ts";
+import { fromRow } from "../sessions/workspaces.ts";
 import { decodeText } from "../text.ts";
 import { workspaceLabel } from "../workspaces/label.ts";
 import type { LiveSandbox } from "./live-sandbox.ts";
-import type { Sandboxes } from "./sandboxes.ts";
+import type { SandboxCalls } from "./sandbox-calls.ts";
 import type { StrayEnder } from "./stray-ender.ts";
 import type { Stray, Strays } from "./strays.ts";
 
@@ -17,7 +17,7 @@ export interface Asking {
 
 interface Deps {
   db: Database;
-  sandboxes: Sandboxes;
+  calls: SandboxCalls;
   strays: Strays;
   ender: StrayEnder;
 }
@@ -28,13 +28,13 @@ const isStrayId = (id: string) => id.startsWith("sb-");
 /** The sandboxes of an account, as its owner sees them. */
 export class SandboxDirectory {
   readonly #db: Database;
-  readonly #sandboxes: Sandboxes;
+  readonly #calls: SandboxCalls;
   readonly #strays: Strays;
   readonly #ender: StrayEnder;
 
-  constructor({ db, sandboxes, strays, ender }: Deps) {
+  constructor({ db, calls, strays, ender }: Deps) {
     this.#db = db;
-    this.#sandboxes = sandboxes;
+    this.#calls = calls;
     this.#strays = strays;
     this.#ender = ender;
   }
@@ -69,27 +69,19 @@ export class SandboxDirectory {
       await this.#ender.endNow(id, signal);
       return { ...strayView(stray), state: "ended" };
     }
-    const { accountId } = asking;
-    const row = await this.#row(accountId, id);
-    if (row.state !== "ended") {
-      const live = await this.#live(row.workspace, row.id, signal);
-      if (live !== undefined) await this.#sandboxes.stopOf(row.workspace, signal);
-    }
+    const row = await this.#row(asking.accountId, id);
+    if (row.state !== "ended") await this.#calls.stopOf(row.workspace, row.id);
     return await this.get(asking, row.id);
   }
 
   /** Throws `sandbox_ended` when it runs no more. */
   async running(accountId: string, id: string, signal: AbortSignal): Promise<LiveSandbox> {
     const row = await this.#row(accountId, id);
-    const live = row.state === "ended" ? undefined : await this.#live(row.workspace, row.id, signal);
+    const { id: rowId, provider_id: providerId, workspace } = row;
+    const known = { rowId, providerId, workspace };
+    const live = row.state === "ended" ? undefined : await this.#calls.running(known, signal);
     if (live === undefined) throw new AppError("sandbox_ended");
     return live;
-  }
-
-  /** The workspace may have another one by now. */
-  async #live(workspace: Workspace, rowId: string, signal: AbortSignal): Promise<LiveSandbox | undefined> {
-    const live = await this.#sandboxes.adopt(workspace, signal);
-    return live?.rowId === rowId ? live : undefined;
   }
 
   #rows(accountId: string) {

@@ -1,6 +1,8 @@
 import { newId } from "@holdfast/protocol";
 import type { Clock } from "../../ports/clock.ts";
-import type { Database, SandboxState } from "../../ports/database.ts";
+import type { Database, SandboxState, Tx } from "../../ports/database.ts";
+import type { Leases } from "../leases/leases.ts";
+import { LeaseLostError } from "../leases/membership.ts";
 import type { Workspace } from "../sessions/workspaces.ts";
 
 type Tags = Readonly<Record<string, string>>;
@@ -11,14 +13,26 @@ const rowTag = "holdfast.sandbox";
 /** Unix seconds. */
 export const deadlineTag = "holdfast.deadline";
 
-/** The rows of sandboxes: the intent first, then what came of it. */
+interface SandboxRowsDeps {
+  db: Database;
+  clock: Clock;
+  leases: Leases;
+  installationId: string;
+}
+
+/**
+ * The rows of sandboxes: the intent first, then what came of it. What decides over a sandbox is written by the server
+ * that works on its workspace, or not at all, and before the provider is asked.
+ */
 export class SandboxRows {
   readonly #db: Database;
   readonly #clock: Clock;
   readonly #installationId: string;
+  readonly #leases: Leases;
 
-  constructor({ db, clock, installationId }: { db: Database; clock: Clock; installationId: string }) {
+  constructor({ db, clock, leases, installationId }: SandboxRowsDeps) {
     this.#db = db;
+    this.#leases = leases;
     this.#clock = clock;
     this.#installationId = installationId;
   }
@@ -32,7 +46,10 @@ export class SandboxRows {
     };
   }
 
-  /** Before anything is asked of the provider; with the tags to make it with. */
+  /**
+   * Before anything is asked of the provider; with the tags to make it with. What was wanted before and has not been
+   * found is not wanted any more: should it still come to be, its tags name a row that has ended.
+   */
   async want(
     workspace: Workspace,
     { environment, timeoutMs }: { environment: string; timeoutMs: number },
@@ -45,15 +62,58 @@ export class SandboxRows {
       [deadlineTag]: String(Math.ceil((nowMs + timeoutMs) / 1000)),
       ...(environment === "" ? {} : { [environmentTag]: environment }),
     };
-    await this.#insert(workspace, { rowId, tags, state: "wanted", providerId: null });
+    await this.#leases.held(workspace.id, async (tx) => {
+      await tx
+        .updateTable("sandboxes")
+        .set({ state: "ended", updated_at: nowMs })
+        .where("workspace_id", "=", workspace.id)
+        .where("state", "!=", "ended")
+        .where("provider_id", "is", null)
+        .execute();
+      await this.#insert(tx, workspace, { rowId, tags, state: "wanted", providerId: null });
+    });
     return { rowId, tags };
   }
 
-  async mark(id: string, state: SandboxState, providerId?: string): Promise<void> {
+  /** Rejects with `LeaseLostError` when another server has decided over it by now. */
+  async advance(workspaceId: string, row: { id: string; state: SandboxState; providerId?: string }): Promise<void> {
+    const { id, state, providerId } = row;
+    const advanced = await this.#leases.held(workspaceId, (tx) =>
+      tx
+        .updateTable("sandboxes")
+        .set({ state, updated_at: this.#clock.now(), ...(providerId === undefined ? {} : { provider_id: providerId }) })
+        .where("id", "=", id)
+        .where("state", "!=", "ended")
+        .returning("id")
+        .executeTakeFirst(),
+    );
+    if (advanced === undefined) throw new LeaseLostError(`sandbox row ${id} was ended meanwhile`);
+  }
+
+  /** Decides that a sandbox ends, before it is ended. `row`: by its id, or the provider's. */
+  async retire(workspaceId: string, row: { id: string } | { providerId: string }): Promise<void> {
+    await this.#leases.held(workspaceId, async (tx) => {
+      const update = tx
+        .updateTable("sandboxes")
+        .set({ state: "ended", updated_at: this.#clock.now() })
+        .where("state", "!=", "ended");
+      if ("id" in row) await update.where("id", "=", row.id).execute();
+      else await update.where("provider_id", "=", row.providerId).execute();
+    });
+  }
+
+  async isEnded(id: string): Promise<boolean> {
+    const query = this.#db.selectFrom("sandboxes").select("state").where("id", "=", id);
+    return (await query.executeTakeFirst())?.state === "ended";
+  }
+
+  /** Its end was seen: whoever saw it may say so. */
+  async noteEnd(id: string): Promise<void> {
     await this.#db
       .updateTable("sandboxes")
-      .set({ state, updated_at: this.#clock.now(), ...(providerId === undefined ? {} : { provider_id: providerId }) })
+      .set({ state: "ended", updated_at: this.#clock.now() })
       .where("id", "=", id)
+      .where("state", "!=", "ended")
       .execute();
   }
 
@@ -64,12 +124,14 @@ export class SandboxRows {
   ): Promise<{ rowId: string; environment: string }> {
     const known = await this.find(providerId, tags);
     if (known !== undefined) {
-      await this.mark(known.id, "running", providerId);
+      await this.advance(workspace.id, { id: known.id, state: "running", providerId });
       const noted = JSON.parse(known.tags_json) as Record<string, string>;
       return { rowId: known.id, environment: noted[environmentTag] ?? "" };
     }
     const rowId = newId("sandbox");
-    await this.#insert(workspace, { rowId, tags, state: "running", providerId });
+    await this.#leases.held(workspace.id, (tx) =>
+      this.#insert(tx, workspace, { rowId, tags, state: "running", providerId }),
+    );
     return { rowId, environment: tags[environmentTag] ?? "" };
   }
 
@@ -102,11 +164,12 @@ export class SandboxRows {
   }
 
   async #insert(
+    tx: Tx,
     workspace: Workspace,
     row: { rowId: string; tags: Tags; state: SandboxState; providerId: string | null },
   ): Promise<void> {
     const nowMs = this.#clock.now();
-    await this.#db
+    await tx
       .insertInto("sandboxes")
       .values({
         id: row.rowId,

@@ -5,6 +5,7 @@ import type { Clock } from "../../ports/clock.ts";
 import type { Database } from "../../ports/database.ts";
 import type { SandboxHandle, SandboxProvider, SandboxSpec } from "../../ports/sandbox-provider.ts";
 import type { Leases } from "../leases/leases.ts";
+import { LeaseLostError } from "../leases/membership.ts";
 import type { Workspace } from "../sessions/workspaces.ts";
 import { LiveSandbox } from "./live-sandbox.ts";
 import { SandboxRows } from "./sandbox-rows.ts";
@@ -153,24 +154,41 @@ export class Sandboxes {
     const { provider, spec } = this.#deps;
     const parts = spec(workspace);
     const { rowId, tags } = await this.#rows.want(workspace, { environment, timeoutMs: parts.timeoutMs });
+    let made: SandboxHandle | undefined;
     try {
-      await this.#rows.mark(rowId, "creating");
+      await this.#rows.advance(workspace.id, { id: rowId, state: "creating" });
       const volumes = { [filesMount]: workspace.filesVolume, [stateMount]: workspace.stateVolume };
-      const handle = await provider.create({ ...parts, imageId: image, tags, volumes }, signal);
-      await this.#rows.mark(rowId, "running", handle.id);
-      return this.#watch(workspace, handle, { rowId, environment });
+      made = await provider.create({ ...parts, imageId: image, tags, volumes }, signal, (late) =>
+        this.#endIfRetired(late, rowId),
+      );
+      await this.#rows.advance(workspace.id, { id: rowId, state: "running", providerId: made.id });
+      return this.#watch(workspace, made, { rowId, environment });
     } catch (error) {
-      await this.#rows.mark(rowId, "ended");
+      // Whoever has the workspace now has decided over this one, or will: it carries the tags to be found by.
+      if (!isLeaseLost(error)) await this.#rows.retire(workspace.id, { id: rowId }).catch(unlessLeaseLost);
+      if (made !== undefined) await this.#endIfRetired(made, rowId);
       throw error;
     }
+  }
+
+  /** One that came to be although it was given up, by us or by the server that has the workspace now. */
+  async #endIfRetired(handle: SandboxHandle, rowId: string): Promise<void> {
+    if (await this.#rows.isEnded(rowId)) await this.#terminate(handle);
+    else handle.detach();
   }
 
   async #take(workspace: Workspace, found: SandboxHandle, others: SandboxHandle[]): Promise<LiveSandbox> {
     for (const other of others) {
       this.#deps.logger.warn({ sandbox: other.id, workspace: workspace.id, kept: found.id }, "a second one is ended");
-      await this.#terminate(other);
+      await this.endOther(workspace, other);
     }
     return this.#watch(workspace, found, await this.#rowOf(workspace, found));
+  }
+
+  /** One that is not, or no longer, the workspace's. Rejects with `LeaseLostError` when that is not ours to say. */
+  async endOther(workspace: Workspace, handle: SandboxHandle): Promise<void> {
+    await this.#rows.retire(workspace.id, { providerId: handle.id });
+    await this.#terminate(handle);
   }
 
   #forget(workspace: Workspace, made: Promise<LiveSandbox>): void {
@@ -235,9 +253,7 @@ export class Sandboxes {
     if (live.gone.aborted) return;
     live.end();
     this.#deps.logger.info({ sandbox: live.id, workspace: workspace.id }, "sandbox ended");
-    await this.#rows
-      .mark(rowId, "ended")
-      .catch((error) => this.#deps.logger.error({ err: error }, "cannot note the end"));
+    await this.#rows.noteEnd(rowId).catch((error) => this.#deps.logger.error({ err: error }, "cannot note the end"));
     this.#deps.onEnded(live.id);
   }
 
@@ -248,19 +264,32 @@ export class Sandboxes {
     if (users > 0 || this.#closing.signal.aborted || live.gone.aborted || live.closed) return;
     const timer = setTimeout(() => {
       this.#deps.logger.info({ sandbox: live.id }, "sandbox is idle: stopping it");
-      void this.#stop(live);
+      this.#stop(live).catch((error) =>
+        this.#deps.logger.warn({ err: error, sandbox: live.id }, "an idle sandbox was not stopped"),
+      );
     }, this.#deps.idleMs);
     timer.unref();
     this.#idleTimers.set(id, timer);
   }
 
+  /** Rejects with `LeaseLostError` when another server has the workspace by now: then it is that one's. */
   async #stop(live: LiveSandbox): Promise<void> {
     const { id } = live.workspace;
     this.#live.delete(id);
-    const stopping = this.#terminate(live.handle).then(() => this.#ended(live));
-    this.#stopping.set(id, stopping);
-    await stopping;
-    this.#stopping.delete(id);
+    const stopping = this.#rows
+      .retire(id, { id: live.rowId })
+      .then(() => this.#terminate(live.handle))
+      .then(() => this.#ended(live));
+    const settled = stopping.catch(() => undefined);
+    this.#stopping.set(id, settled);
+    try {
+      await stopping;
+    } catch (error) {
+      if (!live.gone.aborted && !live.closed) this.#live.set(id, Promise.resolve(live));
+      throw error;
+    } finally {
+      if (this.#stopping.get(id) === settled) this.#stopping.delete(id);
+    }
   }
 
   async #terminate(handle: SandboxHandle): Promise<void> {
@@ -270,6 +299,15 @@ export class Sandboxes {
       this.#deps.logger.warn({ err: error, sandbox: handle.id }, "a sandbox could not be ended");
     }
   }
+}
+
+function isLeaseLost(error: unknown): boolean {
+  return error instanceof LeaseLostError;
+}
+
+/** Another server has the workspace: what is to be said of it, that one says. */
+function unlessLeaseLost(error: unknown): void {
+  if (!isLeaseLost(error)) throw error;
 }
 
 /** `promise`, unless the signal aborts first. */

@@ -25,6 +25,8 @@ export async function settleRow(
       .set({ state: "ended", updated_at: clock.now() })
       .where("id", "=", row.id)
       .where("state", "!=", "ended")
+      // Not one that somebody has found in the meantime.
+      .where("provider_id", providerId === null ? "is" : "=", providerId)
       .executeTakeFirst();
     if (Number(ended.numUpdatedRows) === 0 || providerId === null) return [];
     const processes = await tx

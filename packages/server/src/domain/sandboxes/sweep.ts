@@ -130,10 +130,11 @@ export class Sweep {
     const holding = sandboxes.holding(workspaceId);
     if (holding.state === "busy") return;
     const why = await this.#unwanted(handle, { tags, deleted: row.deleted_at !== null });
-    if (why !== undefined) return await this.#end(handle, { why, report, signal });
+    if (why !== undefined) return await this.#end(handle, { why, report, end: () => handle.terminate(signal) });
     if (holding.state === "held") {
       if (holding.live.id === handle.id) return;
-      return await this.#end(handle, { why: `its workspace has ${holding.live.id}`, report, signal });
+      const why = `its workspace has ${holding.live.id}`;
+      return await this.#end(handle, { why, report, end: () => sandboxes.endOther(fromRow(row), handle) });
     }
     const live = await sandboxes.adopt(fromRow(row), signal);
     if (live !== undefined) logger.info({ sandbox: live.id, workspace: row.id }, "adopted a sandbox of before");
@@ -152,10 +153,10 @@ export class Sweep {
 
   async #end(
     handle: SandboxHandle,
-    { why: reason, report, signal }: { why: string; report: SweepReport; signal: AbortSignal },
+    { why: reason, report, end }: { why: string; report: SweepReport; end: () => Promise<void> },
   ): Promise<void> {
     this.#deps.logger.warn({ sandbox: handle.id, reason }, "a sandbox that nobody wants is ended");
-    await handle.terminate(signal);
+    await end();
     report.ended.push({ id: handle.id, reason });
     this.#deps.onEnded(handle.id);
   }

@@ -23,7 +23,7 @@ export interface WorkspacesDeps {
   logger: Logger;
   sandboxes: {
     /** Ends the workspace's sandbox; its id, or undefined when none ran. */
-    stopOf(workspace: Workspace, signal: AbortSignal): Promise<string | undefined>;
+    stopOf(workspace: Workspace): Promise<string | undefined>;
   };
   /** Resolves when nothing of the workspace is being saved to S3. */
   saved: (workspaceId: string) => Promise<void>;
@@ -163,7 +163,7 @@ export class Workspaces {
     const { db, clock, logger, sandboxes, deleteVolume, installationId } = this.#deps;
     let sandbox: string | undefined;
     try {
-      sandbox = await sandboxes.stopOf(workspace, signal);
+      sandbox = await sandboxes.stopOf(workspace);
       for (const volume of [workspace.filesVolume, workspace.stateVolume]) {
         // A copied database names the original installation's.
         if (volume.startsWith(`hf-${installationId}-`)) await deleteVolume(volume, signal);
