@@ -18,6 +18,10 @@ export interface LocalSystem extends AsyncDisposable {
   session(workspace?: string, agent?: string): Promise<LocalSession>;
   /** Another server on the same database, in the place of this one, which lets go as SIGTERM has it. */
   restart(options?: Partial<ServerOptionsInput>): Promise<void>;
+  /** A second server on the same database and sandboxes. */
+  beside(): Promise<TestServer>;
+  /** Below `/v1/sessions/{id}`, with the key that may ask for it: for requests by hand. */
+  path(session: LocalSession, name: string): { path: string; key: string };
   /** Rows, read beside the server. */
   rows<T = Record<string, unknown>>(sql: string, ...values: (string | number)[]): T[];
 }
@@ -61,6 +65,8 @@ export async function localSystem(options: Partial<ServerOptionsInput> = {}): Pr
       await server[Symbol.asyncDispose]();
       server = await start(changed);
     },
+    beside: () => start({}),
+    path: (session, name) => ({ path: `/v1/sessions/${session.id}/${name}`, key: apiKey }),
     rows(sql, ...values) {
       const db = new DatabaseSync(join(dataDir, "server.sqlite"), { readOnly: true });
       try {
