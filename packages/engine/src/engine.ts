@@ -120,7 +120,6 @@ async function assemble(
 ): Promise<ServiceContext> {
   const { options, store, log, runtime, network, hooks, stack, ending } = foundation;
   const imageRoot = options.imageCacheDir ?? join(options.dataDir, "images");
-  await removeLeftovers(imageRoot);
   const layers = openLayerStore(imageRoot);
   const machine = hooks.machine ?? readMachineSettings();
   const secrets = createSecrets(store);
@@ -132,10 +131,12 @@ async function assemble(
   const records = createSandboxRecords(store);
   const sandboxes = stack.use(createSandboxes({ options, store, records, images, volumes, runtime, network, log }));
   await sandboxes.recover();
+  // Only now: steps of builds that were cut have ended, and write nothing any more.
+  await removeLeftovers(imageRoot);
   const execs = stack.use(createExecs({ options, store, records, sandboxes, images, secrets, runtime }));
   execs.recover();
   stack.use(builds);
-  stack.use(startHousekeeping({ options, records, runtime, volumes, log }));
+  stack.use(startHousekeeping({ options, records, runtime, volumes, network, log }));
   stack.defer(async () => {
     if (!ending.all) return;
     await Promise.allSettled(records.alive().map((record) => sandboxes.end(record.id, "terminated")));

@@ -87,6 +87,7 @@ class NamespaceNetwork implements Network {
   readonly #services: Service[];
   readonly #egress: EgressKeeper;
   readonly #pool: SlotPool;
+  #suspects = new Set<number>();
   /** The last thing under way per sandbox: its calls run one after the other. */
   readonly #queues = new Map<string, Promise<unknown>>();
 
@@ -171,6 +172,22 @@ class NamespaceNetwork implements Network {
     return Object.entries(this.#state.value.sandboxes)
       .filter(([, { slot }]) => namespaces.namespaceLives(names.sandboxNamespace(this.#instance, slot)))
       .map(([id]) => id);
+  }
+
+  async collect(): Promise<string[]> {
+    const used = new Set([
+      ...Object.values(this.#state.value.sandboxes).map(({ slot }) => slot),
+      ...this.#pool.unowned,
+    ]);
+    const unused = namespaces.sandboxNamespaces(this.#instance).filter(({ slot }) => !used.has(slot));
+    // One that is just passing from the pool to a sandbox is nobody's for a moment, not for two rounds.
+    const doomed = unused.filter(({ slot }) => this.#suspects.has(slot));
+    this.#suspects = new Set(unused.map(({ slot }) => slot));
+    await namespaces.deleteSandboxNamespaces(
+      this.#instance,
+      doomed.map(({ slot }) => slot),
+    );
+    return doomed.map(({ namespace }) => namespace);
   }
 
   async destroyAll(): Promise<void> {

@@ -33,6 +33,8 @@ export interface Network extends AsyncDisposable {
   attach(sandboxId: string, policy: NetworkPolicy): Promise<SandboxNetwork>;
   setPolicy(sandboxId: string, policy: NetworkPolicy): Promise<void>;
   detach(sandboxId: string): Promise<void>;
+  /** Removes namespaces that a killed engine's tools made after all; those that nobody has used for a round. */
+  collect(): Promise<string[]>;
   /** What an engine that starts again finds living. */
   list(): Promise<string[]>;
   /** Removes every namespace, link, process and file of this instance. Disposing alone keeps all of it running. */

@@ -6,6 +6,10 @@ export interface Listening extends AsyncDisposable {
   port: number;
 }
 
+/** Linux begins at 32 768 with ports of outgoing connections. */
+const lowestChosen = 20_000;
+const chosenPorts = 12_000;
+
 /** How long calls that are under way may go on when the engine stops. */
 const graceMs = 500;
 
@@ -20,8 +24,21 @@ export async function listen(context: ServiceContext, store: Store): Promise<Lis
   const routed: ServiceContext = { ...context, routerUrl: () => `https://127.0.0.1:${port}` };
   let server = createGrpcServer(routed);
   const bind = (wanted: number) => server.listen(`127.0.0.1:${wanted}`);
+  /** Below the range that the kernel gives to outgoing connections: while we are away nobody gets our port by chance. */
+  const choose = async () => {
+    for (let tries = 0; tries < 20; tries++) {
+      try {
+        return await bind(lowestChosen + Math.floor(Math.random() * chosenPorts));
+      } catch {
+        // Taken: another one.
+        server = createGrpcServer(routed);
+      }
+    }
+    return await bind(0);
+  };
   try {
-    port = await bind(options.port || kept);
+    const wanted = options.port || kept;
+    port = wanted === 0 ? await choose() : await bind(wanted);
   } catch (error) {
     const wanted = options.port || kept;
     if (options.port !== 0 || kept === 0) {
@@ -31,7 +48,7 @@ export async function listen(context: ServiceContext, store: Store): Promise<Lis
     }
     log.warn({ port: kept }, "the port of the last start is taken: a new one is chosen, handles of clients end here");
     server = createGrpcServer(routed);
-    port = await bind(0);
+    port = await choose();
   }
   if (port !== kept) store.setMeta("port", String(port));
   return {

@@ -22,6 +22,9 @@ export function createGrpcServer(context: ServiceContext): Server {
     "grpc.max_send_message_length": maxMessageBytes,
     // The SDK pings every 30 s even without calls, and must not be told off for it.
     "grpc.http2.min_ping_interval_without_data_ms": 5_000,
+    // Streams of clients that a cut network took away are let go of.
+    "grpc.keepalive_time_ms": 10_000,
+    "grpc.keepalive_timeout_ms": 10_000,
     "grpc-node.flow_control_window": 8 * 1024 * 1024,
   }).use(callMiddleware({ log: context.log, authorise: authoriser(context) }));
   addServices(server, definitions, context);

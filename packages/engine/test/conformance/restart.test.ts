@@ -1,38 +1,10 @@
-import { type ChildProcess, spawn } from "node:child_process";
-import { once } from "node:events";
-import { writeFileSync } from "node:fs";
-import { join } from "node:path";
-import { createInterface } from "node:readline";
-import { fileURLToPath } from "node:url";
 import type { Sandbox } from "modal";
 import { describe, expect, it } from "vitest";
 import { createLogger, DataDirInUseError, startEngine } from "../../src/index.ts";
 import { clientFor, credentials, imageCacheDir, sh, temporaryDataDir } from "./_engine.ts";
+import { spawnEngine, stopEngine as stop } from "./_process.ts";
 
-const main = fileURLToPath(new URL("../../src/main.ts", import.meta.url));
 const log = createLogger("silent");
-
-/** An engine in a process of its own, as the supervisor starts it. */
-async function spawnEngine(dataDir: string, more: object = {}): Promise<{ child: ChildProcess; url: string }> {
-  const optionsFile = join(dataDir, "options.json");
-  writeFileSync(optionsFile, JSON.stringify({ dataDir, imageCacheDir, ...credentials, logLevel: "silent", ...more }), {
-    mode: 0o600,
-  });
-  const child = spawn(process.execPath, [main], {
-    env: { ...process.env, HOLDFAST_OPTIONS_FILE: optionsFile },
-    stdio: ["ignore", "pipe", "inherit"],
-  });
-  const [line] = (await once(createInterface({ input: child.stdout }), "line")) as [string];
-  const answer = JSON.parse(line) as { ready: boolean; url: string; error?: { why: string } };
-  if (!answer.ready) throw new Error(answer.error?.why);
-  return { child, url: answer.url };
-}
-
-async function stop(child: ChildProcess, signal: NodeJS.Signals): Promise<number | null> {
-  const exited = once(child, "exit") as Promise<[number | null]>;
-  child.kill(signal);
-  return (await exited)[0];
-}
 
 async function findByTag(url: string, tags: Record<string, string>): Promise<Sandbox[]> {
   const found: Sandbox[] = [];

@@ -1,5 +1,6 @@
 import type { Logger } from "pino";
 import type { EngineOptions } from "../../config/options.ts";
+import type { Network } from "../../network/types.ts";
 import type { Runtime } from "../../runtime/types.ts";
 import type { Volumes } from "../volume/volumes.ts";
 import type { SandboxRecords } from "./records.ts";
@@ -14,9 +15,10 @@ export function startHousekeeping(context: {
   records: SandboxRecords;
   runtime: Runtime;
   volumes: Volumes;
+  network: Network;
   log: Logger;
 }): AsyncDisposable {
-  const { options, records, runtime, volumes, log } = context;
+  const { options, records, runtime, volumes, network, log } = context;
   let running: Promise<void> = Promise.resolve();
 
   const round = async () => {
@@ -29,6 +31,8 @@ export function startHousekeeping(context: {
     const inUse = new Set(records.alive().flatMap((record) => record.spec.volumes.map((mount) => mount.volumeId)));
     const gone = await volumes.collect(inUse);
     if (gone.length > 0) log.info({ volumes: gone }, "abandoned ephemeral volumes removed");
+    const namespaces = await network.collect();
+    if (namespaces.length > 0) log.warn({ namespaces }, "network namespaces that nobody uses are removed");
   };
   const start = () => {
     running = round().catch((error: unknown) => log.error({ err: error }, "housekeeping failed"));

@@ -87,10 +87,7 @@ class LiveSandboxes implements Sandboxes {
       });
     } catch (error) {
       log.warn({ err: error, sandboxId: record.id }, "sandbox did not start");
-      await this.#clear(record.id, "terminated");
-      await this.#context.runtime.forget(record.id);
-      // Nobody was told of it: a retry with the same key starts afresh.
-      records.remove(record.id);
+      await this.#drop(record.id);
       throw error;
     }
     records.setRunning(record.id);
@@ -182,6 +179,13 @@ class LiveSandboxes implements Sandboxes {
     }
   }
 
+  /** Takes back one that never ran. Nobody was told of it: a retry with the same key starts afresh. */
+  async #drop(id: string): Promise<void> {
+    await this.#clear(id, "terminated");
+    await this.#context.runtime.forget(id);
+    this.#context.records.remove(id);
+  }
+
   async #finish(id: string, state: SandboxState): Promise<void> {
     const { records, log } = this.#context;
     await this.#clear(id, "terminated");
@@ -239,6 +243,9 @@ class LiveSandboxes implements Sandboxes {
         if (record.status === "creating") records.setRunning(record.id);
         this.#watch(record);
         log.info({ sandboxId: record.id }, "sandbox found again");
+      } else if (record.status === "creating") {
+        await this.#drop(record.id);
+        log.info({ sandboxId: record.id }, "a sandbox that was half made is removed");
       } else {
         await this.#finish(record.id, state);
       }

@@ -1,4 +1,4 @@
-import { chownSync, mkdirSync, renameSync, rmSync } from "node:fs";
+import { chownSync, mkdirSync, readdirSync, renameSync, rmdirSync, rmSync } from "node:fs";
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import { isTaken, type Row, type Store } from "../../state/store.ts";
@@ -31,12 +31,16 @@ export interface Volumes {
   collect(inUse: Set<string>): Promise<string[]>;
 }
 
+/** Of a directory whose volume is being deleted. */
+const goneSuffix = ".gone";
+
 /** Three missed heartbeats of the SDK (300 s each). */
 const ephemeralLifeS = 900;
 
 export function createVolumes(store: Store, dataDir: string): Volumes {
   const root = join(dataDir, "volumes");
   mkdirSync(root, { recursive: true, mode: 0o700 });
+  finishInterrupted(store, root);
   const byName = (name: string) => {
     const row = store.get("SELECT * FROM volumes WHERE name = ?", name);
     return row && toVolume(row);
@@ -68,11 +72,11 @@ export function createVolumes(store: Store, dataDir: string): Volumes {
     return volume;
   };
   const remove = async (id: string) => {
-    store.run("DELETE FROM volumes WHERE id = ?", id);
     const directory = join(root, id);
-    // Out of the way first: an interrupted removal leaves nothing that looks like a volume.
-    renameSync(directory, `${directory}.gone`);
-    await rm(`${directory}.gone`, { recursive: true, force: true });
+    // Out of the way first: whatever dies from here on, the next start finishes what the name says.
+    renameSync(directory, `${directory}${goneSuffix}`);
+    store.run("DELETE FROM volumes WHERE id = ?", id);
+    await rm(`${directory}${goneSuffix}`, { recursive: true, force: true });
   };
   return {
     byId,
@@ -116,6 +120,25 @@ export function createVolumes(store: Store, dataDir: string): Volumes {
       return stale;
     },
   };
+}
+
+/**
+ * What an engine that was killed had begun: deletions are finished, and a directory is removed whose volume was never
+ * recorded, if it is empty. One with files in it is kept: no row is no proof that nobody wants them.
+ */
+function finishInterrupted(store: Store, root: string): void {
+  for (const name of readdirSync(root)) {
+    const directory = join(root, name);
+    if (name.endsWith(goneSuffix)) {
+      store.run("DELETE FROM volumes WHERE id = ?", name.slice(0, -goneSuffix.length));
+      rmSync(directory, { recursive: true, force: true });
+    } else if (
+      store.get("SELECT 1 FROM volumes WHERE id = ?", name) === undefined &&
+      readdirSync(directory).length === 0
+    ) {
+      rmdirSync(directory);
+    }
+  }
 }
 
 function toVolume(row: Row): Volume {

@@ -10,6 +10,7 @@ import type {
   SandboxProvider,
   SandboxSpec,
 } from "../../ports/sandbox-provider.ts";
+import { tuneConnections } from "./connections.ts";
 
 export interface ModalProviderOptions {
   serverUrl: string;
@@ -33,6 +34,7 @@ export class ModalProvider implements SandboxProvider {
   #app: Promise<App> | undefined;
 
   constructor(options: ModalProviderOptions) {
+    tuneConnections(options.logger);
     const client = createModalClient(options);
     this.#client = options.wrapClient?.(client) ?? client;
     this.#appName = options.appName;

@@ -8,6 +8,7 @@ import {
 } from "@holdfast/guest";
 import { isAbort, withDeadline } from "@holdfast/std";
 import type { RunningExec, SandboxHandle } from "../../ports/sandbox-provider.ts";
+import { LinkWatch } from "./link-watch.ts";
 
 type Reply = Extract<GuestMessage, { type: "reply" }>;
 type WithoutId<T> = T extends { requestId: number } ? Omit<T, "requestId"> : never;
@@ -32,11 +33,18 @@ export class GuestError extends Error {
 
 /** The connection to the guest is gone; the guest and its processes may well live. */
 export class LinkLostError extends Error {
-  override name = "LinkLostError";
+  override name: string = "LinkLostError";
+}
+
+/** The sandbox itself said so: no guest listens there. */
+export class GuestAbsentError extends LinkLostError {
+  override name = "GuestAbsentError";
 }
 
 const callTimeoutMs = 15_000;
 const helloTimeoutMs = 15_000;
+/** An exec that nobody could end, because the network was cut just then, ends by itself. */
+const attachLifeMs = 2 * 60 * 60 * 1000;
 
 /** One attached exec to a sandbox's guest, shared by all sessions in it. */
 export class GuestLink implements AsyncDisposable {
@@ -44,25 +52,30 @@ export class GuestLink implements AsyncDisposable {
   readonly #calls = new Map<number, PromiseWithResolvers<Reply>>();
   readonly #listeners = new Map<string, ProcessListener>();
   readonly #ended = new AbortController();
+  readonly #watch: LinkWatch;
   #nextId = 1;
   #lost: LinkLostError | undefined;
+  #greeted = false;
   /** As they were when the link was opened. */
   processes: GuestProcess[] = [];
 
   private constructor(exec: RunningExec) {
     this.#exec = exec;
+    this.#watch = new LinkWatch({
+      isNeeded: () => this.#calls.size > 0 || this.#listeners.size > 0,
+      ping: () => this.tell({ type: "ping" }),
+      onSilent: (silentMs) => this.#abandon(`nothing came for ${Math.round(silentMs / 1000)} seconds`),
+    });
   }
 
   /** Resolves when the guest has said hello. */
   static async open(handle: SandboxHandle, signal: AbortSignal): Promise<GuestLink> {
-    const exec = await handle.exec(["socat", "-", `UNIX-CONNECT:${guestSocketPath}`], { signal });
+    const args = ["socat", "-", `UNIX-CONNECT:${guestSocketPath}`];
+    const exec = await handle.exec(args, { timeoutMs: attachLifeMs, signal });
     const link = new GuestLink(exec);
     const hello = Promise.withResolvers<void>();
     const errors = tailOf(exec.stderr);
-    link.#read(hello.resolve).then(
-      async () => hello.reject(link.#lose(`its exec ended: ${(await errors).trim() || "no output"}`)),
-      (error) => hello.reject(link.#lose(error instanceof Error ? error.message : String(error), error)),
-    );
+    link.#follow(hello.resolve, errors).then(hello.reject, hello.reject);
     try {
       await withDeadline(() => hello.promise, { what: "the guest's greeting", timeoutMs: helloTimeoutMs, signal });
     } catch (error) {
@@ -127,16 +140,44 @@ export class GuestLink implements AsyncDisposable {
     await this.#exec.closeStdin().catch(() => undefined);
   }
 
+  /** Given up: another link is opened at once, whatever becomes of this one's exec. */
+  #abandon(why: string): void {
+    this.#lose(why);
+    // Through the network that is cut: it may take until that is back, or fail.
+    this.#exec.closeStdin().catch(() => undefined);
+  }
+
+  /** An exec that could not connect in the sandbox, and says so by its exit code, proves that no guest is there. */
+  async #absence(lost: LinkLostError): Promise<GuestAbsentError | undefined> {
+    if (this.#greeted) return undefined;
+    // Where the code cannot be had, nothing is proved.
+    const code = await this.#exec.wait(AbortSignal.timeout(callTimeoutMs)).catch(() => undefined);
+    return code === 1 ? new GuestAbsentError(lost.message, { cause: lost }) : undefined;
+  }
+
+  /** Resolves when nothing more comes, with why. */
+  async #follow(onHello: () => void, errors: Promise<string>): Promise<LinkLostError> {
+    try {
+      await this.#read(onHello);
+    } catch (error) {
+      return this.#lose(error instanceof Error ? error.message : String(error), error);
+    }
+    const lost = this.#lose(`its exec ended: ${(await errors).trim() || "no output"}`);
+    return (await this.#absence(lost)) ?? lost;
+  }
+
   async #read(onHello: () => void): Promise<void> {
     const decoder = new FrameDecoder<GuestMessage>();
     for await (const chunk of this.#exec.stdout) {
+      this.#watch.heard();
       for (const { header, body } of decoder.push(chunk)) {
         if (this.#lost !== undefined) return;
         if (header.type === "hello") {
           this.processes = header.processes;
+          this.#greeted = true;
           onHello();
         } else if (header.type === "reply") this.#calls.get(header.requestId)?.resolve(header);
-        else await this.#deliver(header, body);
+        else await this.#watch.deaf(() => this.#deliver(header, body));
       }
     }
   }
@@ -154,6 +195,7 @@ export class GuestLink implements AsyncDisposable {
     this.#lost = new LinkLostError(`the connection to the sandbox's guest is gone: ${why}`, { cause });
     for (const { reject } of this.#calls.values()) reject(this.#lost);
     this.#listeners.clear();
+    this.#watch[Symbol.dispose]();
     this.#ended.abort(this.#lost);
     return this.#lost;
   }

@@ -1,7 +1,10 @@
 import { retry } from "@holdfast/std";
 import type { SandboxHandle } from "../../ports/sandbox-provider.ts";
 import type { Workspace } from "../sessions/workspaces.ts";
-import { GuestLink } from "./guest-link.ts";
+import { GuestAbsentError, GuestLink } from "./guest-link.ts";
+
+/** A sandbox that cannot be reached for longer is given up by who waits; it ends by its own deadline. */
+const outageMs = 10 * 60 * 1000;
 
 /** The sandbox has ended; its workspace is as it was. */
 export class SandboxGoneError extends Error {
@@ -104,16 +107,30 @@ export class LiveSandbox {
       }
       if (this.#link !== current) return await this.link(signal);
     }
-    const opening = retry(() => GuestLink.open(this.handle, both), {
-      attempts: 8,
-      baseMs: 100,
-      maxMs: 3_000,
-      signal: both,
-    });
+    const opening = this.#open(both, 8);
     this.#link = opening;
     // Whoever awaits it gets the failure; without anyone it is no unhandled one.
     opening.catch(() => undefined);
     return await opening;
+  }
+
+  /** A connection of its own, for whoever disposes of it. Rejects with `GuestAbsentError` when no guest is there. */
+  async ownLink(signal: AbortSignal): Promise<GuestLink> {
+    return await this.#open(AbortSignal.any([signal, this.gone]), 3);
+  }
+
+  /** An engine or a network that is away is waited for: the sandbox, and what runs in it, outlives that. */
+  async #open(signal: AbortSignal, absentAttempts: number): Promise<GuestLink> {
+    const until = performance.now() + outageMs;
+    let absent = 0;
+    return await retry(() => GuestLink.open(this.handle, signal), {
+      attempts: Number.POSITIVE_INFINITY,
+      baseMs: 100,
+      maxMs: 2_000,
+      signal,
+      isTransient: (error) =>
+        error instanceof GuestAbsentError ? ++absent < absentAttempts : performance.now() < until,
+    });
   }
 
   /** Called when the provider says so. */

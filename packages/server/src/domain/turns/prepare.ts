@@ -4,7 +4,7 @@ import { newId, type SessionAgent } from "@holdfast/protocol";
 import { sleep } from "@holdfast/std";
 import { agentLaunch } from "../agents/launch.ts";
 import { workspaceRules } from "../questions/rules.ts";
-import { GuestLink, LinkLostError } from "../sandboxes/guest-link.ts";
+import { GuestAbsentError } from "../sandboxes/guest-link.ts";
 import type { SandboxImage } from "../sandboxes/image.ts";
 import type { LiveSandbox } from "../sandboxes/live-sandbox.ts";
 import { runExec } from "../sandboxes/run-exec.ts";
@@ -210,12 +210,12 @@ export async function findProcess(
   await fenceGuest(session, { sandbox, signal });
   try {
     // A connection of its own: the greeting lists the processes of now.
-    await using link = await GuestLink.open(sandbox.handle, AbortSignal.any([signal, sandbox.gone]));
+    await using link = await sandbox.ownLink(signal);
     if (!link.processes.some(({ processId }) => processId === row.id))
       return await forget(deps, { session, processId: row.id });
   } catch (error) {
     if (signal.aborted || sandbox.gone.aborted) throw error;
-    if (!(error instanceof LinkLostError)) throw error;
+    if (!(error instanceof GuestAbsentError)) throw error;
     return await forget(deps, { session, processId: row.id });
   }
   const offsets = { stdout: row.stdout_offset, stderr: row.stderr_offset };
