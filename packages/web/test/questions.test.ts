@@ -150,7 +150,7 @@ test("in plan mode a change can only be denied", async () => {
 test("questions with choices: one, several, other words; what is filled in survives scrolling away", async () => {
   for (let n = 0; n < 60; n++) append(text(`a long talk, line ${n}\n\nand more of it`));
   append(user("go"), running, use("t1", "AskUserQuestion", { questions: [] }), choicesAsked("t1"), asked("t1"));
-  const page = await open();
+  const page = await open({ viewport: { width: 1280, height: 1_200 } });
   await live(page);
   expect(await page.locator('[data-tool="AskUserQuestion"]').count()).toBe(0);
   const answer = page.getByTestId("answer");
@@ -165,6 +165,7 @@ test("questions with choices: one, several, other words; what is filled in survi
   await page.getByTestId("other-text").fill("  with a slow disk ");
   await page.getByTestId("transcript").focus();
   await page.keyboard.press("Home");
+  await settled(page);
   await page.getByTestId("jump").getByText("Claude waits for your answer").click();
   expect(await card(page).evaluate((el) => el === document.activeElement)).toBe(true);
   await answer.click();
@@ -177,6 +178,30 @@ test("questions with choices: one, several, other words; what is filled in survi
   const told = { ...answers, "What should be tested?": "Unit, Load, with a slow disk" };
   append(resolved("t1", "allowed", { answers: told }), running);
   await over(page).getByText("Unit, Load, with a slow disk").waitFor();
+});
+
+test("a form that is taller than the window stays where it is filled in, and the answer goes on to the end", async () => {
+  append(user("go"), running, choicesAsked("t1"), asked("t1"));
+  const page = await open({ viewport: { width: 1000, height: 420 } });
+  await live(page);
+  await expect.poll(() => card(page).getByLabel("SQLite").isEnabled()).toBe(true);
+  await page.keyboard.press("Alt+p");
+  await page.keyboard.press("Tab");
+  await settled(page);
+  const top = () =>
+    card(page)
+      .getByLabel("SQLite")
+      .evaluate((el) => Math.round(el.getBoundingClientRect().top));
+  const before = await top();
+  await page.keyboard.press("Space");
+  await page.getByText("db = open").waitFor();
+  await settled(page);
+  expect(Math.abs((await top()) - before)).toBeLessThanOrEqual(1);
+  expect(await page.getByTestId("jump").count()).toBe(0);
+  await page.keyboard.press("n");
+  await expect.poll(sent).toHaveLength(1);
+  append(resolved("t1", "denied"), running, text("and on"));
+  await expect.poll(() => page.getByTestId("transcript").getAttribute("data-following")).toBe("true");
 });
 
 test("a plan is rendered, and approved, approved with edits, or sent back with words", async () => {

@@ -21,7 +21,7 @@ export interface CardProps {
 
 /** Claude waits for somebody's word. Not modal: the focus stays where one types, and comes here by Alt+P. */
 export function QuestionRowView({ row }: { row: QuestionRow }) {
-  const { session } = useTranscript();
+  const { session, follow } = useTranscript();
   const card = useRef<HTMLElement>(null);
   const id = row.request.tool_use_id;
   const { states } = session.answers;
@@ -29,9 +29,10 @@ export function QuestionRowView({ row }: { row: QuestionRow }) {
   const answer = useCallback(
     (said: Omit<Answer, "tool_use_id">) => {
       session.answer({ tool_use_id: id, ...said });
+      follow();
       if (card.current?.contains(document.activeElement)) leaveQuestion(card.current);
     },
-    [session, id],
+    [session, id, follow],
   );
   const armed = useArmed();
   if (row.resolved || row.over) return <ResolvedQuestion row={row} />;
@@ -70,10 +71,12 @@ function useArmed(): boolean {
   return armed;
 }
 
+const typedInto = "textarea, input:not([type=radio], [type=checkbox])";
+
 /** Letters press the button that carries them; not while somebody types, and never Enter alone. */
 function onShortcut(event: KeyboardEvent<HTMLElement>): void {
   const { target, key, ctrlKey, metaKey, altKey } = event;
-  if (ctrlKey || metaKey || altKey || !(target instanceof HTMLElement) || target.matches("input, textarea")) return;
+  if (ctrlKey || metaKey || altKey || !(target instanceof HTMLElement) || target.matches(typedInto)) return;
   if (!/^[a-z]$/.test(key)) return;
   const button = event.currentTarget.querySelector<HTMLButtonElement>(`button[data-key="${key}"]:not(:disabled)`);
   if (!button) return;

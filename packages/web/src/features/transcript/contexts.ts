@@ -10,6 +10,8 @@ export interface TranscriptContextValue {
   folds: Folds;
   /** What was filled in and not sent, by row; like the folds it outlives the row's being in view. */
   forms: Map<string, unknown>;
+  /** Back to the end, and on with what comes. */
+  follow: () => void;
 }
 
 export const TranscriptContext = createContext<TranscriptContextValue | null>(null);

@@ -26,7 +26,6 @@ export function Transcript({ session, empty }: TranscriptProps) {
   const { rows, questions, activity } = view;
   const [folds] = useState(createFolds);
   const [forms] = useState(() => new Map<string, unknown>());
-  const context = useMemo(() => ({ session, folds, forms }), [session, folds, forms]);
   const scroller = useRef<HTMLDivElement>(null);
   const content = useRef<HTMLDivElement>(null);
   const list = useRef<VirtualizerHandle>(null);
@@ -35,6 +34,8 @@ export function Transcript({ session, empty }: TranscriptProps) {
   const toStart = useCallback(() => list.current?.scrollToIndex(0), []);
   const lastRowId = rows.at(-1)?.id;
   const scroll = useAutoScroll({ scroller, content, rowCount: rows.length, lastRowId, toStart, sentCount });
+  const { jump } = scroll;
+  const context = useMemo(() => ({ session, folds, forms, follow: jump }), [session, folds, forms, jump]);
   const shift = usePrepended(rows);
   const { following } = scroll.state;
 
@@ -54,9 +55,12 @@ export function Transcript({ session, empty }: TranscriptProps) {
     const open = questions.map((question) => rows.indexOf(question)).filter((at) => at >= 0);
     return focusedAt < 0 ? open : [...open, focusedAt];
   }, [focusedAt, questions, rows]);
+  const answering = questions.some((question) => question.id === focusedId);
   const onFocus = (target: EventTarget) => {
     const id = rowOf(target);
     setFocusedId(id);
+    // Whoever fills in a form does not want it to move with its own height.
+    if (target instanceof Element && target.closest("[data-question=open]")) return scroll.release();
     if (id !== null && id !== rows.at(-1)?.id && target instanceof Element && target.matches(":focus-visible"))
       scroll.release();
   };
@@ -96,7 +100,7 @@ export function Transcript({ session, empty }: TranscriptProps) {
           </div>
         </div>
         {view.loadingOlder && <p className={css.older}>Reading older messages…</p>}
-        {!following && (
+        {!following && !answering && (
           <button
             type="button"
             className={css.jump}
