@@ -15,6 +15,7 @@ import { PermissionRule } from "./question.ts";
 import { Status } from "./resource.ts";
 import { list, managedAgentsRoutes, paging } from "./routes-managed-agents.ts";
 import { messageRoutes } from "./routes-messages.ts";
+import { rawRoutes } from "./routes-raw.ts";
 import { streamRoutes } from "./routes-streams.ts";
 import { Sandbox, SandboxExec, SandboxExecFrame, Sweep } from "./sandbox.ts";
 import { Workspace, WorkspaceDeleted, WorkspaceWrite } from "./workspace.ts";
@@ -35,7 +36,7 @@ export interface Route {
     description: string;
     schema?: z.ZodType;
     /** Default: application/json. Of a `text/event-stream` the schema is that of one frame's `data`. */
-    type?: "text/event-stream" | "text/html";
+    type?: "text/event-stream" | "text/html" | "application/x-ndjson";
   };
   /** Beside those that every route, every authenticated one, and every one with a body has. */
   problems?: ProblemCode[];
@@ -329,6 +330,7 @@ export const routes: readonly Route[] = [
   ...managedAgentsRoutes,
   ...messageRoutes,
   ...streamRoutes,
+  ...rawRoutes,
   ...ourRoutes,
   ...systemRoutes,
 ];

@@ -56,6 +56,13 @@ export function createHoldfast(options: HoldfastOptions) {
     credential: credential(http),
     /** Events of many sessions, as they come; comes back by itself. */
     follow: (follows: FollowOptions): AsyncIterable<Followed> => follow(http, follows),
+    /** What Claude Code printed in a session: NDJSON as it comes. `full`: nothing clipped. */
+    raw: async (sessionId: string, { full = false, ...call }: CallOptions & { full?: boolean } = {}) => {
+      const query = full ? { full: 1 } : {};
+      const path = `/v1/sessions/${segment(sessionId)}/raw`;
+      const { body } = await http.open(path, { ...call, query, accept: "application/x-ndjson" });
+      return body ?? new ReadableStream<Uint8Array>();
+    },
     /** Who asks, which model answers, where files are saved. */
     status: (call: CallOptions = {}) => http.json<Status>("/v1/status", call),
     /** What the last look through all sandboxes found; for the administrator alone. */

@@ -8,9 +8,9 @@ const uuid = () => `00000000-0000-4000-8000-${String(++counter).padStart(12, "0"
 let out = [];
 const flush = () =>
   new Promise((resolve) => {
-    const text = out.join("");
+    const bytes = Buffer.concat(out.map((part) => Buffer.from(part)));
     out = [];
-    process.stdout.write(text, resolve);
+    process.stdout.write(bytes, resolve);
   });
 const print = (line) => out.push(`${JSON.stringify({ ...line, session_id: session, uuid: uuid() })}\n`);
 const say = (text, id) => {

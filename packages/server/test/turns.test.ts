@@ -48,7 +48,8 @@ test.each(["text", "bash-ok", "subagent", "thinking", "v2.1.197/write-edit-read"
     const events = await session.idle();
     expect(await session.outcomes()).toEqual(["completed"]);
     expect(events.filter((event) => event.type === "holdfast.other")).toEqual([]);
-    const stored = () => it.rows("select count(*) as lines from raw_lines where session_id = ?", session.id)[0]?.lines;
+    const stored = () =>
+      it.rows("select sum(lines) as lines from raw_batches where session_id = ?", session.id)[0]?.lines;
     const printed = capture(name).steps.filter(({ text }) => !text.includes('"type":"stream_event"')).length;
     await expect.poll(stored).toBe(printed);
   },

@@ -65,10 +65,12 @@ export const sessionCommands: readonly Command[] = [
     options: {
       follow: { short: "f", help: "go on until Ctrl-C" },
       tail: { value: "N", short: "n", help: "only the newest N events", check: wholeNumber(1, 100_000) },
+      raw: { help: "the lines of Claude Code itself, images and copies of files clipped" },
+      full: { help: "with --raw: every byte, nothing clipped; for files, not for terminals" },
       server,
       output,
     },
-    examples: ["holdfast logs last -f", "holdfast logs last -o json | jq .type"],
+    examples: ["holdfast logs last -f", "holdfast logs last -o json | jq .type", "holdfast logs last --raw | jq .type"],
     load: async () => (await import("../commands/logs.ts")).logs,
   },
   {

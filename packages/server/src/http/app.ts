@@ -11,6 +11,7 @@ import { eventRoutes } from "./events.ts";
 import { messageRoutes } from "./messages.ts";
 import { multiStreamRoutes } from "./multi-stream.ts";
 import { errorResponse, toAppError } from "./problem.ts";
+import { rawRoutes } from "./raw.ts";
 import { sandboxRoutes, sweepRoutes } from "./sandboxes.ts";
 import { sessionRoutes } from "./sessions.ts";
 import { staticFiles } from "./static.ts";
@@ -56,6 +57,7 @@ export function createApp(context: AppContext): Hono<HttpEnv> {
   app.use("/v1/*", authenticate(context));
   app.route("/v1/sessions", sessionRoutes(context));
   app.route("/v1/sessions", eventRoutes(context));
+  app.route("/v1/sessions", rawRoutes(context));
   app.route("/v1/sessions", messageRoutes(context));
   app.route("/v1/events", multiStreamRoutes(context));
   app.route("/v1/agents", agentRoutes(context));

@@ -93,7 +93,8 @@ function operation(route: Route, components: Components): Json {
 
 function success({ ok }: Route, components: Components): Json {
   const { description, schema, type = "application/json" } = ok;
-  if (type === "text/html") return { description, content: { [type]: { schema: { type: "string" } } } };
+  if (type === "text/html" || type === "application/x-ndjson")
+    return { description, content: { [type]: { schema: { type: "string" } } } };
   if (schema === undefined) return { description };
   if (type === "text/event-stream") {
     // A stream is text; 3.1 has no words for its frames.

@@ -139,11 +139,25 @@ export interface Schema {
     deleted_at: number | null;
   };
   events: { session_id: string; seq: number; id: string; type: string; event_json: string; created_at: number };
-  raw_lines: {
+  /** The CLI's lines, those of one commit together. */
+  raw_batches: {
     session_id: string;
     process_id: string;
-    /** Of the line's first byte in the process's standard output. */
+    /** Of the first line's first byte in the process's standard output. */
     offset: number;
+    /** How many, blobs included. */
+    lines: number;
+    /** Zstandard of those that are no blobs, with newlines between them. */
+    bytes: Uint8Array;
+    /** `BlobRef[]`; null: none. */
+    blobs_json: string | null;
+  };
+  /** Large lines, by the SHA-256 of their bytes (hex). */
+  blobs: {
+    session_id: string;
+    hash: string;
+    /** Of the line. */
+    size: number;
     /** Zstandard. */
     bytes: Uint8Array;
   };

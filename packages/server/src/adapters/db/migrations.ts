@@ -4,6 +4,7 @@ import { leaseTables } from "./lease-tables.ts";
 import { managedAgentsTables } from "./managed-agents-tables.ts";
 import { messagesTables } from "./messages-tables.ts";
 import { questionsTables } from "./questions-tables.ts";
+import { rawTables } from "./raw-tables.ts";
 import { straysTable } from "./strays-table.ts";
 
 // Kysely's migrations know no schema: the schema is what they make.
@@ -142,6 +143,7 @@ export function migrations(binary: "blob" | "bytea"): Record<string, Migration> 
     "004_leases": { up: leaseTables },
     "005_messages": { up: messagesTables },
     "006_questions": { up: questionsTables },
+    "007_raw": { up: (db) => rawTables(db, binary) },
     "008_strays": { up: straysTable },
   };
 }

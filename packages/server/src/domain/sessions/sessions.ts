@@ -17,6 +17,7 @@ import type { Database, Tx } from "../../ports/database.ts";
 import type { EventLog } from "../../ports/event-log.ts";
 import { checkEnvironment } from "../environments/environments.ts";
 import { checkMetadataSize } from "../metadata.ts";
+import { readRaw } from "../raw/read-raw.ts";
 import { encodeText } from "../text.ts";
 import { chooseAgent, defaultAgent, defaultEnvironmentId } from "./agent.ts";
 import { once, type RequestIdentity } from "./idempotency.ts";
@@ -89,6 +90,12 @@ export class Sessions {
   async events(accountId: string, sessionId: string, options: ListEvents): Promise<Page<SessionEvent>> {
     await sessionRow(this.#deps.db, accountId, sessionId);
     return await listEvents(this.#deps.db, sessionId, options);
+  }
+
+  /** What Claude Code printed in it. Rejects before the first line when there is no such session. */
+  async raw(accountId: string, sessionId: string, options: { full: boolean; signal: AbortSignal }) {
+    await sessionRow(this.#deps.db, accountId, sessionId);
+    return readRaw(this.#deps.db, { sessionId, ...options });
   }
 
   /** Title and metadata; a key whose value is null is deleted. The workspace stays what it is. */
@@ -234,7 +241,7 @@ async function insertSession(tx: Tx, { accountId, workspaceId, agent, input, now
 
 /** Everything that is stored of a session alone. */
 export async function removeSession(tx: Tx, sessionId: string): Promise<void> {
-  for (const table of ["permissions", "messages", "events", "raw_lines", "processes"] as const)
+  for (const table of ["permissions", "messages", "events", "raw_batches", "blobs", "processes"] as const)
     await tx.deleteFrom(table).where("session_id", "=", sessionId).execute();
   await tx.deleteFrom("sessions").where("id", "=", sessionId).execute();
 }

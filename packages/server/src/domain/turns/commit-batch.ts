@@ -1,7 +1,7 @@
-import { zstdCompressSync } from "node:zlib";
 import type { MapperState } from "@holdfast/claude";
 import type { Tx } from "../../ports/database.ts";
 import type { EventLog } from "../../ports/event-log.ts";
+import { packLines, storePacked } from "../raw/pack-lines.ts";
 import type { LineBatch } from "./line-batch.ts";
 
 /** Someone else has committed output of this process: whoever gets this must not go on. */
@@ -29,6 +29,7 @@ export interface CommitInput {
 /** One transaction: events, raw lines, what the codec remembers, and how far the spool was read. */
 export async function commitBatch(log: EventLog, input: CommitInput): Promise<void> {
   const { sessionId, generation, batch, mapper, patience } = input;
+  const packed = await packLines(batch.raw);
   await log.transact(
     async ({ tx, append, lock }) => {
       await lock(sessionId, generation);
@@ -36,20 +37,11 @@ export async function commitBatch(log: EventLog, input: CommitInput): Promise<vo
       const more = await batch.more?.(tx);
       const session = { ...batch.session, ...more?.session, mapper_json: JSON.stringify(mapper) };
       await append({ sessionId, generation, events: [...batch.events, ...(more?.events ?? [])], session });
-      await storeRaw(tx, input);
+      if (packed !== undefined) await storePacked(tx, input, packed);
       await batch.also?.(tx);
     },
     { patience },
   );
-}
-
-async function storeRaw(tx: Tx, { sessionId, processId, batch }: CommitInput): Promise<void> {
-  for (const { start, bytes } of batch.raw) {
-    await tx
-      .insertInto("raw_lines")
-      .values({ session_id: sessionId, process_id: processId, offset: start, bytes: zstdCompressSync(bytes) })
-      .execute();
-  }
 }
 
 /**
