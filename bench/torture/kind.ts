@@ -7,6 +7,8 @@ export interface Blow {
   random: Random;
   /** Those whose turns are running. */
   sessionIds: readonly string[];
+  /** Whether all of those turns have ended. */
+  ended(): boolean;
   signal: AbortSignal;
 }
 
@@ -24,7 +26,12 @@ export interface Kind {
   sessions: number;
   /** One tool call of the turn never ends by itself: what the dead leave behind shows. */
   wall?: boolean;
-  installation?: InstallationOptions;
+  /** The whole installation runs in a network namespace of its own. */
+  ownNetwork?: boolean;
+  /** What the installation is started with; undone by the stack when it has ended. */
+  prepare?(stack: AsyncDisposableStack): Promise<InstallationOptions>;
+  /** Once, when the first sandbox runs. */
+  begin?(installation: Installation): Promise<void>;
   /** Kills or cuts. Resolves when the machine is whole again, with the number of things killed. */
   strike(blow: Blow): Promise<{ kills: number; detail: string }>;
 }

@@ -34,14 +34,15 @@ export function processesOf(dataDir: string, instance: string): MachineProcess[]
 
 function look(pid: number, dataDir: string, instance: string): MachineProcess | undefined {
   try {
-    const command = readFileSync(`/proc/${pid}/cmdline`, "utf8").replaceAll("\0", " ").trim();
-    const status = readFileSync(`/proc/${pid}/status`, "utf8");
-    if (command === "" || /^State:\s*[ZX]/m.test(status)) return undefined;
-    const environment = readFileSync(`/proc/${pid}/environ`, "latin1").split("\0");
     const group = /\/holdfast-(\w+)\/(sb-[^/\s]+)/.exec(readFileSync(`/proc/${pid}/cgroup`, "utf8"));
+    if (group !== null && group[1] !== instance) return undefined;
     const sandbox = group?.[2];
-    const isOurs = group === null ? `${command} ${environment.join(" ")}`.includes(dataDir) : group[1] === instance;
-    if (!isOurs) return undefined;
+    const command = readFileSync(`/proc/${pid}/cmdline`, "utf8").replaceAll("\0", " ").trim();
+    if (command === "") return undefined;
+    const environment = readFileSync(`/proc/${pid}/environ`, "latin1").split("\0");
+    if (group === null && !`${command} ${environment.join(" ")}`.includes(dataDir)) return undefined;
+    const status = readFileSync(`/proc/${pid}/status`, "utf8");
+    if (/^State:\s*[ZX]/m.test(status)) return undefined;
     const innerPid = Number(/^NSpid:.*\t(\d+)$/m.exec(status)?.[1] ?? pid);
     const owner = environment.find((line) => line.startsWith("HOLDFAST_PROCESS="))?.slice("HOLDFAST_PROCESS=".length);
     return { pid, command, sandbox, innerPid, owner };

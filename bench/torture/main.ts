@@ -2,6 +2,7 @@
  * Kills and cuts everything at random points of long turns, and compares what is left with what was said. Run as root:
  * `npm run torture -- [--only KIND] [--rounds N] [--round N] [--seed S] [--minutes N] [--report]`.
  */
+import { spawnSync } from "node:child_process";
 import { parseArgs } from "node:util";
 import { kinds } from "./kinds/index.ts";
 import { writeReport } from "./report.ts";
@@ -33,6 +34,10 @@ for (const kind of values.report && wanted === undefined ? [] : chosen) {
   const count = Number(values.rounds ?? kind.rounds);
   const rounds =
     values.round === undefined ? Array.from({ length: count }, (_, index) => index + 1) : [Number(values.round)];
+  if (kind.ownNetwork === true && process.env.HOLDFAST_TORTURE_NETWORK !== "own") {
+    if (inOwnNetwork(kind.name) !== 0) failed++;
+    continue;
+  }
   console.log(`\n${kind.name}: ${kind.what}`);
   const startedMs = Date.now();
   const results = await runKind({
@@ -41,10 +46,12 @@ for (const kind of values.report && wanted === undefined ? [] : chosen) {
     rounds,
     signal,
     onRound: (result) => {
-      const { round, detail, outcomes, recoveryMs, failures, unread } = result;
+      const { round, detail, outcomes, recoveryMs, failures, unread, turnMs, roundMs } = result;
       const mark = failures.length === 0 ? "ok" : "FAILED";
       const apart = unread === 0 ? "" : `, ${unread} unread`;
-      console.log(`  ${round}/${count} ${mark} ${detail}; ${outcomes.join(", ")}; silent for ${recoveryMs} ms${apart}`);
+      console.log(
+        `  ${round}/${count} ${mark} ${detail}; ${outcomes.join(", ")}; silent for ${recoveryMs} ms${apart}; ${turnMs} of ${roundMs} ms`,
+      );
       for (const failure of failures) console.log(`      ${failure}`);
       if (failures.length === 0) return;
       failed++;
@@ -54,6 +61,17 @@ for (const kind of values.report && wanted === undefined ? [] : chosen) {
   });
   if (values.round === undefined) saveResults({ kind, seed: values.seed, results, startedMs, asked: count });
   console.log(table([{ name: kind.name, results }]));
+}
+
+/** The same command for one kind, in a network namespace that has nothing but loopback. */
+function inOwnNetwork(only: string): number {
+  const { round, rounds, seed, minutes } = values;
+  const given = { only, round, rounds, seed, minutes };
+  const args = Object.entries(given).flatMap(([name, value]) => (value === undefined ? [] : [`--${name}`, value]));
+  const command = 'ip link set lo up && exec "$@"';
+  const self = [process.execPath, ...process.execArgv, import.meta.filename, ...args];
+  const env = { ...process.env, HOLDFAST_TORTURE_NETWORK: "own" };
+  return spawnSync("unshare", ["--net", "sh", "-c", command, "sh", ...self], { stdio: "inherit", env }).status ?? 1;
 }
 
 if (values.report) writeReport(loadResults(kinds));

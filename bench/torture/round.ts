@@ -29,6 +29,9 @@ export interface RoundResult extends Counts {
   leftRunning: number;
   /** The longest silence of the log after the blow. */
   recoveryMs: number;
+  /** Of the turns, from the message to the end, and of everything. */
+  turnMs: number;
+  roundMs: number;
   outcomes: string[];
   detail: string;
   failures: string[];
@@ -50,6 +53,7 @@ const strikeMs = 120_000;
 /** One blow at a random point of running turns, and everything that must be true afterwards. */
 export async function runRound(input: RoundInput): Promise<RoundResult> {
   const { kind, installation, seats, seed, round } = input;
+  const startedMs = Date.now();
   const random = randomOf(seed, kind.name, round);
   const turns = seats.map((_, seat) => `${kind.name}-${round}-${seat}`);
   const ended = (log: readonly SessionEvent[], seat: number) => hasEnded(log, turns[seat] ?? "");
@@ -58,13 +62,19 @@ export async function runRound(input: RoundInput): Promise<RoundResult> {
   await sendAll(installation, seats, turns, "Do the long work.");
   const point = { events: random.between(0, wall ? 200 : 225), jitterMs: random.between(0, 40) };
   await reach(seats[0], { turn: turns[0] ?? "", ...point });
-  const blow = { installation, random, sessionIds: seats.map(({ sessionId }) => sessionId) };
+  const blow = {
+    installation,
+    random,
+    sessionIds: seats.map(({ sessionId }) => sessionId),
+    ended: () => seats.every(({ reader }, seat) => ended(reader.events, seat)),
+  };
   const { kills, detail } = await kind.strike({ ...blow, signal: AbortSignal.timeout(strikeMs) });
   const wholeMs = Date.now();
   await installation.answers(AbortSignal.timeout(strikeMs));
   const answeredMs = Date.now();
   const patience = AbortSignal.timeout(turnMs);
   const reached = await Promise.all(seats.map(({ reader }, seat) => reader.until((log) => ended(log, seat), patience)));
+  const turnsEndedMs = Date.now();
   const records = await Promise.all(turns.map((turn) => installation.recordOf(turnTag(turn))));
   const next = await goOn(
     input,
@@ -102,6 +112,8 @@ export async function runRound(input: RoundInput): Promise<RoundResult> {
     orphans: orphans.length,
     leftRunning: leftRunning + next.leftRunning,
     recoveryMs: Math.max(answeredMs - wholeMs, ...logs.map((log, seat) => silence(log, turns[seat] ?? "", wholeMs))),
+    turnMs: turnsEndedMs - startedMs,
+    roundMs: Date.now() - startedMs,
     outcomes: logs.map((log, seat) => outcomeOf(log, turns[seat] ?? "")),
     detail: `after ${point.events} events + ${point.jitterMs} ms: ${detail}`,
     failures,

@@ -17,10 +17,13 @@ const roundsPerSession = 3;
 
 /** One installation, and a round after the other. */
 export async function runKind({ kind, seed, rounds, onRound, signal }: Campaign): Promise<RoundResult[]> {
-  await using installation = await Installation.start(kind.installation);
+  await using stack = new AsyncDisposableStack();
+  const options = await kind.prepare?.(stack);
+  await using installation = await Installation.start(options);
   // Not part of any round: image and first sandbox.
   const { sessionId } = await installation.kit.turn("run `true`", { timeoutMs: 300_000 });
   await installation.deleteSession(sessionId, AbortSignal.timeout(60_000));
+  await kind.begin?.(installation);
   const results: RoundResult[] = [];
   let seats: Seat[] = [];
   try {

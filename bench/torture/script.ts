@@ -11,6 +11,7 @@ interface ToolUse {
 
 const messages = 12;
 const toolsPerMessage = 8;
+const toolOrder = ["Bash", "Write", "Read", "Bash", "Read", "Write", "Read", "Read"];
 const deltaDelayMs = 4;
 
 /** Of one block: unique in the whole run. */
@@ -54,9 +55,10 @@ export const turnTag = (turn: string) => `<<${turn}>>`;
 function tool(turn: string, message: number, index: number, options: { seat: number }): ToolUse {
   const tag = marker(turn, message, `u${index}`);
   // Names are used again in every round: the workspace stays small.
-  const file = `/mnt/workspace/seat${options.seat}-m${message}-u${index < 4 ? 1 : 5}.txt`;
-  if (index === 1 || index === 5) return { name: "Write", input: { file_path: file, content: `${tag}\n` } };
-  if (index === 2 || index === 6) return { name: "Read", input: { file_path: file } };
+  const file = `/mnt/workspace/seat${options.seat}-m${message}-u${index < 5 ? 1 : 5}.txt`;
+  const kind = toolOrder[index];
+  if (kind === "Write") return { name: kind, input: { file_path: file, content: `${tag}\n` } };
+  if (kind === "Read") return { name: kind, input: { file_path: file } };
   return { name: "Bash", input: { command: ranCommand(turn, tag) } };
 }
 

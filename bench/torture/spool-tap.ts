@@ -13,6 +13,7 @@ interface Tapped {
   segments: Map<number, Segment>;
 }
 
+const newSandboxesMs = 1_000;
 const spoolFolder = "/run/holdfast/spool";
 
 /**
@@ -23,15 +24,23 @@ export class SpoolTap implements Disposable {
   readonly #tapped = new Map<string, Tapped>();
   readonly #initPids: () => number[];
   readonly #timer: NodeJS.Timeout;
+  #pids: { found: number[]; atMs: number } = { found: [], atMs: 0 };
 
   constructor(initPids: () => number[]) {
     this.#initPids = initPids;
-    this.#timer = setInterval(() => this.look(), 100);
+    this.#timer = setInterval(() => this.#glance(), 150);
   }
 
   /** Opens what is new. */
   look(): void {
-    for (const pid of this.#initPids()) {
+    this.#pids = { found: this.#initPids(), atMs: Date.now() };
+    this.#glance();
+  }
+
+  /** The same, and looks for new sandboxes once in a while only: that takes time from those who are watched. */
+  #glance(): void {
+    if (Date.now() - this.#pids.atMs > newSandboxesMs) this.#pids = { found: this.#initPids(), atMs: Date.now() };
+    for (const pid of this.#pids.found) {
       try {
         const folder = inside(pid, spoolFolder);
         for (const processId of readdirSync(folder)) this.#lookAt(processId, join(folder, processId));
