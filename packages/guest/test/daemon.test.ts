@@ -307,6 +307,40 @@ test("a group signal ends everything that the process started, in whatever sessi
   await until("the end of all of them", () => !pids.some(isAlive));
 });
 
+test("what a killed process leaves behind is ended, in whatever session it hides", async () => {
+  await using guest = new TestGuest();
+  await guest.daemon();
+  const client = await guest.client();
+  const leave = "setsid sleep 1000 & echo $!; exec sleep 1000";
+  await client.started(["runuser", "-u", "nobody", "--", "sh", "-c", `echo $$; ${leave}`]);
+  await client.subscribe("prc_1");
+  const [main = 0, left = 0] = await client.until("two pids", () => {
+    const lines = client.text("prc_1").trim().split("\n").map(Number);
+    return lines.length === 2 ? lines : undefined;
+  });
+  expect([main, left].every(isAlive)).toBe(true);
+  process.kill(main, "SIGKILL");
+  await client.waitFor("exit");
+  await until("the end of what it left", () => !isAlive(left));
+});
+
+test("a later generation's fence closes the connection of the server before it", async () => {
+  await using guest = new TestGuest();
+  await guest.daemon();
+  const [before, other, after] = [await guest.client(), await guest.client(), await guest.client()];
+  const fence = (client: Client, sessionId: string, generation: number) =>
+    client.request({ type: "fence", sessionId, generation });
+  await fence(before, "sesn_1", 1);
+  await fence(other, "sesn_2", 1);
+  // The same again, on another connection of the same server, closes nothing.
+  await fence(after, "sesn_1", 1);
+  expect(await before.request({ type: "ping" })).toMatchObject({ ok: true });
+  await fence(after, "sesn_1", 2);
+  await until("the end of the connection before", () => before.socket.closed);
+  expect(await other.request({ type: "ping" })).toMatchObject({ ok: true });
+  expect(await after.request({ type: "ping" })).toMatchObject({ ok: true });
+});
+
 test("the exit comes although something left behind holds the pipes, and can be cleaned up", async () => {
   await using guest = new TestGuest();
   await guest.daemon();

@@ -27,6 +27,8 @@ export class Connection {
   readonly #host: Host;
   readonly #decoder = new FrameDecoder<unknown>();
   readonly #subscriptions = new Map<string, Subscription>();
+  /** Sessions that this client works on, with its generation. */
+  readonly #fenced = new Map<string, number>();
   readonly #pump = () => this.#send();
 
   constructor(socket: Socket, host: Host) {
@@ -40,9 +42,19 @@ export class Connection {
     // A client may vanish at any time; `close` follows.
     socket.on("error", () => undefined);
     socket.on("close", () => {
+      host.connections.delete(this);
       for (const processId of [...this.#subscriptions.keys()]) this.#unsubscribe(processId);
     });
+    host.connections.add(this);
     this.#write({ type: "hello", version: guestProtocolVersion, pid: process.pid, processes: host.describe() });
+  }
+
+  /**
+   * A later server works on this session: whoever did before is gone, or must notice that. Without this the exec of a
+   * server that was killed would stay in the sandbox, connected to nobody.
+   */
+  overtake(sessionId: string, generation: number): void {
+    if ((this.#fenced.get(sessionId) ?? generation) < generation) this.#socket.destroy();
   }
 
   #receive(data: Uint8Array): void {
@@ -100,6 +112,8 @@ export class Connection {
       }
       case "fence":
         this.#host.fence(request.sessionId, request.generation);
+        this.#fenced.set(request.sessionId, request.generation);
+        for (const other of this.#host.connections) other.overtake(request.sessionId, request.generation);
         return {};
       case "committed": {
         const hosted = this.#host.claim(request.processId, request.generation);

@@ -1,6 +1,7 @@
 import { join } from "node:path";
 import type { GuestProcess } from "../frames.ts";
 import type { RunPaths } from "../run-paths.ts";
+import type { Connection } from "./connection.ts";
 import { Fences } from "./fences.ts";
 import { HostedProcess, type StartOptions } from "./hosted-process.ts";
 import { loadRecords } from "./record.ts";
@@ -9,6 +10,7 @@ import { RequestError } from "./request-error.ts";
 /** All processes of this sandbox, present and past, and who may write to them. */
 export class Host implements AsyncDisposable {
   readonly fences: Fences;
+  readonly connections = new Set<Connection>();
   readonly #spoolFolder: string;
   readonly #processes = new Map<string, HostedProcess>();
   readonly #starting = new Map<string, { sessionId: string; started: Promise<HostedProcess> }>();

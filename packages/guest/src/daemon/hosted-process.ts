@@ -201,6 +201,8 @@ export class HostedProcess {
     child.on("error", () => undefined);
     child.once("exit", (code, signal) => {
       this.#status = { code, signal };
+      // Claude ends its tools when it ends by itself; killed, it leaves them behind, and they would run on unseen.
+      if (wasKilled(code, signal)) signalMembers(this.pid, this.processId, "SIGKILL");
       this.#timer = setTimeout(() => this.#finish(), drainMs);
     });
     child.once("close", () => this.#finish());
@@ -251,6 +253,11 @@ export class HostedProcess {
   #tell(): void {
     for (const watcher of [...this.watchers]) watcher();
   }
+}
+
+/** `runuser` tells its child's signal as 128 and more. */
+function wasKilled(code: number | null, signal: string | null): boolean {
+  return signal !== null || (code ?? 0) > 128;
 }
 
 function checkFolder(cwd: string): void {
