@@ -1,3 +1,4 @@
+import { existsSync, readFileSync } from "node:fs";
 import { newId, type SessionEvent } from "@holdfast/protocol";
 import type { RecordEntry } from "@holdfast/scripted-model";
 import { sleep } from "@holdfast/std";
@@ -137,6 +138,17 @@ export class Installation implements AsyncDisposable {
     const response = await fetch(gateway.adminUrl + path, { ...init, headers });
     if (!response.ok) throw new Error(`the gateway refused ${path}: ${await response.text()}`);
     return response;
+  }
+
+  /** The end of what the services logged. */
+  serviceLogs(): Record<string, string[]> {
+    const { services } = this.kit.system;
+    return Object.fromEntries(
+      Object.entries(services).map(([name, service]) => {
+        const text = existsSync(service.logFile) ? readFileSync(service.logFile, "utf8") : "";
+        return [name, text.split("\n").slice(-400)];
+      }),
+    );
   }
 
   /** The provider's own list of what runs for this installation. */

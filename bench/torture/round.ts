@@ -118,7 +118,14 @@ export async function runRound(input: RoundInput): Promise<RoundResult> {
     detail: `after ${point.events} events + ${point.jitterMs} ms: ${detail}`,
     failures,
     ...(failures.length > 0
-      ? { evidence: { logs, records, spools: seats.map(({ sessionId }) => installation.tap.spoolsOf(sessionId)) } }
+      ? {
+          evidence: {
+            services: installation.serviceLogs(),
+            logs,
+            records,
+            spools: seats.map(({ sessionId }) => installation.tap.spoolsOf(sessionId)),
+          },
+        }
       : {}),
   };
 }

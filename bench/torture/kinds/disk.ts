@@ -1,9 +1,12 @@
 import { execFileSync } from "node:child_process";
-import { chmodSync, chownSync, closeSync, mkdtempSync, openSync, rmSync, writeSync } from "node:fs";
+import { chmodSync, closeSync, mkdirSync, mkdtempSync, openSync, rmSync, writeSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { sleep } from "@holdfast/std";
 import type { Kind } from "../kind.ts";
+
+/** As `holdfast up` runs it. */
+const serverUser = 61001;
 
 let folder = "";
 
@@ -14,20 +17,17 @@ export const disk: Kind = {
   turn: "goes_on",
   sessions: 2,
   async prepare(stack) {
-    folder = mkdtempSync(join(tmpdir(), "holdfast-torture-disk-"));
-    stack.defer(() => rmSync(folder, { recursive: true }));
-    execFileSync("mount", ["-t", "tmpfs", "-o", "size=96m,mode=0700", "holdfast-torture", folder]);
+    const dataDir = mkdtempSync(join(tmpdir(), "holdfast-torture-"));
+    stack.defer(() => rmSync(dataDir, { recursive: true }));
+    chmodSync(dataDir, 0o711);
+    folder = join(dataDir, "server");
+    mkdirSync(folder);
+    const options = `size=96m,mode=0700,uid=${serverUser},gid=${serverUser}`;
+    execFileSync("mount", ["-t", "tmpfs", "-o", options, "holdfast-torture", folder]);
     stack.defer(() => {
       execFileSync("umount", [folder]);
     });
-    return {
-      adjust: (name, options) => {
-        if (name !== "server") return options;
-        chownSync(folder, Number(options.uid), Number(options.gid));
-        chmodSync(folder, 0o700);
-        return { ...options, databaseFile: join(folder, "server.sqlite") };
-      },
-    };
+    return { dataDir };
   },
   async strike({ random, signal }) {
     const forMs = random.between(300, 5_000);

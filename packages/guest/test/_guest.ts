@@ -64,10 +64,10 @@ export class TestGuest implements AsyncDisposable {
   }
 
   /** In the foreground of the test, to be killed by it. */
-  async daemon(): Promise<ChildProcess> {
-    const daemon = spawn(process.execPath, [this.script, "daemon", "--run-dir", this.runDir], {
-      stdio: ["ignore", "ignore", "pipe"],
-    });
+  async daemon(options: { under?: string[] } = {}): Promise<ChildProcess> {
+    const own = [process.execPath, this.script, "daemon", "--run-dir", this.runDir];
+    const [file = "", ...args] = [...(options.under ?? []), ...own];
+    const daemon = spawn(file, args, { stdio: ["ignore", "ignore", "pipe"] });
     this.#daemons.push(daemon);
     const ready = Promise.withResolvers<void>();
     let log = "";

@@ -1,4 +1,4 @@
-import { readdirSync, readFileSync } from "node:fs";
+import { readdirSync, readFileSync, statSync } from "node:fs";
 import { errnoOf } from "../failure.ts";
 
 export interface ProcessEntry {
@@ -45,8 +45,35 @@ export function readProcess(pid: number): ProcessEntry | undefined {
 export const markerName = "HOLDFAST_PROCESS";
 
 function hasMarker(pid: number, processId: string): boolean {
-  const environment = readProcFile(`/proc/${pid}/environ`);
+  const environment = asOwner(pid, () => readProcFile(`/proc/${pid}/environ`));
   return environment?.split("\u0000").includes(`${markerName}=${processId}`) ?? false;
+}
+
+/**
+ * A sandbox's root may not look into others' processes (it lacks CAP_SYS_PTRACE), but every user into his own. Nothing
+ * else of this program runs in between: `work` is synchronous.
+ */
+function asOwner<T>(pid: number, work: () => T): T | undefined {
+  const owner = ownerOf(pid);
+  if (owner === undefined) return undefined;
+  if (owner.uid === process.geteuid?.()) return work();
+  try {
+    process.setegid?.(owner.gid);
+    process.seteuid?.(owner.uid);
+    return work();
+  } finally {
+    process.seteuid?.(0);
+    process.setegid?.(0);
+  }
+}
+
+function ownerOf(pid: number): { uid: number; gid: number } | undefined {
+  try {
+    return statSync(`/proc/${pid}`);
+  } catch (error) {
+    if (["ENOENT", "ESRCH"].includes(errnoOf(error) ?? "")) return undefined;
+    throw error;
+  }
 }
 
 function readProcFile(path: string): string | undefined {
