@@ -30,7 +30,8 @@ const noTurns = {
   drop: () => Promise.resolve(),
 };
 
-async function openNode(choice: { dataDir: string; databaseUrl?: string }): Promise<Node> {
+export async function openDatabaseNode(given: { dataDir?: string; databaseUrl?: string }): Promise<Node> {
+  const choice = { dataDir: "", ...given };
   await using stack = new AsyncDisposableStack();
   const { db } = stack.use(await openServerDatabase(choice, logger));
   const bus = stack.use(openBus(choice, db, logger));
@@ -48,7 +49,7 @@ export async function testDatabase(kind: "sqlite" | "postgres"): Promise<TestDat
   const url = kind === "sqlite" ? undefined : await (await testCluster()).createDatabase();
   const choice = { dataDir, ...(url === undefined ? {} : { databaseUrl: url }) };
   let only: Promise<Node> | undefined;
-  const open = async () => stack.use(await openNode(choice));
+  const open = async () => stack.use(await openDatabaseNode(choice));
   return {
     url,
     open: () => {

@@ -21,7 +21,7 @@ export interface TestPostgres extends AsyncDisposable {
 }
 
 export interface TestPostgresOptions {
-  /** Waits for the disk at each commit, as in production; without it a power cut of the machine loses data. */
+  /** Waits for the disk at each commit, as in production; without it only the machine's own end loses data. */
   durable?: boolean;
   /** More settings, as in `postgresql.conf`. */
   settings?: Readonly<Record<string, string>>;
@@ -80,7 +80,7 @@ class Cluster implements TestPostgres {
     const access = ["host all postgres 127.0.0.1/32 trust", "host all all 127.0.0.1/32 scram-sha-256"];
     await this.#write("pg_hba.conf", access);
     const own = { listen_addresses: "127.0.0.1", unix_socket_directories: "", max_connections: "120" };
-    const speed = durable ? {} : { fsync: "off", synchronous_commit: "off", full_page_writes: "off" };
+    const speed = durable ? {} : { fsync: "off", full_page_writes: "off" };
     const lines = Object.entries({ ...own, ...speed, ...settings }).map(([name, value]) => `${name} = '${value}'`);
     await this.#write("postgresql.auto.conf", lines);
   }

@@ -57,6 +57,8 @@ export class PatientPool implements PostgresPool {
       idleTimeoutMillis: 30_000,
       ...(unlimited ? {} : limits),
     });
+    // Between two owners a connection has no listener: its end would be an uncaught exception.
+    this.#pool.on("connect", (client) => client.on("error", () => undefined));
     // The pool replaces it; who uses one is told by the query.
     this.#pool.on("error", (error) => logger.warn({ err: error }, "an idle database connection broke"));
   }
