@@ -93,7 +93,7 @@ describe.each(["sqlite", "postgres"] as const)("%s", (kind) => {
     expect(answers.filter(({ repeated }) => !repeated)).toHaveLength(1);
     const sessionId = await session();
     const sends = [one, two, one, two].map(({ sessions }) =>
-      sessions.send({ accountId, sessionId }, message("hi"), anew("k2")),
+      sessions.send({ accountId, sessionId, by: "tester" }, message("hi"), anew("k2")),
     );
     expect(new Set((await Promise.all(sends)).map(({ data }) => data[0]?.id)).size).toBe(1);
     const { count } = await one.db
@@ -107,7 +107,11 @@ describe.each(["sqlite", "postgres"] as const)("%s", (kind) => {
   test("messages from two servers queue in the order of their events, and begin one turn", async () => {
     const sessionId = await session();
     const sends = numbers(20).map((n) =>
-      (n % 2 === 0 ? one : two).sessions.send({ accountId, sessionId }, message(String(n)), anew(`m${n}`)),
+      (n % 2 === 0 ? one : two).sessions.send(
+        { accountId, sessionId, by: "tester" },
+        message(String(n)),
+        anew(`m${n}`),
+      ),
     );
     await Promise.all(sends);
     const events = (await one.sessions.events(accountId, sessionId, { limit: 100, order: "asc" })).data;
@@ -147,7 +151,7 @@ describe.each(["sqlite", "postgres"] as const)("%s", (kind) => {
       .execute();
     const answer = ({ sessions }: Node, result: "allow" | "deny") =>
       sessions.send(
-        { accountId, sessionId },
+        { accountId, sessionId, by: "tester" },
         { events: [{ type: "user.tool_confirmation", tool_use_id: id, result }] } as SendEvents,
         anew(`${result}${Math.random()}`),
       );
@@ -197,9 +201,16 @@ describe.each(["sqlite", "postgres"] as const)("%s", (kind) => {
   test("raw bytes come back as they were", async () => {
     const sessionId = await session();
     const bytes = Uint8Array.from({ length: 256 }, (_, i) => i);
-    const row = { session_id: sessionId, process_id: `prc_${sessionId}`, offset: 2 ** 40, bytes } as never;
-    await one.db.insertInto("raw_lines").values(row).execute();
-    const query = two.db.selectFrom("raw_lines").selectAll().where("session_id", "=", sessionId);
+    const row = {
+      session_id: sessionId,
+      process_id: `prc_${sessionId}`,
+      offset: 2 ** 40,
+      bytes,
+      lines: 1,
+      blobs_json: null,
+    };
+    await one.db.insertInto("raw_batches").values(row).execute();
+    const query = two.db.selectFrom("raw_batches").selectAll().where("session_id", "=", sessionId);
     const found = await query.executeTakeFirstOrThrow();
     expect(found.bytes).toBeInstanceOf(Uint8Array);
     expect([...(found.bytes ?? [])]).toEqual([...bytes]);
@@ -209,7 +220,7 @@ describe.each(["sqlite", "postgres"] as const)("%s", (kind) => {
   test("text with NUL and halves of surrogate pairs comes back from everywhere as it was", async () => {
     const sessionId = await session({ title: awkward, metadata: { note: awkward } });
     expect(await two.sessions.get(accountId, sessionId)).toMatchObject({ title: awkward, metadata: { note: awkward } });
-    await one.sessions.send({ accountId, sessionId }, message(awkward), anew("awkward"));
+    await one.sessions.send({ accountId, sessionId, by: "tester" }, message(awkward), anew("awkward"));
     const result = {
       type: "agent.tool_result",
       tool_use_id: "t",

@@ -239,7 +239,7 @@ test.each(["before", "after"] as const)(
       node.log.append({ sessionId: session.id, events: [says("1")] }, { patience }),
     );
     expect(event?.seq).toBe(2);
-    const target = { accountId: id, sessionId: session.id };
+    const target = { accountId: id, sessionId: session.id, by: "tester" };
     const identity = { key: "k", retryCount: 0, bodyHash: "a" };
     const stop = { events: [{ type: "user.interrupt" as const }] };
     const sent = await proxy.armed(when, () => node.sessions.send(target, stop, identity).catch((error) => error));

@@ -34,7 +34,8 @@ export class Messages {
     const { accountId, sessionId, messageId } = target;
     const { content, delivery } = change;
     if (content !== undefined) checkMessage({ content }, "content");
-    const row = await log.transact(async ({ tx, append }) => {
+    const row = await log.transact(async ({ tx, append, lock }) => {
+      await lock(sessionId);
       const { archived_at: archivedAt } = await sessionRow(tx, accountId, sessionId);
       if (archivedAt !== null) throw new AppError("session_archived");
       const before = await waiting(tx, target);
@@ -57,6 +58,7 @@ export class Messages {
     const { log, clock, turns } = this.#deps;
     const { accountId, sessionId, messageId } = target;
     await log.transact(async (logTx) => {
+      await logTx.lock(sessionId);
       await sessionRow(logTx.tx, accountId, sessionId);
       await removeMessage(logTx, await waiting(logTx.tx, target), clock.now());
     });
