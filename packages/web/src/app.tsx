@@ -3,6 +3,7 @@ import { Router, useLocation } from "wouter";
 import { useHashLocation } from "wouter/use-hash-location";
 import css from "./app.module.css";
 import { Composer } from "./features/composer/composer.tsx";
+import { Queue } from "./features/composer/queue.tsx";
 import { Login } from "./features/login/login.tsx";
 import { goToQuestion } from "./features/questions/go-to-question.ts";
 import { titleFor, titleOf } from "./features/sessions/session-words.ts";
@@ -154,6 +155,7 @@ function Conversation({ store, session }: { store: AppStore; session: SessionSto
       <Transcript session={session} empty={<Welcome onStart={(text) => session.send(text)} />} />
       <ConnectionNote session={session} />
       <Problems store={store} />
+      <Queue session={session} view={view} />
       <Composer
         draftKey={session.id}
         working={view.activity.working}

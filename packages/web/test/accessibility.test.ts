@@ -14,6 +14,7 @@ import {
   resolved,
   running,
   sessionError,
+  started,
   step,
   turnResult,
   use,
@@ -44,6 +45,19 @@ const states: [string, () => void][] = [
     () => append(user("go"), running, sessionError, idle("failed"), user("again"), running, turnResult("failed")),
   ],
   ["nothing yet", () => undefined],
+  [
+    "messages that wait, and one that was taken back",
+    () =>
+      append(
+        user("go", "m1"),
+        running,
+        started("m1"),
+        user("then this"),
+        user("and that, at length ".repeat(20)),
+        user("no", "m4"),
+        { type: "holdfast.message", message_id: "m4", state: "removed" },
+      ),
+  ],
   [
     "a tool that waits for an answer",
     () => append(user("go"), running, use("t1", "Edit", { file_path: "a" }), editAsks("t1"), asked("t1")),

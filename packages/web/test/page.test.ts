@@ -164,26 +164,6 @@ test("the typing indicator goes at an error, which says what to do", async () =>
     expect(words).toContain(part);
 });
 
-test("Shift+Enter makes a line; what is sent while Claude works is queued; Stop asks once", async () => {
-  append(user("go"), running);
-  const page = await open();
-  await page.getByTestId("stop").waitFor();
-  const composer = page.getByTestId("composer");
-  await composer.click();
-  await page.keyboard.type("one");
-  await page.keyboard.press("Shift+Enter");
-  await page.keyboard.type("two");
-  expect(await composer.inputValue()).toBe("one\ntwo");
-  await page.getByTestId("send").click();
-  await kind(page, "user").nth(1).waitFor();
-  await page.getByTestId("stop").click();
-  await page.getByRole("button", { name: "Stopping…" }).waitFor();
-  append(turnResult("stopped"), idle("stopped"));
-  await kind(page, "result").getByText("Stopped after 12.3 s").waitFor();
-  const interrupts = it.server.requests.filter((request) => JSON.stringify(request.body)?.includes("user.interrupt"));
-  expect(interrupts).toHaveLength(1);
-});
-
 test("a message whose answer was lost is sent again with the same key, and shown once", async () => {
   it.server.failSends = [0, 503];
   const page = await open();

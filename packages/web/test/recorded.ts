@@ -7,7 +7,16 @@ export const text = (value: string, id?: string): NewEvent => ({
   ...(id ? { id } : {}),
 });
 
-export const user = (value: string): NewEvent => ({ type: "user.message", content: [{ type: "text", text: value }] });
+export const user = (value: string, id?: string): NewEvent => ({
+  type: "user.message",
+  content: [{ type: "text", text: value }],
+  ...(id ? { id } : {}),
+});
+export const started = (messageId: string, state: "started" | "steered" = "started"): NewEvent => ({
+  type: "holdfast.message",
+  message_id: messageId,
+  state,
+});
 export const running: NewEvent = { type: "session.status_running" };
 export const idle = (
   outcome: "completed" | "stopped" | "failed" | "interrupted" | "limit" = "completed",

@@ -191,6 +191,8 @@ export class ReplayServer implements AsyncDisposable {
         request_id: "req_1",
       });
     if (rest === "") return json(response, 200, entry.session);
+    const [, messageId] = /^\/messages\/([^/]+)$/.exec(rest) ?? [];
+    if (messageId !== undefined) return this.#message(entry, messageId, method, body, response);
     if (method === "POST") return this.#send(entry, request, body, response);
     if (url.searchParams.has("page")) await this.holdPages;
     return page(entry, url, response);
@@ -316,6 +318,25 @@ export class ReplayServer implements AsyncDisposable {
     );
     if (key !== undefined) this.#keys.set(key, data);
     json(response, 200, { data });
+  }
+
+  #message(entry: Entry, messageId: string, method: string, body: unknown, response: ServerResponse): void {
+    const changes = entry.events.filter((event) => event.type === "holdfast.message" && event.message_id === messageId);
+    if (changes.some((event) => event.type === "holdfast.message" && event.state !== "edited")) {
+      problem(response, 409, {
+        code: "message_taken",
+        title: "Claude has this message already",
+        remedy: "Send another message.",
+      });
+      return;
+    }
+    const { content, delivery } = (body ?? {}) as { content?: { type: "text"; text: string }[]; delivery?: string };
+    const say = (state: "edited" | "removed" | "steered", more: object = {}) =>
+      this.append(entry.session.id, { type: "holdfast.message", message_id: messageId, state, ...more });
+    if (method === "DELETE") say("removed");
+    if (content) say("edited", { content });
+    if (delivery === "now") say("steered");
+    json(response, 200, {});
   }
 
   async #file(path: string, response: ServerResponse): Promise<void> {

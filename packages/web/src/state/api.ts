@@ -1,4 +1,4 @@
-import type { ConfirmationDetails, Session, SessionEvent, Status } from "@holdfast/protocol";
+import type { ConfirmationDetails, EventOf, Session, SessionEvent, Status } from "@holdfast/protocol";
 import { decodeEvent, isRecord } from "./decode.ts";
 import type { Followed } from "./tab-stream.ts";
 
@@ -75,6 +75,8 @@ export interface Answer {
   holdfast?: ConfirmationDetails;
 }
 
+export type MessageContent = EventOf<"user.message">["content"];
+
 export interface CallOptions {
   body?: unknown;
   headers?: Record<string, string>;
@@ -94,7 +96,15 @@ export interface Api {
     text: string,
     options: { clientId: string; signal: AbortSignal },
   ) => Promise<SessionEvent[]>;
-  interrupt: (sessionId: string, clientId: string) => Promise<void>;
+  /** `messageId`: whose turn is meant; nothing happens when that is over. */
+  interrupt: (sessionId: string, clientId: string, messageId: string | null) => Promise<void>;
+  /** Other words for a message that waits, or: now. */
+  changeMessage: (
+    sessionId: string,
+    messageId: string,
+    change: { content?: MessageContent; delivery?: "next" | "now" },
+  ) => Promise<void>;
+  removeMessage: (sessionId: string, messageId: string) => Promise<void>;
   /** Answers a question; the same `key` again is the same answer. */
   answer: (sessionId: string, answer: Answer, key: string) => Promise<void>;
   events: (
@@ -132,6 +142,7 @@ export function createApi(onUnauthorized: () => void): Api {
   }
 
   const events = `/events`;
+  const message = (id: string, messageId: string) => `${at(id)}/messages/${encodeURIComponent(messageId)}`;
   const at = (id: string) => `/v1/sessions/${encodeURIComponent(id)}`;
   return {
     status: async (signal) => (await call("GET", "/v1/status", signal ? { signal } : {})) as Status,
@@ -146,13 +157,18 @@ export function createApi(onUnauthorized: () => void): Api {
     session: async (id, signal) => (await call("GET", at(id), signal ? { signal } : {})) as Session,
     createSession: async (title) => (await call("POST", "/v1/sessions", { body: title ? { title } : {} })) as Session,
     send: async (id, text, { clientId, signal }) => {
-      const message = { type: "user.message", content: [{ type: "text", text }] };
+      const holdfast = { client_id: clientId };
+      const message = { type: "user.message", content: [{ type: "text", text }], holdfast };
       const headers = { "idempotency-key": clientId };
       return eventsIn(await call("POST", at(id) + events, { body: { events: [message] }, headers, signal }));
     },
-    interrupt: async (id, clientId) =>
+    changeMessage: async (id, messageId, change) => void (await call("POST", message(id, messageId), { body: change })),
+    removeMessage: async (id, messageId) => void (await call("DELETE", message(id, messageId))),
+    interrupt: async (id, clientId, messageId) =>
       void (await call("POST", at(id) + events, {
-        body: { events: [{ type: "user.interrupt" }] },
+        body: {
+          events: [{ type: "user.interrupt", ...(messageId ? { holdfast: { message_id: messageId } } : {}) }],
+        },
         headers: { "idempotency-key": clientId },
       })),
     answer: async (id, answer, key) =>

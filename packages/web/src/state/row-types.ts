@@ -13,6 +13,13 @@ interface RowOf<K extends string> {
 
 export interface UserRow extends RowOf<"user"> {
   event: EventOf<"user.message">;
+  /** What Claude gets: as it was sent, or as it was edited later. */
+  content: EventOf<"user.message">["content"];
+  edited: boolean;
+  /** It stopped the turn that ran. */
+  steered: boolean;
+  /** Taken back before Claude had it. */
+  removed: boolean;
 }
 /** `event` is null while the text is a draft. */
 export interface TextRow extends RowOf<"text"> {

@@ -1,7 +1,8 @@
 import type { EventOf, SessionEvent } from "@holdfast/protocol";
 import type { Draft, SessionLog } from "./log.ts";
+import { beginsBusy, MessageTracker } from "./messages.ts";
 import type { OutboxItem } from "./outbox.ts";
-import type { NoticeRow, QuestionRow, Row, StepsRow, ToolRow, ToolState } from "./row-types.ts";
+import type { NoticeRow, QuestionRow, Row, StepsRow, ToolRow, ToolState, UserRow } from "./row-types.ts";
 
 export * from "./row-types.ts";
 
@@ -12,30 +13,61 @@ export class RowBuilder {
   #tail: readonly Row[] = [];
   #rows: readonly Row[] = [];
   #open: readonly QuestionRow[] = [];
+  #queue: readonly UserRow[] = [];
+  #sending: readonly OutboxItem[] = [];
+  #turn: string | null = null;
+
+  /** Messages that wait for the running turn, oldest first. */
+  get queue(): readonly UserRow[] {
+    return this.#queue;
+  }
+
+  /** Messages that will wait, too, as soon as the server has them. */
+  get sending(): readonly OutboxItem[] {
+    return this.#sending;
+  }
+
+  /** The message whose turn runs. */
+  get turn(): string | null {
+    return this.#turn;
+  }
 
   /** Questions that wait for an answer, oldest first. */
   get openQuestions(): readonly QuestionRow[] {
     return this.#open;
   }
 
-  build(log: SessionLog, outbox: readonly OutboxItem[]): readonly Row[] {
-    const committed = log.events === this.#events ? this.#committed : reuse(this.#committed, committedRows(log.events));
+  /** `working`: what is sent now has to wait. */
+  build(log: SessionLog, outbox: readonly OutboxItem[], working = false): readonly Row[] {
+    const before = this.#committed;
+    if (log.events !== this.#events) this.#walk(log.events);
     const waiting = outbox.filter((item) => !item.eventId || !log.byId.has(item.eventId));
-    const pending = waiting.map((item): Row => ({ kind: "pending", id: item.clientId, item }));
+    const queued = (item: OutboxItem) => working && item.state === "sending";
+    this.#sending = same(this.#sending, waiting.filter(queued));
+    const pending = waiting
+      .filter((item) => !queued(item))
+      .map((item): Row => ({ kind: "pending", id: item.clientId, item }));
     const tail = reuse(this.#tail, [...draftRows(log.drafts), ...pending]);
-    if (committed !== this.#committed) {
-      const open = committed.filter((row) => row.kind === "question" && !row.resolved && !row.over) as QuestionRow[];
-      if (open.length !== this.#open.length || open.some((row, i) => row !== this.#open[i])) this.#open = open;
-    }
-    if (committed !== this.#committed || tail !== this.#tail) this.#rows = [...committed, ...tail];
-    this.#events = log.events;
-    this.#committed = committed;
+    if (this.#committed !== before || tail !== this.#tail) this.#rows = [...this.#committed, ...tail];
     this.#tail = tail;
     return this.#rows;
   }
+
+  #walk(events: readonly SessionEvent[]): void {
+    const { rows, messages } = committedRows(events);
+    this.#events = events;
+    this.#committed = reuse(this.#committed, rows);
+    this.#queue = reuse(this.#queue, [...messages.held.values()]);
+    this.#turn = messages.turn;
+    const isOpen = (row: Row): row is QuestionRow => row.kind === "question" && !row.resolved && !row.over;
+    this.#open = same(this.#open, this.#committed.filter(isOpen));
+  }
 }
 
-function reuse(before: readonly Row[], rows: readonly Row[]): readonly Row[] {
+const same = <T>(before: readonly T[], after: readonly T[]): readonly T[] =>
+  before.length === after.length && after.every((entry, i) => entry === before[i]) ? before : after;
+
+function reuse<R extends Row>(before: readonly R[], rows: readonly R[]): readonly R[] {
   const byId = new Map(before.map((row) => [row.id, row]));
   let changed = rows.length !== before.length;
   const reused = rows.map((row, i) => {
@@ -76,6 +108,7 @@ interface StepsBuilding extends StepsRow {
 
 interface Building {
   rows: Row[];
+  messages: MessageTracker;
   /** Tool calls by event id. */
   tools: Map<string, ToolRow>;
   /** By the tool call's event id. */
@@ -91,9 +124,10 @@ interface Building {
   told: boolean;
 }
 
-function committedRows(events: readonly SessionEvent[]): Row[] {
+function committedRows(events: readonly SessionEvent[]): { rows: Row[]; messages: MessageTracker } {
   const to: Building = {
     rows: [],
+    messages: new MessageTracker(beginsBusy(events)),
     tools: new Map(),
     questions: new Map(),
     replaced: new Set(),
@@ -104,15 +138,17 @@ function committedRows(events: readonly SessionEvent[]): Row[] {
     told: false,
   };
   for (const event of events) addRow(to, event);
-  return to.replaced.size === 0 ? to.rows : to.rows.filter((row) => !to.replaced.has(row.id));
+  const rows = to.replaced.size === 0 ? to.rows : to.rows.filter((row) => !to.replaced.has(row.id));
+  return { rows, messages: to.messages };
 }
 
 function addRow(to: Building, event: SessionEvent): void {
   switch (event.type) {
     case "user.message":
-      breakSteps(to);
-      to.told = false;
-      to.rows.push({ kind: "user", id: event.id, event });
+      showMessages(to, to.messages.sent(event));
+      return;
+    case "holdfast.message":
+      showMessages(to, to.messages.changed(event));
       return;
     case "agent.message":
       if (textOf(event.content) !== "") to.rows.push({ kind: "text", id: event.id, event, ...nesting(event) });
@@ -157,7 +193,6 @@ function addRow(to: Building, event: SessionEvent): void {
       resolveQuestion(to, event);
       return;
     case "session.updated":
-    case "holdfast.message":
       return;
     case "session.deleted":
       to.rows.push(notice(event.id, "warning", "This session was deleted"));
@@ -177,6 +212,7 @@ function addStatus(
 ): void {
   if (event.type === "session.status_running") {
     to.told = false;
+    showMessages(to, to.messages.running());
     return;
   }
   // The turn goes on once the question is answered.
@@ -187,12 +223,21 @@ function addStatus(
     to.rows.push({ kind: "result", id: event.id, event });
     return;
   }
+  to.messages.ended();
   abandonTools(to);
   cutOffSteps(to);
   for (const row of to.questions.values()) if (!row.resolved) row.over = true;
   const outcome = event.type === "session.status_idle" ? (event.holdfast?.outcome ?? "completed") : "terminated";
   // The result line, or the error above, has told it already.
   if (!to.told && outcome !== "completed") to.rows.push({ kind: "result", id: event.id, event });
+  to.told = false;
+}
+
+function showMessages(to: Building, rows: readonly UserRow[]): void {
+  if (rows.length === 0) return;
+  to.rows.push(...rows);
+  if (rows.every((row) => row.removed)) return;
+  breakSteps(to);
   to.told = false;
 }
 

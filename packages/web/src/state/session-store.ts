@@ -1,12 +1,12 @@
 import type { Session, SessionEvent } from "@holdfast/protocol";
-import { type Activity, activityOf } from "./activity.ts";
+import { type Activity, activityOf, isWorking } from "./activity.ts";
 import { Answers } from "./answers.ts";
 import { type Answer, type Api, ApiError, wordsOf } from "./api.ts";
 import { FrameScheduler } from "./frame-scheduler.ts";
 import { type Draft, emptyLog, hasGap, type LogInput, reduce, type SessionLog } from "./log.ts";
 import { type Cell, cell } from "./observable.ts";
 import { type OutboxInput, type OutboxItem, reduceOutbox, resendWindowMs, restoreOutbox } from "./outbox.ts";
-import { type QuestionRow, type Row, RowBuilder } from "./rows.ts";
+import { type QuestionRow, type Row, RowBuilder, type UserRow } from "./rows.ts";
 import type { ConnectionState, TabStream } from "./tab-stream.ts";
 
 export interface SessionView {
@@ -16,6 +16,10 @@ export interface SessionView {
   rows: readonly Row[];
   /** Questions that wait for an answer, oldest first. */
   questions: readonly QuestionRow[];
+  /** Messages that wait for the running turn, oldest first. */
+  queue: readonly UserRow[];
+  /** Messages on their way to the queue. */
+  sending: readonly OutboxItem[];
   activity: Activity;
   /** Stop was asked for and the turn has not ended yet. */
   stopping: boolean;
@@ -23,7 +27,14 @@ export interface SessionView {
   loadingOlder: boolean;
 }
 
-const idleActivity: Activity = { working: false, since: null, typing: false, doing: null, outcome: null };
+const idleActivity: Activity = {
+  working: false,
+  since: null,
+  typing: false,
+  doing: null,
+  stopAsked: false,
+  outcome: null,
+};
 
 export interface SessionStoreOptions {
   api: Api;
@@ -62,6 +73,8 @@ export class SessionStore implements Disposable {
   #nextPage: string | null = null;
   #sending: Promise<void> = Promise.resolve();
   #gapTries = 0;
+  /** The turn for which Stop was pressed here. */
+  #stopPressed: string | null = null;
 
   constructor(options: SessionStoreOptions) {
     this.#options = options;
@@ -73,6 +86,8 @@ export class SessionStore implements Disposable {
       problem: null,
       rows: [],
       questions: [],
+      queue: [],
+      sending: [],
       activity: idleActivity,
       stopping: false,
       hasOlder: false,
@@ -134,15 +149,48 @@ export class SessionStore implements Disposable {
     void this.answers.send(answer);
   }
 
+  /** Names the turn that it means: pressed twice, or late, it never stops the next one. */
   async stop(): Promise<void> {
     if (this.view.get().stopping) return;
-    this.#patch({ stopping: true });
+    const turn = this.#turn();
+    this.#stopPressed = turn;
+    this.#publish();
     try {
-      await this.#options.api.interrupt(this.id, crypto.randomUUID());
+      await this.#options.api.interrupt(this.id, crypto.randomUUID(), this.#rows.turn);
     } catch (error) {
-      this.#patch({ stopping: false });
+      if (this.#stopPressed === turn) this.#stopPressed = null;
+      this.#publish();
       this.#options.onProblem(`The turn could not be stopped. ${wordsOf(error)}`);
     }
+  }
+
+  /** Each resolves to whether it was done; the reader has been told why not. */
+  editQueued(row: UserRow, text: string): Promise<boolean> {
+    const others = row.content.filter((block) => block.type !== "text");
+    const content = [{ type: "text" as const, text }, ...others];
+    return this.#changeQueue(this.#options.api.changeMessage(this.id, row.id, { content }), "changed");
+  }
+
+  sendQueuedNow(row: UserRow): Promise<boolean> {
+    return this.#changeQueue(this.#options.api.changeMessage(this.id, row.id, { delivery: "now" }), "sent now");
+  }
+
+  removeQueued(row: UserRow): Promise<boolean> {
+    return this.#changeQueue(this.#options.api.removeMessage(this.id, row.id), "removed");
+  }
+
+  async #changeQueue(request: Promise<void>, done: string): Promise<boolean> {
+    try {
+      await request;
+      return true;
+    } catch (error) {
+      if (!this.#ended.signal.aborted) this.#options.onProblem(`The message could not be ${done}. ${wordsOf(error)}`);
+      return false;
+    }
+  }
+
+  #turn(): string {
+    return this.#rows.turn ?? this.view.get().activity.since ?? "";
   }
 
   draftText(id: string): string {
@@ -235,18 +283,18 @@ export class SessionStore implements Disposable {
 
   #publish(): void {
     const before = this.view.get();
-    const rows = this.#rows.build(this.#log, this.#outbox);
-    const next = activityOf(this.#log, this.#outbox, this.#options.listed()?.status);
+    const listed = this.#options.listed()?.status;
+    const working = isWorking(this.#log, listed);
+    const rows = this.#rows.build(this.#log, this.#outbox, working);
+    const { queue, sending, openQuestions: questions } = this.#rows;
+    const queued = new Set(queue.map((row) => row.id));
+    const next = activityOf(this.#log, this.#outbox, listed, queued);
     const activity = sameActivity(before.activity, next) ? before.activity : next;
-    const stopping = before.stopping && activity.working;
+    const turn = this.#rows.turn ?? activity.since ?? "";
+    const stopping = activity.working && (activity.stopAsked || this.#stopPressed === turn);
     const { hasOlder } = this.#log;
-    if (
-      rows !== before.rows ||
-      activity !== before.activity ||
-      stopping !== before.stopping ||
-      hasOlder !== before.hasOlder
-    )
-      this.view.set({ ...before, rows, questions: this.#rows.openQuestions, activity, stopping, hasOlder });
+    const after: SessionView = { ...before, rows, questions, queue, sending, activity, stopping, hasOlder };
+    if (Object.entries(after).some(([key, value]) => before[key as keyof SessionView] !== value)) this.view.set(after);
     if (activity.working !== before.activity.working || activity.outcome !== before.activity.outcome)
       this.#options.onChanged();
   }
@@ -310,6 +358,7 @@ function sameActivity(a: Activity, b: Activity): boolean {
     a.since === b.since &&
     a.typing === b.typing &&
     a.doing === b.doing &&
+    a.stopAsked === b.stopAsked &&
     a.outcome === b.outcome
   );
 }

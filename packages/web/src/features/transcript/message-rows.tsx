@@ -10,11 +10,22 @@ import css from "./rows.module.css";
 const userLines = 40;
 
 export function UserRowView({ row }: { row: UserRow }) {
-  const images = row.event.content.filter((block) => block.type === "image").length;
+  const images = row.content.filter((block) => block.type === "image").length;
+  const notes = [
+    images > 0 && plural(images, "image"),
+    row.edited && "edited",
+    row.steered && "sent now: the turn before it was stopped",
+    row.removed && "removed before Claude had it",
+  ].filter(Boolean);
   return (
-    <article className={css.user} data-kind="user" aria-label="You">
-      <ClippedText id={row.id} text={textOf(row.event.content)} lines={userLines} />
-      {images > 0 && <p className={css.note}>{plural(images, "image")}</p>}
+    <article
+      className={css.user}
+      data-kind="user"
+      data-removed={row.removed || undefined}
+      aria-label={row.removed ? "You, removed" : "You"}
+    >
+      <ClippedText id={row.id} text={textOf(row.content)} lines={userLines} />
+      {notes.length > 0 && <p className={css.note}>{notes.join(" · ")}</p>}
     </article>
   );
 }

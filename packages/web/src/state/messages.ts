@@ -1,0 +1,80 @@
+import type { EventOf, SessionEvent } from "@holdfast/protocol";
+import type { UserRow } from "./row-types.ts";
+
+/** The user's messages as the log is walked through: which of them wait, and whose turn it is. */
+export class MessageTracker {
+  /** Sent while a turn ran, and not Claude's yet; oldest first. */
+  readonly held = new Map<string, UserRow>();
+  readonly #all = new Map<string, UserRow>();
+  /** A turn runs, or is about to. */
+  #busy: boolean;
+  /** The log says when a message's turn begins; older servers did not. */
+  #told = false;
+  #turn: string | null = null;
+
+  /** `busy`: a turn ran already where the events begin. */
+  constructor(busy: boolean) {
+    this.#busy = busy;
+  }
+
+  /** The message whose turn runs; null when none does, or Claude began it by itself. */
+  get turn(): string | null {
+    return this.#turn;
+  }
+
+  /** Each gives the rows that are to be shown from here on. */
+  sent(event: EventOf<"user.message">): UserRow[] {
+    const { id, content } = event;
+    const row: UserRow = { kind: "user", id, event, content, edited: false, steered: false, removed: false };
+    this.#all.set(id, row);
+    if (this.#busy) {
+      this.held.set(id, row);
+      return [];
+    }
+    this.#busy = true;
+    return [row];
+  }
+
+  changed({ message_id: id, state, content }: EventOf<"holdfast.message">): UserRow[] {
+    const row = this.#all.get(id);
+    if (state === "started" || state === "steered") {
+      this.#told = true;
+      this.#busy = true;
+      this.#turn = id;
+    }
+    // Sent before the events that are loaded.
+    if (!row) return [];
+    if (content) row.content = content;
+    if (state === "edited") row.edited = true;
+    if (state === "edited") return [];
+    if (state === "steered") row.steered = true;
+    if (state === "removed") row.removed = true;
+    return this.held.delete(id) ? [row] : [];
+  }
+
+  running(): UserRow[] {
+    this.#busy = true;
+    return this.#told ? [] : this.#release();
+  }
+
+  ended(): void {
+    this.#busy = false;
+    this.#turn = null;
+  }
+
+  #release(): UserRow[] {
+    const rows = [...this.held.values()];
+    this.held.clear();
+    return rows;
+  }
+}
+
+/** Whether a turn ran already at the first of these events. */
+export function beginsBusy(events: readonly SessionEvent[]): boolean {
+  if (events[0] === undefined || events[0].seq === 1) return false;
+  for (const event of events) {
+    if (event.type === "session.status_running") return false;
+    if (event.type === "session.status_idle" || event.type === "session.status_terminated") return true;
+  }
+  return true;
+}
