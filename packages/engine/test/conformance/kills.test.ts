@@ -42,7 +42,12 @@ afterAll(async () => {
 });
 
 const create = (tags: Record<string, string> = {}, volumes = {}) =>
-  modal.sandboxes.create(app, image, { command: ["sleep", "infinity"], tags: { run: "kills", ...tags }, volumes });
+  modal.sandboxes.create(app, image, {
+    command: ["sleep", "infinity"],
+    tags: { run: "kills", ...tags },
+    volumes,
+    timeoutMs: 3_600_000,
+  });
 
 async function list(): Promise<Sandbox[]> {
   const found: Sandbox[] = [];
