@@ -16,7 +16,7 @@ import { parseOptions, type ServerOptions, type ServerOptionsInput } from "./con
 import { readS3Config, type S3Config } from "./config/s3-config.ts";
 import { readWebFiles, type WebFiles } from "./config/web-files.ts";
 import type { AppContext } from "./context.ts";
-import { openBus, openServerDatabase } from "./database.ts";
+import { noteDatabase, openBus, openServerDatabase } from "./database.ts";
 import { Accounts } from "./domain/accounts/accounts.ts";
 import { ApiKeys } from "./domain/accounts/keys.ts";
 import { Agents } from "./domain/agents/agents.ts";
@@ -95,6 +95,7 @@ async function compose(composing: Composing): Promise<Server> {
   const { options, logger, extras, stack } = composing;
   const closing = new AbortController();
   const database = stack.use(await openServerDatabase(options, logger.child({ part: "database" })));
+  noteDatabase(options);
   const bus = stack.use(openBus(options, database.db, logger.child({ part: "bus" })));
   const log = stack.use(new DbEventLog(database.db, { clock: systemClock, bus }));
   const leases = await composeLeases({

@@ -23,6 +23,8 @@ export interface TestKitOptions {
   record?: boolean;
   /** Changes what the services are started with. */
   adjust?: NonNullable<StartOptions["adjust"]>;
+  /** PostgreSQL instead of a SQLite file. */
+  databaseUrl?: string;
   /** Kept after the end, and used again when given; default: a temporary one. */
   dataDir?: string;
 }
@@ -90,6 +92,7 @@ async function buildKit(options: TestKitOptions, stack: AsyncDisposableStack): P
     dataDir,
     port: 0,
     imageCacheDir,
+    ...(options.databaseUrl === undefined ? {} : { databaseUrl: options.databaseUrl }),
     adjust: (name, given) => {
       const adjusted = options.adjust?.(name, given) ?? given;
       if (name !== "server") return adjusted;
@@ -101,7 +104,19 @@ async function buildKit(options: TestKitOptions, stack: AsyncDisposableStack): P
     },
   });
   stack.defer(() => system.stop({ endTurns: true }));
-  const kit = new Kit({ system, dataDir, recorder, stack, engine: () => ({ url: engineUrl, ...modalOptions }) });
+  const serverDir = join(dataDir, "server");
+  const database = {
+    dataDir: serverDir,
+    ...(options.databaseUrl === undefined ? {} : { databaseUrl: options.databaseUrl }),
+  };
+  const kit = new Kit({
+    system,
+    dataDir,
+    database,
+    recorder,
+    stack,
+    engine: () => ({ url: engineUrl, ...modalOptions }),
+  });
   // A data directory that is used again has the testers of before.
   kit.account = await kit.addAccount(`tester ${Math.random().toString(36).slice(2)}`);
   return kit;
@@ -117,6 +132,7 @@ function temporaryDataDir(stack: AsyncDisposableStack): string {
 interface KitParts {
   system: RunningSystem;
   dataDir: string;
+  database: Parameters<typeof openAccounts>[0];
   recorder: WireRecorder;
   stack: AsyncDisposableStack;
   engine: () => { url: string; tokenId: string; tokenSecret: string };
@@ -128,6 +144,7 @@ class Kit implements TestKit {
   readonly dataDir: string;
   readonly recorder: WireRecorder;
   readonly #stack: AsyncDisposableStack;
+  readonly #database: KitParts["database"];
   readonly #engine: KitParts["engine"];
   #modal: ModalClient | undefined;
   account: TestAccount = { id: "", name: "", apiKey: "", client: new Anthropic({ apiKey: "unset" }) };
@@ -138,11 +155,12 @@ class Kit implements TestKit {
     this.dataDir = parts.dataDir;
     this.recorder = parts.recorder;
     this.#stack = parts.stack;
+    this.#database = parts.database;
     this.#engine = parts.engine;
   }
 
   async addAccount(name: string): Promise<TestAccount> {
-    await using accounts = await openAccounts({ dataDir: join(this.dataDir, "server") });
+    await using accounts = await openAccounts(this.#database);
     const { id, apiKey } = await accounts.add(name);
     return { id, name, apiKey, client: new Anthropic({ baseURL: this.url, apiKey }) };
   }

@@ -16,9 +16,9 @@ interface AccountStore extends AsyncDisposable {
 /** The server that we are logged in to; with `--data-dir`, or where there is no login, the database itself. */
 async function openStore(input: ParsedInput, context: CommandContext): Promise<AccountStore> {
   const local = textOption(input, "data-dir");
-  if (local !== undefined) return await openDatabase(local);
+  if (local !== undefined) return await openDatabase(local, context.env.databaseUrl);
   const found = findConnection(input, context);
-  if (found === undefined) return await openDatabase(context.env.dataDir ?? defaultDataDir);
+  if (found === undefined) return await openDatabase(context.env.dataDir ?? defaultDataDir, context.env.databaseUrl);
   const { accounts } = connection(input, context).holdfast;
   const { signal } = context;
   return {
@@ -32,11 +32,14 @@ async function openStore(input: ParsedInput, context: CommandContext): Promise<A
 }
 
 /** Works beside a running server as well as without one. Loaded on demand: it brings the server's code. */
-async function openDatabase(dataDir: string): Promise<AccountStore> {
+async function openDatabase(dataDir: string, databaseUrl: string | undefined): Promise<AccountStore> {
   const server = await import("@holdfast/server");
   try {
-    return await server.openAccounts({ dataDir: join(dataDir, "server") });
+    const where = databaseUrl === undefined ? {} : { databaseUrl };
+    return await server.openAccounts({ dataDir: join(dataDir, "server"), ...where });
   } catch (error) {
+    if (error instanceof server.DatabaseOpenError)
+      throw new CliError("The accounts cannot be read", error.message, error.todo, { cause: error });
     throw new CliError(
       `The accounts below ${dataDir} cannot be read`,
       error instanceof Error ? error.message : String(error),

@@ -97,6 +97,7 @@ async function startForOneRun(input: ParsedInput, { env, out, signal }: CommandC
     signal,
     onProgress: (text) => out.progress(text),
     ...(env.imageCacheDir === undefined ? {} : { imageCacheDir: env.imageCacheDir }),
+    ...(env.databaseUrl === undefined ? {} : { databaseUrl: env.databaseUrl }),
     ...(env.anthropicApiKey === undefined ? {} : { anthropicApiKey: env.anthropicApiKey }),
   });
   const stop = async () => {

@@ -18,6 +18,7 @@ export const up: Handler = async (input, { env, out, signal }) => {
     signal,
     onProgress: (text) => out.progress(text),
     ...(env.imageCacheDir === undefined ? {} : { imageCacheDir: env.imageCacheDir }),
+    ...(env.databaseUrl === undefined ? {} : { databaseUrl: env.databaseUrl }),
     ...(env.anthropicApiKey === undefined ? {} : { anthropicApiKey: env.anthropicApiKey }),
   });
   writeAddress(dataDir, system.url);

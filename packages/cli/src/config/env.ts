@@ -9,6 +9,8 @@ export interface CliEnv {
   dataDir: string | undefined;
   /** Where image layers lie when several data directories share them. */
   imageCacheDir: string | undefined;
+  /** PostgreSQL instead of a SQLite file: `postgresql://user:password@host:port/database`. A secret. */
+  databaseUrl: string | undefined;
   /** Where the server is, when `--server` does not say. */
   serverUrl: string | undefined;
   /** The account's key for that server. */
@@ -30,6 +32,7 @@ export function readEnv(env: NodeJS.ProcessEnv = process.env): CliEnv {
     anthropicApiKey: text("ANTHROPIC_API_KEY"),
     dataDir: text("HOLDFAST_DATA_DIR"),
     imageCacheDir: text("HOLDFAST_IMAGE_CACHE_DIR"),
+    databaseUrl: text("DATABASE_URL"),
     serverUrl: text("HOLDFAST_URL"),
     apiKey: text("HOLDFAST_API_KEY"),
     configFile: join(text("XDG_CONFIG_HOME") ?? join(text("HOME") ?? homedir(), ".config"), "holdfast", "config.json"),

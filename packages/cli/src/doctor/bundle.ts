@@ -40,6 +40,13 @@ export function writeBundle(path: string, input: { points: readonly Point[]; dat
   }
 }
 
+/** The whole URL, and its password alone: a driver's error may name either. */
+function databaseSecrets(url: string | undefined): (string | undefined)[] {
+  if (url === undefined || !URL.canParse(url)) return [url];
+  const { password } = new URL(url);
+  return [url, password, decodeURIComponent(password)];
+}
+
 /** Known secrets by their value, others by their look. */
 export function redact(text: string, secrets: readonly string[]): string {
   let result = text;
@@ -50,6 +57,7 @@ export function redact(text: string, secrets: readonly string[]): string {
 function secretsOf(dataDir: string, env: CliEnv): string[] {
   const known = [
     env.anthropicApiKey,
+    ...databaseSecrets(env.databaseUrl),
     env.apiKey,
     ...valuesOf(join(dataDir, "secrets.json")),
     ...valuesOf(env.configFile),

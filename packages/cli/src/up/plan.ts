@@ -13,6 +13,8 @@ export interface PlanInput {
   secrets: Secrets;
   anthropicApiKey?: string;
   imageCacheDir?: string;
+  /** PostgreSQL; absent: a SQLite file. */
+  databaseUrl?: string;
   /** The last word on what a service is started with. */
   adjust?: (name: Name, options: Record<string, unknown>) => Record<string, unknown>;
 }
@@ -99,7 +101,7 @@ function engineOptions(
 }
 
 function serverOptions(
-  { dataDir, secrets, port, packagesDir }: PlanInput,
+  { dataDir, secrets, port, packagesDir, databaseUrl }: PlanInput,
   services: () => Services,
   last: Ready | undefined,
 ) {
@@ -109,6 +111,7 @@ function serverOptions(
     host: "127.0.0.1",
     port: port === 0 ? again(last) : port,
     dataDir: join(dataDir, "server"),
+    ...(databaseUrl === undefined ? {} : { databaseUrl }),
     uid: users.server,
     gid: users.server,
     loginToken: secrets.loginToken,

@@ -16,6 +16,8 @@ export interface StartOptions {
   anthropicApiKey?: string;
   /** Base images and layers, shared between data directories (tests). Default: inside the data directory. */
   imageCacheDir?: string;
+  /** PostgreSQL; absent: a SQLite file in the data directory. */
+  databaseUrl?: string;
   /** Changes what a service is started with; tests use it. */
   adjust?: NonNullable<PlanInput["adjust"]>;
   onProgress?: (text: string) => void;

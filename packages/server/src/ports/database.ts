@@ -304,7 +304,7 @@ export class DatabaseOpenError extends Error {
   override name = "DatabaseOpenError";
   readonly todo: string;
 
-  constructor(message: string, todo: string, options: ErrorOptions) {
+  constructor(message: string, todo: string, options?: ErrorOptions) {
     super(message, options);
     this.todo = todo;
   }
