@@ -9,8 +9,11 @@ import {
   fullTurn,
   idle,
   initialized,
+  notice,
+  retry,
   running,
   sessionError,
+  started,
   step,
   text,
   toolResult,
@@ -258,6 +261,36 @@ test("a log that was put back to an older copy is read anew", async () => {
   append(text("and on"));
   await kind(page, "text").getByText("and on").waitFor();
   expect(await kind(page, "text").allInnerTexts()).toEqual(["written after the restore", "and on"]);
+});
+
+test("what happens beside the answers is told: retries, silence, compaction, Claude going on by itself, a cut", async () => {
+  append(user("go", "m1"), running, started("m1"));
+  append(retry(60_000), notice("stalled", "The model has said nothing for 2 minutes."));
+  append({ type: "agent.thread_context_compacted" }, notice("compact_boundary", "Compacted from 90000 to 8000 tokens"));
+  append(text("done"), turnResult(), idle());
+  append(notice("task_notification", "Background task finished: npm test"), running, text("The tests passed."));
+  const page = await open({ viewport: { width: 1280, height: 2_000 } });
+  await page
+    .getByTestId("countdown")
+    .getByText(/next try in \d+ s/)
+    .waitFor();
+  await kind(page, "notice").getByText("The model has said nothing for 2 minutes.").waitFor();
+  expect(await kind(page, "divider").allTextContents()).toEqual(["Compacted from 90000 to 8000 tokens"]);
+  const own = kind(page, "notice").getByText("Claude goes on by itself");
+  await own.waitFor();
+  expect(await kind(page, "notice").getByText("Claude goes on by itself").count()).toBe(1);
+  append(idle("interrupted"));
+  await kind(page, "result").getByText("Cut off before its end. Everything shown is kept").waitFor();
+});
+
+test("the session's menu has what Claude Code wrote, clipped and untouched", async () => {
+  const page = await open();
+  await live(page);
+  await page.getByTestId("session-menu").click();
+  expect(await page.getByTestId("raw").getAttribute("href")).toBe(`/v1/sessions/${id}/raw`);
+  expect(await page.getByTestId("raw-full").getAttribute("href")).toBe(`/v1/sessions/${id}/raw?full=1`);
+  await page.keyboard.press("Escape");
+  expect(await page.getByTestId("raw").isVisible()).toBe(false);
 });
 
 test("an unknown event is shown folded", async () => {

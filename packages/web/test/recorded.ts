@@ -293,3 +293,19 @@ export const resolved = (
   outcome: "allowed" | "denied" | "expired" | "withdrawn",
   more: object = {},
 ): NewEvent => ({ type: "holdfast.permission_resolved", tool_use_id: useId, outcome, ...more });
+
+export const notice = (kind: string, text: string): NewEvent => ({
+  type: "holdfast.notice",
+  kind,
+  level: kind === "stalled" ? "warning" : "info",
+  text,
+});
+
+/** It waits from now on, whatever the recorded clock says. */
+export const retry = (delayMs: number): NewEvent => ({
+  type: "holdfast.notice",
+  kind: "api_retry",
+  level: "warning",
+  text: "The model's API answered 529 (overloaded). Retry 1 of 10.",
+  retry_delay_ms: delayMs + 60_000,
+});

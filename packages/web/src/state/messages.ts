@@ -11,6 +11,8 @@ export class MessageTracker {
   /** The log says when a message's turn begins; older servers did not. */
   #told = false;
   #turn: string | null = null;
+  /** A turn has ended within the events that are loaded. */
+  #hasEnded = false;
 
   /** `busy`: a turn ran already where the events begin. */
   constructor(busy: boolean) {
@@ -52,12 +54,15 @@ export class MessageTracker {
     return this.held.delete(id) ? [row] : [];
   }
 
-  running(): UserRow[] {
+  /** `byItself`: nobody has said anything, and Claude goes on. */
+  running(): { rows: UserRow[]; byItself: boolean } {
+    const byItself = !this.#busy && this.held.size === 0 && this.#hasEnded;
     this.#busy = true;
-    return this.#told ? [] : this.#release();
+    return { rows: this.#told ? [] : this.#release(), byItself };
   }
 
   ended(): void {
+    this.#hasEnded = true;
     this.#busy = false;
     this.#turn = null;
   }

@@ -61,6 +61,8 @@ export interface NoticeRow extends RowOf<"notice"> {
   text: string;
   /** When the announced retry happens, in ms since the epoch. Null when nothing is waited for. */
   retryAtMs: number | null;
+  /** A line across the conversation: what is above it is not as it was for Claude. */
+  divider?: true;
 }
 export interface StepsRow extends RowOf<"steps"> {
   steps: readonly EventOf<"holdfast.step">[];

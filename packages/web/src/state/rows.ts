@@ -198,7 +198,7 @@ function addRow(to: Building, event: SessionEvent): void {
       to.rows.push(notice(event.id, "warning", "This session was deleted"));
       return;
     case "agent.thread_context_compacted":
-      to.rows.push(notice(event.id, "info", "Claude summarised the conversation so far to make room"));
+      to.rows.push({ ...notice(event.id, "info", "Claude summarised the conversation to make room"), divider: true });
       return;
     default:
       addStatus(to, event);
@@ -212,7 +212,12 @@ function addStatus(
 ): void {
   if (event.type === "session.status_running") {
     to.told = false;
-    showMessages(to, to.messages.running());
+    const { rows, byItself } = to.messages.running();
+    showMessages(to, rows);
+    if (byItself) {
+      breakSteps(to);
+      to.rows.push(notice(event.id, "info", "Claude goes on by itself: something that it had begun is done"));
+    }
     return;
   }
   // The turn goes on once the question is answered.
@@ -366,6 +371,11 @@ function addStep(to: Building, event: EventOf<"holdfast.step">): void {
 
 function addNotice(to: Building, event: EventOf<"holdfast.notice">): void {
   const last = to.rows.at(-1);
+  // The line across the conversation says it in better words.
+  if (event.kind === "compact_boundary" && last?.kind === "notice" && last.divider) {
+    last.text = event.text;
+    return;
+  }
   const retryAtMs =
     event.retry_delay_ms === undefined ? null : Date.parse(event.processed_at) + Math.max(0, event.retry_delay_ms);
   // One row for a chain of retries: the newest says how it stands.

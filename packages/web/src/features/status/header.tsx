@@ -7,6 +7,7 @@ import { formatCost, formatElapsed } from "../../ui/format.ts";
 import { Icon, type IconName } from "../../ui/icons.tsx";
 import { titleOf } from "../sessions/session-words.ts";
 import css from "./header.module.css";
+import { SessionMenu } from "./session-menu.tsx";
 
 export interface HeaderProps {
   session: Session | undefined;
@@ -38,6 +39,7 @@ export function Header({ session, view, status, isNew, onMenu, onSettings }: Hea
           </span>
         )}
       </div>
+      {session && <SessionMenu sessionId={session.id} />}
       <Button look="quiet" aria-label="Settings" data-testid="settings" onClick={onSettings}>
         <Icon name="settings" />
       </Button>

@@ -84,6 +84,12 @@ export function ErrorRowView({ row }: { row: ErrorRow }) {
 }
 
 export function NoticeRowView({ row }: { row: NoticeRow }) {
+  if (row.divider)
+    return (
+      <p className={css.divider} data-kind="divider">
+        <span>{row.text}</span>
+      </p>
+    );
   return (
     <p className={css.notice} data-kind="notice" data-level={row.level}>
       <Icon name={row.level === "info" ? "info" : "warning"} />
