@@ -122,6 +122,15 @@ async function violations(page: Page): Promise<string[]> {
   });
 }
 
+test("axe finds nothing wrong with a session's menu", async () => {
+  append(...fullTurn);
+  const page = await open();
+  await live(page);
+  await page.getByTestId("session-menu").click();
+  await page.getByTestId("raw").waitFor();
+  expect(await violations(page)).toEqual([]);
+});
+
 test("everything can be reached by keyboard, from the skip link to a tool and back", async () => {
   append(...fullTurn);
   const page = await open();

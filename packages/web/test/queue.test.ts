@@ -66,6 +66,7 @@ test("a queued message is edited and removed, and every device shows it, also af
   await queued(other).nth(1).getByTestId("queued-remove").click();
   await expect.poll(() => queued(page).count()).toBe(1);
   await page.getByText("removed before Claude had it").waitFor();
+  expect(await page.getByTestId("typing").count()).toBe(0);
   await page.reload();
   await queued(page).getByText("second, in other words").waitFor();
   expect(await page.locator('[data-kind="user"][data-removed]').textContent()).toContain("third");

@@ -39,7 +39,7 @@ export function activityOf(
   log: SessionLog,
   outbox: readonly OutboxItem[],
   listed: SessionStatus | undefined,
-  queued: ReadonlySet<string> = new Set(),
+  unread: ReadonlySet<string> = new Set(),
 ): Activity {
   const status = lastStatus(log);
   const asks = status?.type === "session.status_idle" && status.stop_reason.type === "requires_action";
@@ -56,19 +56,19 @@ export function activityOf(
   return {
     working,
     since: working ? turnStart(log.events) : null,
-    typing: sending || (!draft && !asks && awaitsContent(log.events, queued)),
-    doing: asks ? "Waiting for your answer" : working ? doingNow(log.events, queued) : null,
+    typing: sending || (!draft && !asks && awaitsContent(log.events, unread)),
+    doing: asks ? "Waiting for your answer" : working ? doingNow(log.events, unread) : null,
     stopAsked: working && stopAsked(log.events),
     outcome: asks ? null : outcome,
   };
 }
 
 /** Also before the server has said that it works on it: the message is there, and nothing has come after it. */
-function awaitsContent(events: readonly SessionEvent[], queued: ReadonlySet<string>): boolean {
+function awaitsContent(events: readonly SessionEvent[], unread: ReadonlySet<string>): boolean {
   for (let i = events.length - 1; i >= 0; i--) {
     const event = events[i];
     if (!event || isContent(event)) return false;
-    if (begins(event) || (event.type === "user.message" && !queued.has(event.id))) return true;
+    if (begins(event) || (event.type === "user.message" && !unread.has(event.id))) return true;
   }
   return false;
 }
@@ -98,12 +98,12 @@ function stopAsked(events: readonly SessionEvent[]): boolean {
 }
 
 /** The step or tool that runs now. Looks back as far as the last message. */
-function doingNow(events: readonly SessionEvent[], queued: ReadonlySet<string>): string | null {
+function doingNow(events: readonly SessionEvent[], unread: ReadonlySet<string>): string | null {
   const answered = new Set<string>();
   const steps = new Set<string>();
   for (let i = events.length - 1; i >= 0; i--) {
     const event = events[i];
-    if (!event || begins(event) || (event.type === "user.message" && !queued.has(event.id))) return null;
+    if (!event || begins(event) || (event.type === "user.message" && !unread.has(event.id))) return null;
     if (event.type === "agent.tool_result") answered.add(event.tool_use_id);
     if (event.type === "agent.tool_use" && !answered.has(event.id)) return `Running ${event.name}`;
     if (event.type === "holdfast.step") {

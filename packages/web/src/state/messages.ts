@@ -24,6 +24,13 @@ export class MessageTracker {
     return this.#turn;
   }
 
+  /** What Claude has not read: it waits, or was taken back. */
+  get unread(): ReadonlySet<string> {
+    return new Set(
+      [...this.#all.values()].filter(({ id, removed }) => removed || this.held.has(id)).map(({ id }) => id),
+    );
+  }
+
   /** Each gives the rows that are to be shown from here on. */
   sent(event: EventOf<"user.message">): UserRow[] {
     const { id, content } = event;

@@ -16,6 +16,12 @@ export class RowBuilder {
   #queue: readonly UserRow[] = [];
   #sending: readonly OutboxItem[] = [];
   #turn: string | null = null;
+  #unread: ReadonlySet<string> = new Set();
+
+  /** Messages that Claude has not read: they wait, or were taken back. */
+  get unread(): ReadonlySet<string> {
+    return this.#unread;
+  }
 
   /** Messages that wait for the running turn, oldest first. */
   get queue(): readonly UserRow[] {
@@ -59,6 +65,7 @@ export class RowBuilder {
     this.#committed = reuse(this.#committed, rows);
     this.#queue = reuse(this.#queue, [...messages.held.values()]);
     this.#turn = messages.turn;
+    this.#unread = messages.unread;
     const isOpen = (row: Row): row is QuestionRow => row.kind === "question" && !row.resolved && !row.over;
     this.#open = same(this.#open, this.#committed.filter(isOpen));
   }

@@ -287,8 +287,7 @@ export class SessionStore implements Disposable {
     const working = isWorking(this.#log, listed);
     const rows = this.#rows.build(this.#log, this.#outbox, working);
     const { queue, sending, openQuestions: questions } = this.#rows;
-    const queued = new Set(queue.map((row) => row.id));
-    const next = activityOf(this.#log, this.#outbox, listed, queued);
+    const next = activityOf(this.#log, this.#outbox, listed, this.#rows.unread);
     const activity = sameActivity(before.activity, next) ? before.activity : next;
     const turn = this.#rows.turn ?? activity.since ?? "";
     const stopping = activity.working && (activity.stopAsked || this.#stopPressed === turn);

@@ -59,11 +59,13 @@ function Queued({ session, row }: { session: SessionStore; row: UserRow }) {
         <Button
           look="quiet"
           disabled={busy}
+          aria-label={`Send now: ${text}`}
           title="Stops the running turn; this message runs at once"
           data-testid="queued-now"
           onClick={() => void during(session.sendQueuedNow(row))}
         >
-          Send now
+          <Icon name="send" />
+          <span className={css.now}>Send now</span>
         </Button>
         <Button
           look="quiet"
