@@ -33,11 +33,14 @@ import { SandboxCalls } from "./domain/sandboxes/sandbox-calls.ts";
 import { Sandboxes } from "./domain/sandboxes/sandboxes.ts";
 import { Messages } from "./domain/sessions/messages.ts";
 import { Sessions } from "./domain/sessions/sessions.ts";
-import { accountPrefix, Syncs } from "./domain/storage/syncs.ts";
+import { fromRow } from "./domain/sessions/workspaces.ts";
+import { accountPrefix } from "./domain/storage/account-prefix.ts";
+import { Syncs } from "./domain/storage/syncs.ts";
 import { Turns } from "./domain/turns/turns.ts";
 import { Workspaces } from "./domain/workspaces/workspaces.ts";
 import { createApp } from "./http/app.ts";
 import { systemClock } from "./ports/clock.ts";
+import type { Database } from "./ports/database.ts";
 import type { EventLog } from "./ports/event-log.ts";
 import type { ModelGateway } from "./ports/model-gateway.ts";
 import type { Storage, StorageState } from "./ports/object-store.ts";
@@ -227,7 +230,18 @@ function composeTurns({ options, logger, extras, stack }: Composing, parts: Work
       onEnded: (id) => revocations.schedule(id),
     }),
   );
-  const syncs = stack.use(new Syncs({ db, log, clock: systemClock, logger: logger.child({ part: "syncs" }), storage }));
+  const syncs: Syncs = stack.use(
+    new Syncs({
+      db,
+      log,
+      clock: systemClock,
+      logger: logger.child({ part: "syncs" }),
+      storage,
+      leases,
+      generation: (sessionId) => turns.generation(sessionId),
+      sandbox: (workspaceId, signal) => sandboxOf({ db, sandboxes }, workspaceId, signal),
+    }),
+  );
   const calls = new SandboxCalls({
     db,
     leases,
@@ -248,7 +262,7 @@ function composeTurns({ options, logger, extras, stack }: Composing, parts: Work
     saved: (workspaceId) => calls.saved(workspaceId),
     deleteVolume: (name, signal) => provider.deleteVolume(name, signal),
   });
-  const turns = stack.use(
+  const turns: Turns = stack.use(
     new Turns({
       db,
       log,
@@ -295,7 +309,12 @@ function composeTurns({ options, logger, extras, stack }: Composing, parts: Work
         dropAll: async (reason) => {
           await Promise.all([turns.letGo(), sandboxes.letGo(reason), syncs.letGo(reason)]);
         },
-        taken: (workspaceIds) => turns.taken(workspaceIds),
+        taken: async (workspaceIds) => {
+          // First: whatever is being saved later is this server's own.
+          const saving = await syncs.openIn(workspaceIds);
+          await turns.taken(workspaceIds);
+          syncs.takeOver(saving);
+        },
         look: () => turns.look(),
       });
       if (provider !== noProvider) sweep.start(options.sweepEveryMs);
@@ -306,6 +325,15 @@ function composeTurns({ options, logger, extras, stack }: Composing, parts: Work
       await sandboxes.stopAll();
     },
   };
+}
+
+async function sandboxOf(
+  { db, sandboxes }: { db: Database; sandboxes: Sandboxes },
+  workspaceId: string,
+  signal: AbortSignal,
+) {
+  const row = await db.selectFrom("workspaces").selectAll().where("id", "=", workspaceId).executeTakeFirst();
+  return row && (await sandboxes.adopt(fromRow(row), signal));
 }
 
 function modalProvider(options: ServerOptions, logger: Logger, { wrapModalClient }: StartExtras): SandboxProvider {

@@ -7,7 +7,7 @@ export interface ObjectStore {
   credentialsFor(prefix: string, options: { lifetimeMs: number; signal: AbortSignal }): Promise<Record<string, string>>;
   /** Objects below a prefix; stops counting at `limit`. */
   measure(prefix: string, options: { limit?: number; signal: AbortSignal }): Promise<{ files: number; bytes: number }>;
-  /** Writes an object that must not exist yet. */
+  /** Writes an object that must not exist yet, or holds the same bytes already. */
   create(key: string, body: Uint8Array, options: { contentType: string; signal: AbortSignal }): Promise<void>;
 }
 

@@ -1,4 +1,4 @@
-import { assumeRole, createS3Client, prefixPolicy, probe, type S3Client } from "@holdfast/s3";
+import { assumeRole, createS3Client, prefixPolicy, probe, type S3Client, S3Error } from "@holdfast/s3";
 import type { S3Config } from "../../config/s3-config.ts";
 import type { ObjectStore, Storage, StorageState } from "../../ports/object-store.ts";
 
@@ -116,7 +116,15 @@ class S3Store implements ObjectStore {
     body: Uint8Array,
     { contentType, signal }: { contentType: string; signal: AbortSignal },
   ): Promise<void> {
-    await this.#client.put({ bucket: this.bucket, key, body, contentType, ifNoneMatch: "*", signal });
+    try {
+      await this.#client.put({ bucket: this.bucket, key, body, contentType, ifNoneMatch: "*", signal });
+    } catch (error) {
+      if (!(error instanceof S3Error) || error.status !== 412 || !(await this.#holds(key, body, signal))) throw error;
+    }
+  }
+
+  async #holds(key: string, body: Uint8Array, signal: AbortSignal): Promise<boolean> {
+    return (await this.#client.getBytes({ bucket: this.bucket, key, signal })).equals(body);
   }
 
   #own() {

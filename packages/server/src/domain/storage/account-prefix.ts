@@ -1,0 +1,3 @@
+export function accountPrefix(accountId: string): string {
+  return `docs/${accountId}/`;
+}
