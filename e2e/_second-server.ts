@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { createWriteStream, mkdirSync, writeFileSync } from "node:fs";
+import { createWriteStream, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
@@ -11,9 +11,11 @@ const main = fileURLToPath(new URL("../packages/server/src/main.ts", import.meta
 export class SecondServer implements AsyncDisposable {
   readonly url: string;
   readonly #child: ChildProcess;
+  readonly #log: string;
 
-  private constructor(child: ChildProcess, url: string) {
+  private constructor(child: ChildProcess, { url, log }: { url: string; log: string }) {
     this.#child = child;
+    this.#log = log;
     this.url = url;
   }
 
@@ -26,11 +28,12 @@ export class SecondServer implements AsyncDisposable {
       env: { PATH: process.env.PATH ?? "", HOLDFAST_OPTIONS_FILE: file },
       stdio: ["pipe", "pipe", "pipe"],
     });
-    child.stderr.pipe(createWriteStream(join(folder, "server.log"), { flags: "a" }));
+    const log = join(folder, "server.log");
+    child.stderr.pipe(createWriteStream(log, { flags: "a" }));
     const [line] = (await once(createInterface(child.stdout), "line")) as [string];
     const said = JSON.parse(line) as { ready: boolean; url: string };
     if (!said.ready) throw new Error(`the second server did not start: ${line}`);
-    return new SecondServer(child, said.url);
+    return new SecondServer(child, { url: said.url, log });
   }
 
   signal(name: NodeJS.Signals): void {
@@ -38,7 +41,10 @@ export class SecondServer implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    if (this.#child.exitCode !== null || this.#child.signalCode !== null) return;
+    const { exitCode, signalCode } = this.#child;
+    if (exitCode !== null)
+      throw new Error(`the second server ended: exit code ${exitCode}: ${readFileSync(this.#log)}`);
+    if (signalCode !== null) return;
     const ended = once(this.#child, "exit");
     this.#child.kill("SIGCONT");
     this.#child.kill("SIGKILL");
