@@ -113,7 +113,9 @@ export class Membership implements AsyncDisposable {
     for (;;) {
       await this.#beatUntilOut();
       if (this.#closing.signal.aborted) return;
-      await dropAll(this.#term.signal.reason as LeaseLostError);
+      await dropAll(this.#term.signal.reason as LeaseLostError).catch((error) =>
+        this.#deps.logger.error({ err: error }, "not everything was let go of cleanly"),
+      );
       if (!(await this.#rejoin())) return;
       joined();
     }

@@ -83,7 +83,8 @@ export class Turns implements TurnControl {
     const opening = [...this.#runners.values()];
     this.#runners.clear();
     const runners = await Promise.allSettled(opening);
-    await Promise.all(runners.map((each) => (each.status === "fulfilled" ? each.value.release() : undefined)));
+    // Why its work ended was said where it happened.
+    await Promise.allSettled(runners.map((each) => (each.status === "fulfilled" ? each.value.release() : undefined)));
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -100,13 +101,13 @@ export class Turns implements TurnControl {
 
   /** Without waiting. What is in hand here is told at once. */
   #tell(sessionId: string, ask: TurnAsk, claim: Claim): void {
+    const { logger } = this.#deps;
     if (this.#closing) return;
     const before = this.#tails.get(sessionId);
     if (before === undefined && this.#runners.has(sessionId)) {
-      void this.#do({ ...ask, sessionId });
+      this.#do({ ...ask, sessionId }).catch((error) => logger.error({ err: error, session: sessionId }, "not done"));
       return;
     }
-    const { logger } = this.#deps;
     const tail = (before ?? Promise.resolve())
       .then(() => this.#dispatch(sessionId, ask, claim))
       .catch((error) => {
@@ -159,10 +160,15 @@ export class Turns implements TurnControl {
   #with(sessionId: string, work: (runner: SessionRunner) => void | Promise<void>): void {
     if (this.#closing) return;
     const opening = this.#runner(sessionId);
-    opening.then(work, (error) => {
-      if (this.#runners.get(sessionId) === opening) this.#runners.delete(sessionId);
+    const failed = (error: unknown) =>
       this.#deps.logger.error({ err: error, session: sessionId }, "a session cannot be worked on");
-    });
+    opening.then(
+      async (runner) => await Promise.resolve(work(runner)).catch(failed),
+      (error) => {
+        if (this.#runners.get(sessionId) === opening) this.#runners.delete(sessionId);
+        failed(error);
+      },
+    );
   }
 
   #runner(sessionId: string): Promise<SessionRunner> {
