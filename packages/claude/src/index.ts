@@ -12,7 +12,7 @@ export { showPath } from "./map-assistant.ts";
 export { endProcess, mapLine } from "./map-line.ts";
 export type { MapperContext, MapResult } from "./mapping.ts";
 export type { CanUseToolRequest, PermissionQuestion, Signal, TurnOutcome } from "./signals.ts";
-export { createMapperState, type MapperState } from "./state.ts";
+export { createMapperState, hasOpenTool, type MapperState } from "./state.ts";
 export {
   controlErrorResponse,
   controlRequest,

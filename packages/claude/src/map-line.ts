@@ -7,6 +7,7 @@ import { dropDraft, mapStreamEvent } from "./map-stream.ts";
 import { mapOther, mapSystem, maxOtherBytes } from "./map-system.ts";
 import { mapUser } from "./map-user.ts";
 import { beginMapping, emit, type MapperContext, type Mapping, type MapResult, notice } from "./mapping.ts";
+import { endOpenTools } from "./open-tools.ts";
 import type { CanUseToolRequest, PermissionQuestion, Signal } from "./signals.ts";
 import { type MapperState, toolEvent } from "./state.ts";
 
@@ -25,6 +26,9 @@ export function mapLine(state: MapperState, line: DecodedLine, context: MapperCo
 export function endProcess(state: MapperState, context: MapperContext): MapResult {
   const mapping = beginMapping(state, context);
   dropDraft(mapping);
+  endOpenTools(mapping, "process");
+  const { authFailed: _authFailed, ...rest } = mapping.state;
+  mapping.state = { ...rest, inTurn: false, backgroundTasks: 0, nextResult: 0 };
   mapping.quiet = "end of a process";
   return finish(mapping);
 }

@@ -1,8 +1,10 @@
 import type { NewEvent } from "@holdfast/protocol";
+import { apiErrorEvent } from "./api-errors.ts";
 import { clipText } from "./clip.ts";
 import { asNumber, asObject, asString, isObject, type JsonObject, strings } from "./json.ts";
 import { dropDraft } from "./map-stream.ts";
 import { emit, type Mapping, notice } from "./mapping.ts";
+import { endOpenTools } from "./open-tools.ts";
 import type { TurnOutcome } from "./signals.ts";
 
 /** How a turn ended. `subtype` alone does not say: API failures come as "success". */
@@ -17,11 +19,15 @@ export function classify(line: JsonObject): TurnOutcome {
 /** `result`: the end of a turn. */
 export function mapResult(mapping: Mapping, line: JsonObject): void {
   dropDraft(mapping);
-  const outcome = classify(line);
+  const { inTurn, authFailed } = mapping.state;
+  const classified = classify(line);
+  // We stop a turn whose credential is refused, rather than let it be tried for minutes.
+  const isRefused = authFailed !== undefined && classified === "stopped";
+  const outcome = isRefused ? "failed" : classified;
   const errors = strings(line.errors);
   const numTurns = asNumber(line.num_turns) ?? 0;
   const isLocalCommand = asString(line.local_command) !== undefined;
-  const startupFailure = numTurns === 0 && line.is_error === true && !isLocalCommand;
+  const startupFailure = inTurn !== true && numTurns === 0 && line.is_error === true && !isLocalCommand;
   if (!startupFailure) noteSessionId(mapping, asString(line.session_id));
   const totalCostUsd = asNumber(line.total_cost_usd) ?? 0;
   const costUsd = turnCost(mapping, line, totalCostUsd);
@@ -32,6 +38,12 @@ export function mapResult(mapping: Mapping, line: JsonObject): void {
     notice(mapping, line, { kind: "local_command", text: clipText(said, 16 * 1024) });
   }
   if (startupFailure) emit(mapping, line, startupError(line, errors));
+  else endOpenTools(mapping, "turn");
+  if (isRefused) {
+    const text = `The model's API refused the credential (${authFailed}); nothing more was tried`;
+    emit(mapping, line, apiErrorEvent("authentication_failed", text, authFailed));
+  }
+  noteResult(mapping, line, startupFailure);
   emit(mapping, line, {
     type: "holdfast.turn_result",
     outcome,
@@ -64,6 +76,19 @@ export function mapResult(mapping: Mapping, line: JsonObject): void {
     startupFailure,
     conversationNotFound: startupFailure && errors.some((error) => error.includes("No conversation found")),
   });
+}
+
+/** The CLI numbers its results: a gap is output that never reached us. */
+function noteResult(mapping: Mapping, line: JsonObject, startupFailure: boolean): void {
+  const { nextResult: expected, authFailed: _authFailed, ...state } = mapping.state;
+  const index = asNumber(line.result_index);
+  const next = index === undefined ? expected : index + 1;
+  const isKnown = next !== undefined && !startupFailure;
+  mapping.state = { ...state, inTurn: false, ...(isKnown ? { nextResult: next } : {}) };
+  if (index === undefined || expected === undefined || index <= expected) return;
+  const missing = index - expected;
+  const text = `${missing === 1 ? "The end of a turn is" : `The ends of ${missing} turns are`} missing from Claude Code's output`;
+  notice(mapping, line, { kind: "output_lost", level: "warning", text, data: { expected, got: index } });
 }
 
 /** Tells the id to resume with when it is a new one. */

@@ -63,7 +63,13 @@ function mapInit(mapping: Mapping, line: JsonObject): void {
   const volumeRoot = /^\/__modal\/volumes\/[^/]+/.exec(cwd)?.[0] ?? null;
   noteSessionId(mapping, claudeSessionId);
   const { epoch } = mapping.state;
-  mapping.state = { ...mapping.state, epoch: epoch + 1, volumeRoot, initialized: { claudeSessionId, model, mode } };
+  mapping.state = {
+    ...mapping.state,
+    epoch: epoch + 1,
+    inTurn: true,
+    volumeRoot,
+    initialized: { claudeSessionId, model, mode },
+  };
   mapping.signals.push({ type: "turn_started" });
   if (before?.claudeSessionId === claudeSessionId && before.model === model && before.mode === mode) {
     mapping.quiet = "another turn of the same session begins";
@@ -119,6 +125,7 @@ function mapRetry(mapping: Mapping, line: JsonObject): void {
     data: { attempt, max_retries: asNumber(line.max_retries) ?? null, error_status: status ?? null, error },
   });
   if (status === 401 || status === 403) {
+    mapping.state = { ...mapping.state, authFailed: status };
     mapping.signals.push({ type: "auth_failed_retrying", attempt, errorStatus: status });
   }
 }
@@ -151,7 +158,9 @@ function mapHook(mapping: Mapping, line: JsonObject): void {
 }
 
 function mapBackgroundTasks(mapping: Mapping, line: JsonObject): void {
-  mapping.signals.push({ type: "background_tasks", count: asArray(line.tasks).length });
+  const backgroundTasks = asArray(line.tasks).length;
+  mapping.state = { ...mapping.state, backgroundTasks };
+  mapping.signals.push({ type: "background_tasks", count: backgroundTasks });
   mapping.quiet = "set of background tasks";
 }
 

@@ -3,7 +3,7 @@ import { clipDetails, clipText, countLines, shorten, utf8Bytes } from "./clip.ts
 import { asArray, asObject, asString, isObject, type JsonObject } from "./json.ts";
 import { parentOf } from "./map-assistant.ts";
 import { emit, type Mapping, notice } from "./mapping.ts";
-import { toolEvent } from "./state.ts";
+import { closeTool, toolEvent } from "./state.ts";
 
 /** `user`: tool results, echoes of our messages, and what the CLI puts into the model's ear. */
 export function mapUser(mapping: Mapping, line: JsonObject): void {
@@ -46,6 +46,7 @@ function mapToolResult(mapping: Mapping, line: JsonObject, block: JsonObject): v
   // A line with several results has one `tool_use_result`: it cannot be said whose.
   const alone = asArray(asObject(line.message).content).length === 1;
   const details = alone ? clipDetails(line.tool_use_result) : undefined;
+  mapping.state = closeTool(mapping.state, toolUseId);
   emit(mapping, line, {
     type: "agent.tool_result",
     tool_use_id: toolEvent(mapping.state, mapping.context.sessionId, toolUseId),

@@ -25,10 +25,14 @@ interface MessageEntry {
   readonly thinking: number;
 }
 
-interface ToolEntry {
+export interface ToolEntry {
   readonly id: string;
   readonly epoch: number;
   readonly uses: number;
+  /** Its result has not come. */
+  readonly open?: boolean;
+  /** The tool call whose subagent made it. */
+  readonly parent?: string;
 }
 
 /**
@@ -53,6 +57,14 @@ export interface MapperState {
   readonly draft: Draft | null;
   /** The CLI's running total at the last result; null before the first. */
   readonly totalCostUsd: number | null;
+  /** Between `init` and `result`. */
+  readonly inTurn?: boolean;
+  /** Live background tasks of the process. */
+  readonly backgroundTasks?: number;
+  /** Number of the next result of this process; absent when it is not known. */
+  readonly nextResult?: number;
+  /** The model's API refused the credential in this turn, with this status. */
+  readonly authFailed?: number;
 }
 
 export function createMapperState(): MapperState {
@@ -66,6 +78,7 @@ export function createMapperState(): MapperState {
     tools: [],
     draft: null,
     totalCostUsd: null,
+    nextResult: 0,
   };
 }
 
@@ -92,11 +105,17 @@ export function nextBlockId(
 /** Notes a tool call and gives its event's id. */
 export function addTool(
   state: MapperState,
-  options: { sessionId: string; toolUseId: string },
+  options: { sessionId: string; toolUseId: string; parent?: string | undefined },
 ): { state: MapperState; eventId: string } {
-  const { sessionId, toolUseId } = options;
+  const { sessionId, toolUseId, parent } = options;
   const known = state.tools.find((entry) => entry.id === toolUseId);
-  const entry = { id: toolUseId, epoch: known?.epoch ?? state.epoch, uses: (known?.uses ?? 0) + 1 };
+  const entry: ToolEntry = {
+    id: toolUseId,
+    epoch: known?.epoch ?? state.epoch,
+    uses: (known?.uses ?? 0) + 1,
+    open: true,
+    ...(parent === undefined ? {} : { parent }),
+  };
   const others = known === undefined ? state.tools.slice(1 - maxTools) : state.tools.filter((e) => e !== known);
   return { state: { ...state, tools: [...others, entry] }, eventId: toolEventId(sessionId, entry) };
 }
@@ -105,6 +124,22 @@ export function addTool(
 export function toolEvent(state: MapperState, sessionId: string, toolUseId: string): string {
   const known = state.tools.find((entry) => entry.id === toolUseId);
   return toolEventId(sessionId, known ?? { id: toolUseId, epoch: state.epoch, uses: 1 });
+}
+
+/** Its result came. */
+export function closeTool(state: MapperState, toolUseId: string): MapperState {
+  const tools = state.tools.map((entry) => (entry.id === toolUseId ? { ...entry, open: false } : entry));
+  return { ...state, tools };
+}
+
+/** Tool calls without a result. */
+export function openTools(state: MapperState): readonly ToolEntry[] {
+  return state.tools.filter(({ open }) => open === true);
+}
+
+/** Whether a tool runs that the main thread waits for. */
+export function hasOpenTool(state: MapperState): boolean {
+  return openTools(state).some(({ parent }) => parent === undefined);
 }
 
 function toolEventId(sessionId: string, entry: ToolEntry): string {
