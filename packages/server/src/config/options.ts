@@ -93,6 +93,9 @@ export const SandboxOptions = z
       "A process of Claude Code without a turn is ended after this; it comes back with its conversation",
     ),
     idleSandboxMs: durationMs(20 * 60 * 1000).describe("A sandbox without a turn is stopped after this"),
+    stallNoticeMs: durationMs(60 * 1000).describe(
+      "A session says so when the model has been silent for this long in the middle of an answer, and again after five minutes",
+    ),
     permissionMode: z
       .enum(["default", "acceptEdits", "plan", "bypassPermissions"])
       .default("bypassPermissions")

@@ -1,47 +1,72 @@
+import { endProcess, type MapperState } from "@holdfast/claude";
+import type { NewEvent } from "@holdfast/protocol";
 import { sleep } from "@holdfast/std";
-import { StaleGenerationError } from "../../ports/event-log.ts";
+import { type LogTx, StaleGenerationError } from "../../ports/event-log.ts";
+import { filesMount } from "../sandboxes/sandboxes.ts";
 import { closeQuestions } from "../sessions/permissions.ts";
+import { inHand, openMessages } from "../sessions/queue.ts";
 import { errorEvent, idleEvent, TurnStopped, toFailure } from "./failure.ts";
-import { markMessage } from "./line-effects.ts";
-import type { Session } from "./prepare.ts";
+import { markMessage } from "./messages-state.ts";
+import type { SessionDesk } from "./session-desk.ts";
 import type { Turn } from "./turn.ts";
-import type { TurnDeps } from "./turn-deps.ts";
 
 const retryMs = 2_000;
 
 /**
- * Says why a turn ended, and makes the session idle again: the next message works. Waits for a full disk; rejects when
- * the lease is lost or the signal aborts. Without `turn` it was one that Claude had begun by itself.
+ * Says why turns ended, and makes the session idle again: the next message works. Waits for a full disk; rejects when
+ * the lease is lost or the session is let go. Without turns it was one that Claude had begun by itself.
  */
-export async function endFailedTurn(
-  { log, logger, clock }: TurnDeps,
-  input: { session: Session; turn: Turn | undefined; error: unknown; signal: AbortSignal },
-): Promise<void> {
-  const { session, turn, error, signal } = input;
-  const stopped = turn?.stopped === true || error instanceof TurnStopped;
+export async function endFailedTurns(desk: SessionDesk, turns: readonly Turn[], error: unknown): Promise<void> {
+  const { log, logger } = desk.deps;
+  const { id } = desk.session;
+  const stopped = error instanceof TurnStopped || (turns.length > 0 && turns.every((turn) => turn.stopped));
   const failure = toFailure(error);
-  if (!stopped) logger.warn({ err: error, session: session.id, code: failure.code }, "turn failed");
+  if (!stopped) logger.warn({ err: error, session: id, code: failure.code }, "turn failed");
   const outcome = stopped ? "stopped" : failure.code === "turn_interrupted" ? "interrupted" : "failed";
   const events = stopped ? [idleEvent(outcome)] : [errorEvent(failure), idleEvent(outcome)];
-  const storing = { patience: signal };
+  const message = stopped ? "The turn was stopped" : failure.message;
   for (;;) {
     try {
-      await log.transact(async ({ tx, append }) => {
-        const target = { sessionId: session.id, generation: session.generation };
-        // Fenced first: whoever has lost the lease must close nothing.
-        await append({ ...target, events: [] });
-        const message = stopped ? "The turn was stopped" : failure.message;
-        const closed = await closeQuestions(tx, session.id, { outcome: "expired", message, nowMs: clock.now() });
-        await append({ ...target, events: [...closed, ...events], session: { status: "idle" } });
-        if (turn !== undefined) await markMessage(tx, turn.messageId, "done");
-      }, storing);
+      await desk.store((logTx) => storeEnd(desk, logTx, { turns, events, message }));
       break;
     } catch (cause) {
       if (cause instanceof StaleGenerationError) throw cause;
-      logger.error({ err: cause, session: session.id }, "cannot store a turn's end; trying again");
-      await sleep(retryMs, signal);
+      logger.error({ err: cause, session: id }, "cannot store a turn's end; trying again");
+      await sleep(retryMs, desk.stop.signal);
     }
   }
-  log.clearDrafts(session.id);
-  turn?.end({ kind: "done" });
+  log.clearDrafts(id);
+  for (const turn of turns) turn.end({ kind: "done" });
+}
+
+async function storeEnd(
+  desk: SessionDesk,
+  { tx, append }: LogTx,
+  { turns, events, message }: { turns: readonly Turn[]; events: NewEvent[]; message: string },
+): Promise<void> {
+  const { id } = desk.session;
+  // Fenced first: whoever has lost the lease must close nothing.
+  await append({ ...desk.target, events: [] });
+  const nowMs = desk.deps.clock.now();
+  const closed = await closeQuestions(tx, id, { outcome: "expired", message, nowMs });
+  const left = desk.running === undefined ? await leftByProcess(desk, tx) : undefined;
+  // Another message is in Claude's hands, or waits for a process that takes it.
+  const ids = turns.map((turn) => turn.id);
+  const goesOn = inHand(await openMessages(tx, id)).some((row) => !ids.includes(row.id));
+  await append({
+    ...desk.target,
+    events: [...(left?.events ?? []), ...closed, ...(goesOn ? [] : events)],
+    session: { ...(goesOn ? {} : { status: "idle" as const, stop_requested_at: null }), ...left?.session },
+  });
+  for (const turn of turns) await markMessage(tx, turn.id, "done");
+}
+
+/** A process that is gone without its exit leaves tool calls that nobody will answer. */
+async function leftByProcess(desk: SessionDesk, tx: LogTx["tx"]) {
+  const { id } = desk.session;
+  const row = await tx.selectFrom("sessions").select("mapper_json").where("id", "=", id).executeTakeFirst();
+  if (row === undefined || row.mapper_json === null) return undefined;
+  const before = JSON.parse(row.mapper_json) as MapperState;
+  const ended = endProcess(before, { sessionId: id, workspaceMount: filesMount, scripted: false });
+  return { events: ended.events, session: { mapper_json: JSON.stringify(ended.state) } };
 }

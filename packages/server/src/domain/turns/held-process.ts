@@ -1,20 +1,31 @@
+import type { MapResult } from "@holdfast/claude";
 import { sleep } from "@holdfast/std";
 import type { LiveSandbox } from "../sandboxes/live-sandbox.ts";
 import type { ClaudeProcess } from "./claude-process.ts";
-import type { ProcessState } from "./line-effects.ts";
 
 /** A session's process between and during its turns. While it is held, its sandbox is in use. */
 export class HeldProcess {
   readonly process: ClaudeProcess;
-  readonly state: ProcessState;
-  backgroundTasks = 0;
+  /** A turn that Claude began by itself is running. */
+  ownTurn = false;
+  /** The reader asked for that one's end. */
+  stopped = false;
+  /** It has printed an `init`: it runs. */
+  started = false;
+  /** Why it could not start, in its own words. */
+  startupErrors: string[] = [];
+  conversationNotFound = false;
+  /** Its input was closed while it was idle. */
+  closing = false;
+  /** It was told to end: nothing more is asked of it. */
+  ending = false;
   readonly #use: Disposable;
+  readonly #onLetGo: Disposable[] = [];
   #timer: NodeJS.Timeout | undefined;
 
-  constructor(process: ClaudeProcess, options: { sandbox: LiveSandbox; state: ProcessState }) {
+  constructor(process: ClaudeProcess, sandbox: LiveSandbox) {
     this.process = process;
-    this.state = options.state;
-    this.#use = options.sandbox.use();
+    this.#use = sandbox.use();
   }
 
   /** Calls `work` once after `ms` without another call of `busy` or `afterIdle`. */
@@ -28,8 +39,17 @@ export class HeldProcess {
     clearTimeout(this.#timer);
   }
 
+  /** Told of every line. */
+  heard: (result: MapResult) => void = () => undefined;
+
+  /** Disposed of when the process is let go. */
+  attend(what: Disposable): void {
+    this.#onLetGo.push(what);
+  }
+
   letGo(): void {
     this.busy();
+    for (const each of this.#onLetGo.splice(0)) each[Symbol.dispose]();
     this.#use[Symbol.dispose]();
   }
 }

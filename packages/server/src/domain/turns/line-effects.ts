@@ -1,108 +1,152 @@
+import { randomUUID } from "node:crypto";
 import type { MapResult, Signal } from "@holdfast/claude";
-import type { EventOf, NewEvent } from "@holdfast/protocol";
+import type { NewEvent } from "@holdfast/protocol";
 import type { Tx } from "../../ports/database.ts";
 import { closeQuestions } from "../sessions/permissions.ts";
+import { inHand, openMessages } from "../sessions/queue.ts";
 import type { LineEffect, ProcessExit } from "./claude-process.ts";
 import { errorEvent, idleEvent, TurnFailure } from "./failure.ts";
+import type { HeldProcess } from "./held-process.ts";
+import type { LinePart } from "./line-parts.ts";
+import { markMessage, queueAgain } from "./messages-state.ts";
 import { refuseOpen } from "./questions.ts";
+import type { SessionDesk } from "./session-desk.ts";
 import type { Turn } from "./turn.ts";
+import { addUsage } from "./usage.ts";
 
 type TurnEnded = Extract<Signal, { type: "turn_ended" }>;
+type Echo = Extract<Signal, { type: "echo" }>;
 
-/** What is known of a process besides what it says now. */
-export interface ProcessState {
-  sessionId: string;
-  turn: Turn | undefined;
-  /** A turn that Claude began by itself is running. */
-  ownTurn: boolean;
-  /** It has printed an `init`: it runs. */
-  started: boolean;
-  /** Why it could not start, in its own words. */
-  startupErrors: string[];
-  conversationNotFound: boolean;
-}
-
-/** What the session has to note when a turn's `result` comes. */
-export function onTurnEnded(state: ProcessState, ended: TurnEnded, result: MapResult, nowMs: number): LineEffect {
-  if (ended.startupFailure) {
-    // The exit comes next and says the rest; the message was not taken.
-    state.startupErrors = [...ended.errors];
-    state.conversationNotFound = ended.conversationNotFound;
-    return { events: [] };
-  }
-  const { turn } = state;
-  const answers = ended.userMessageUuids;
-  const isTurns =
-    turn?.sent === true && (answers.includes(turn.messageId) || (answers.length === 0 && ended.origin === null));
-  const cost = (tx: Tx) => addUsage(tx, state.sessionId, result.events);
-  if (!isTurns && turn !== undefined)
-    return { events: result.events, also: cost, after: () => (state.ownTurn = false) };
-  const outcome = turn?.stopped === true ? "stopped" : ended.outcome;
-  const idle = idleEvent(outcome, { retriesExhausted: ended.terminalReason === "api_error" });
+/** `init`: output of a turn begins, also of one that nobody asked for, e.g. when a background task ended. */
+export function onTurnStarted(desk: SessionDesk, running: HeldProcess): LinePart {
+  const own = desk.inFlight.isEmpty && desk.preparing === undefined && !running.ownTurn;
+  const first = !running.started;
   return {
-    events: result.events,
-    session: { status: "idle" },
-    more: async (tx) => ({ events: [...(await refuseOpen(tx, state.sessionId, nowMs)), idle] }),
-    also: async (tx) => {
-      await cost(tx);
-      if (turn !== undefined) await markMessage(tx, turn.messageId, "done");
-    },
+    ...(own ? { before: [{ type: "session.status_running" }] } : {}),
+    session: { ...(own ? { status: "running" as const } : {}), ...(first ? { claude_started: 1 } : {}) },
     after: () => {
-      state.ownTurn = false;
-      turn?.end({ kind: "done" });
+      running.started = true;
+      if (own) running.ownTurn = true;
     },
   };
 }
 
-/** What a line adds that begins a turn nobody asked for, e.g. when a background task ended. */
-export function onTurnStarted(state: ProcessState, result: MapResult): LineEffect {
-  const first = !state.started;
-  const own = state.turn === undefined && !state.ownTurn;
+/** What the session has to note when a turn's `result` comes. */
+export function onTurnEnded(
+  desk: SessionDesk,
+  running: HeldProcess,
+  { ended, result }: { ended: TurnEnded; result: MapResult },
+): LinePart {
+  const { id } = desk.session;
+  const turns = desk.inFlight.answeredBy(running, ended);
+  const own = turns.length === 0 && running.ownTurn;
+  const again = turns.filter((turn) => wasHitBySteering(turn, ended));
+  const outcome = turns.length > 0 && turns.every(({ stopped }) => stopped) ? "stopped" : ended.outcome;
+  const idle = idleEvent(outcome, { retriesExhausted: ended.terminalReason === "api_error" });
   return {
-    events: own ? [{ type: "session.status_running" }, ...result.events] : result.events,
-    session: { ...(own ? { status: "running" as const } : {}), ...(first ? { claude_started: 1 } : {}) },
-    after: () => {
-      state.started = true;
-      if (own) state.ownTurn = true;
+    more: async (tx) => {
+      const refused = await refuseOpen(tx, id, desk.deps.clock.now());
+      // A second result for the same message ends nothing any more.
+      if (turns.length === 0 && !own) return { events: refused };
+      return goIdle(desk, tx, { over: turns, events: [...refused, idle], otherwise: refused });
     },
+    also: async (tx) => {
+      await addUsage(tx, id, result.events);
+      for (const turn of turns) {
+        if (again.includes(turn)) await queueAgain(tx, turn.id, randomUUID());
+        else await markMessage(tx, turn.id, "done");
+      }
+    },
+    after: () => {
+      if (own || ended.origin !== null) running.ownTurn = false;
+      for (const turn of turns) turn.end({ kind: "done" });
+    },
+  };
+}
+
+/** Unless another message is in Claude's hands, or being prepared for it. */
+async function goIdle(
+  desk: SessionDesk,
+  tx: Tx,
+  { over, events, otherwise }: { over: readonly Turn[]; events: NewEvent[]; otherwise: NewEvent[] },
+): Promise<Pick<LineEffect, "events" | "session">> {
+  const ids = over.map((turn) => turn.id);
+  const others = inHand(await openMessages(tx, desk.session.id)).filter((row) => !ids.includes(row.id));
+  if (others.length > 0 || desk.preparing !== undefined) return { events: otherwise };
+  return { events, session: { status: "idle", stop_requested_at: null } };
+}
+
+/** Nobody wanted its end: the interrupt that made way for it came when it had begun already. */
+function wasHitBySteering(turn: Turn, ended: TurnEnded): boolean {
+  return turn.steers && !turn.stopped && ended.outcome === "stopped";
+}
+
+/** A message's place in the CLI's own queue. */
+export function onEcho(desk: SessionDesk, running: HeldProcess, echo: Echo): LinePart | undefined {
+  const turn = desk.inFlight.get(echo.uuid);
+  if (turn === undefined) return undefined;
+  if (echo.state === "started" || echo.state === "replayed") turn.taken = true;
+  if (echo.state !== "cancelled" || turn.taken) return undefined;
+  // Withdrawn before it began: it has no result of its own.
+  return {
+    more: async (tx) => {
+      if (running.ownTurn) return { events: [] };
+      return await goIdle(desk, tx, { over: [turn], events: [idleEvent("stopped")], otherwise: [] });
+    },
+    also: (tx) => markMessage(tx, turn.id, "done"),
+    after: () => turn.end({ kind: "done" }),
   };
 }
 
 /** What the session has to note when its process ends. */
-export function onProcessExit(state: ProcessState, exit: ProcessExit, nowMs: number): LineEffect {
-  const { turn } = state;
-  const running = (turn?.sent === true && !turn.finished) || state.ownTurn;
-  const closing = { outcome: "expired" as const, message: "Claude Code ended before anybody answered", nowMs };
-  const expire = (tx: Tx) => closeQuestions(tx, state.sessionId, closing);
-  if (!running) return { events: [], more: async (tx) => ({ events: await expire(tx) }) };
-  const restart = turn === undefined || turn.stopped ? undefined : restartAs(state, exit);
-  if (restart !== undefined) return { events: [], after: () => turn?.end({ kind: "restart", conversation: restart }) };
+export function onProcessExit(desk: SessionDesk, running: HeldProcess, exit: ProcessExit): LineEffect {
+  const { id } = desk.session;
+  const turns = desk.inFlight.of(running);
+  const closing = { outcome: "expired" as const, message: "Claude Code ended before anybody answered" };
+  const expire = async (tx: Tx) => ({
+    events: await closeQuestions(tx, id, { ...closing, nowMs: desk.deps.clock.now() }),
+  });
+  if (turns.length === 0 && !running.ownTurn) return { events: [], more: expire };
+  const conversation = restartAs(running, exit);
+  const again = turns.filter((turn) => !turn.stopped && (conversation !== undefined || wasNotReached(turn, turns)));
+  const over = turns.filter((turn) => !again.includes(turn));
+  const stopped = turns.length > 0 ? over.every((turn) => turn.stopped) : running.stopped;
   return {
     events: [],
-    session: { status: "idle" },
-    more: async (tx) => ({ events: [...(await expire(tx)), ...exitEvents(state, exit)] }),
+    more: async (tx) => {
+      const { events: expired } = await expire(tx);
+      if (again.length > 0) return { events: expired };
+      const said = [...expired, ...exitEvents(running, exit, stopped)];
+      return await goIdle(desk, tx, { over, events: said, otherwise: expired });
+    },
     also: async (tx) => {
-      if (turn !== undefined) await markMessage(tx, turn.messageId, "done");
+      for (const turn of over) await markMessage(tx, turn.id, "done");
     },
     after: () => {
-      state.ownTurn = false;
-      turn?.end({ kind: "done" });
+      running.ownTurn = false;
+      for (const turn of over) turn.end({ kind: "done" });
+      for (const turn of again) turn.end({ kind: "restart", conversation: conversation ?? "resume" });
     },
   };
 }
 
+/** The process was ended for the sake of another turn before it came to this one. */
+function wasNotReached(turn: Turn, turns: readonly Turn[]): boolean {
+  return !turn.taken && turns.some((other) => other.stopped);
+}
+
 /** The CLI knows the conversation although we thought it did not, or the other way round. */
-function restartAs(state: ProcessState, exit: ProcessExit): "new" | "resume" | undefined {
-  if (state.started) return undefined;
-  if (state.conversationNotFound || exit.stderr.includes("No conversation found")) return "new";
+function restartAs(running: HeldProcess, exit: ProcessExit): "new" | "resume" | undefined {
+  if (running.started) return undefined;
+  if (running.conversationNotFound || exit.stderr.includes("No conversation found")) return "new";
   return /Session ID .* is already in use/.test(exit.stderr) ? "resume" : undefined;
 }
 
-function exitEvents(state: ProcessState, exit: ProcessExit): NewEvent[] {
-  if (state.turn?.stopped === true) return [idleEvent("stopped")];
+function exitEvents(running: HeldProcess, exit: ProcessExit, stopped: boolean): NewEvent[] {
+  if (stopped) return [idleEvent("stopped")];
   const how = exit.signal === null ? `exit code ${exit.code}` : `signal ${exit.signal}`;
-  const output = [...state.startupErrors, exit.stderr].filter((text) => text !== "").join("\n");
-  if (!state.started) {
+  const output = [...running.startupErrors, exit.stderr].filter((text) => text !== "").join("\n");
+  if (!running.started) {
     const detail = `Claude Code ended at its start with ${how}`;
     return [
       errorEvent(new TurnFailure("claude_start_failed", { detail, exitCode: exit.code, output })),
@@ -112,32 +156,4 @@ function exitEvents(state: ProcessState, exit: ProcessExit): NewEvent[] {
   const detail = `Claude Code ended in the middle of the turn with ${how}`;
   const failure = new TurnFailure("turn_interrupted", { detail, exitCode: exit.code, output });
   return [errorEvent(failure), idleEvent("interrupted")];
-}
-
-export async function markMessage(tx: Tx, id: string, state: "sent" | "taken" | "done"): Promise<void> {
-  await tx.updateTable("messages").set({ state }).where("id", "=", id).execute();
-}
-
-/** Adds a turn's cost and tokens to the session's. */
-async function addUsage(tx: Tx, sessionId: string, events: readonly NewEvent[]): Promise<void> {
-  const result = events.find(
-    (event): event is NewEvent & EventOf<"holdfast.turn_result"> => event.type === "holdfast.turn_result",
-  );
-  if (result === undefined) return;
-  const row = await tx
-    .selectFrom("sessions")
-    .select(["usage_json", "cost_usd"])
-    .where("id", "=", sessionId)
-    .executeTakeFirstOrThrow();
-  const usage = JSON.parse(row.usage_json) as Record<string, number>;
-  const add = (name: "input_tokens" | "output_tokens" | "cache_read_input_tokens") =>
-    (usage[name] = (usage[name] ?? 0) + result.usage[name]);
-  add("input_tokens");
-  add("output_tokens");
-  add("cache_read_input_tokens");
-  await tx
-    .updateTable("sessions")
-    .set({ usage_json: JSON.stringify(usage), cost_usd: row.cost_usd + result.cost_usd })
-    .where("id", "=", sessionId)
-    .execute();
 }

@@ -1,13 +1,5 @@
 import type { MapperState } from "@holdfast/claude";
 import type { Database } from "../../ports/database.ts";
-import { inHand, nextOf, openMessages } from "../sessions/queue.ts";
-
-/** What is to be worked on: what went to Claude before, else what runs next. */
-export async function nextMessage(db: Database, sessionId: string) {
-  const rows = await openMessages(db, sessionId);
-  const row = inHand(rows)[0] ?? nextOf(rows);
-  return row && { id: row.id, content: JSON.parse(row.content_json) as unknown, sent: row.state !== "queued" };
-}
 
 export async function sessionState(db: Database, sessionId: string) {
   const row = await db

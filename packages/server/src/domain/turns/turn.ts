@@ -1,4 +1,7 @@
 import { waitFor } from "../sandboxes/sandboxes.ts";
+import type { MessageRow } from "../sessions/queue.ts";
+import { TurnStopped } from "./failure.ts";
+import type { HeldProcess } from "./held-process.ts";
 
 /** How a turn's work in Claude came to its end. */
 export type TurnEnd =
@@ -11,20 +14,36 @@ export type TurnEnd =
 /** One user message that is being worked on. */
 export class Turn {
   /** Of the message; also the `uuid` of its line. */
-  readonly messageId: string;
-  readonly content: unknown;
-  readonly #controller = new AbortController();
-  #ended = Promise.withResolvers<TurnEnd>();
-  /** The reader asked for its end. */
-  stopped = false;
+  id: string;
+  content: unknown;
   /** Its line went, or is going, to Claude. */
   sent: boolean;
+  /** Claude has begun it. */
+  taken: boolean;
+  /** The reader asked for its end. */
+  stopped = false;
+  /** It was said in the middle of another turn, which shall end for it. */
+  readonly steers: boolean;
   finished = false;
+  /** The process that has its line. */
+  process: HeldProcess | undefined;
+  readonly #controller = new AbortController();
+  #ended = Promise.withResolvers<TurnEnd>();
 
-  constructor(message: { id: string; content: unknown; sent: boolean }) {
-    this.messageId = message.id;
-    this.content = message.content;
-    this.sent = message.sent;
+  constructor(row: MessageRow, { steers = false } = {}) {
+    this.id = row.id;
+    this.content = JSON.parse(row.content_json) as unknown;
+    this.sent = row.state !== "queued";
+    this.taken = row.state === "taken";
+    this.steers = steers;
+    if (row.stop_requested_at !== null && !this.sent) this.stop();
+  }
+
+  /** While it is prepared another message may become the next one, or this one change. */
+  take(row: MessageRow): void {
+    this.id = row.id;
+    this.content = JSON.parse(row.content_json) as unknown;
+    this.sent = true;
   }
 
   /** Ends what is prepared for it. */
@@ -32,13 +51,19 @@ export class Turn {
     return this.#controller.signal;
   }
 
+  stop(): void {
+    this.stopped = true;
+    if (!this.sent) this.abort();
+  }
+
+  /** No process has it. */
+  abort(): void {
+    this.#controller.abort(new TurnStopped("stopped by the reader"));
+  }
+
   /** How it ended; rejects with the signal's reason when that aborts first. */
   untilEnd(signal: AbortSignal): Promise<TurnEnd> {
     return waitFor(this.#ended.promise, signal);
-  }
-
-  abort(reason: unknown): void {
-    this.#controller.abort(reason);
   }
 
   end(how: TurnEnd): void {
@@ -48,6 +73,8 @@ export class Turn {
 
   /** For another process. */
   again(): void {
+    this.taken = false;
+    this.process = undefined;
     this.#ended = Promise.withResolvers<TurnEnd>();
   }
 }

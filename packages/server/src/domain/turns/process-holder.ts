@@ -1,0 +1,138 @@
+import { randomUUID } from "node:crypto";
+import type { LiveSandbox } from "../sandboxes/live-sandbox.ts";
+import { waitFor } from "../sandboxes/sandboxes.ts";
+import type { ClaudeProcess } from "./claude-process.ts";
+import { isEnding, markProcessEnding, untilEnded } from "./ending.ts";
+import { HeldProcess } from "./held-process.ts";
+import { findProcess, startProcess } from "./prepare.ts";
+import { ProcessVoice } from "./process-voice.ts";
+import { askForOpen } from "./questions.ts";
+import type { SessionDesk } from "./session-desk.ts";
+import { StallWatch } from "./stall-watch.ts";
+import type { Turn } from "./turn.ts";
+
+interface Obtain {
+  signal: AbortSignal;
+  /** Instead of what the session's row says. */
+  conversation: "new" | "resume" | undefined;
+}
+
+/** The session's process of Claude Code: found, started, ended when nobody has needed it for long. */
+export class ProcessHolder {
+  readonly #desk: SessionDesk;
+  /** A start goes on when the turn that wanted it is stopped: nobody would hold its process otherwise. */
+  #starting: Promise<HeldProcess> | undefined;
+
+  constructor(desk: SessionDesk) {
+    this.#desk = desk;
+  }
+
+  /** The live process in this sandbox, or a new one. */
+  async obtain(sandbox: LiveSandbox, options: Obtain): Promise<HeldProcess> {
+    const { signal } = options;
+    if (this.#starting !== undefined)
+      await waitFor(
+        this.#starting.catch(() => undefined),
+        signal,
+      );
+    const known = this.#desk.running;
+    if (known?.process.alive && !known.ending && known.process.sandbox === sandbox) {
+      known.busy();
+      return known;
+    }
+    // What it still says is being stored; nobody else may read its spool meanwhile.
+    if (known !== undefined && known.process.sandbox === sandbox) await this.#end(known, signal);
+    this.#desk.letGo();
+    const attached = await this.attach(sandbox, signal);
+    if (attached !== undefined && !attached.ending) return attached;
+    if (attached !== undefined) await this.#end(attached, signal);
+    this.#starting = this.#start(sandbox, options.conversation).finally(() => {
+      this.#starting = undefined;
+    });
+    return await waitFor(this.#starting, signal);
+  }
+
+  /** The process of before, if it lives in this sandbox. It may have been given the lines of `turns`. */
+  async attach(
+    sandbox: LiveSandbox,
+    signal: AbortSignal,
+    turns: readonly Turn[] = [],
+  ): Promise<HeldProcess | undefined> {
+    const { deps, session } = this.#desk;
+    const row = await this.#desk.row();
+    const voice = new ProcessVoice(this.#desk);
+    const process = await findProcess(deps, { ...this.#base(sandbox, voice), session, signal, mapper: row.mapper });
+    if (process === undefined) return undefined;
+    const running = new HeldProcess(process, sandbox);
+    for (const turn of turns) turn.process = running;
+    running.started = row.claudeStarted;
+    running.ending = await isEnding(deps.db, process.processId);
+    running.ownTurn = row.mapper?.inTurn === true && this.#desk.inFlight.isEmpty;
+    this.#hold(running, voice);
+    voice.deliver();
+    // What it asks now may differ from what we know of it.
+    const { line, lineId } = askForOpen(randomUUID());
+    if (!running.ending) voice.say(line, lineId);
+    return running;
+  }
+
+  /** It is ended when nobody needs it for a while. */
+  armIdleTimer(): void {
+    const { running, stop, deps } = this.#desk;
+    if (running === undefined || stop.signal.aborted) return;
+    running.afterIdle(deps.options.idleProcessMs, () => {
+      this.#closeIdle(running).catch((error) => this.#desk.warn(error, "cannot end an idle process"));
+    });
+  }
+
+  async #start(sandbox: LiveSandbox, wanted: "new" | "resume" | undefined): Promise<HeldProcess> {
+    const row = await this.#desk.row();
+    const kind = wanted ?? (row.claudeStarted ? "resume" : "new");
+    const voice = new ProcessVoice(this.#desk);
+    const process: ClaudeProcess = await startProcess(this.#desk.deps, {
+      ...this.#base(sandbox, voice),
+      signal: this.#desk.stop.signal,
+      conversation: { kind, id: row.claudeSessionId },
+      mapper: row.mapper,
+    });
+    return this.#hold(new HeldProcess(process, sandbox), voice);
+  }
+
+  #base(sandbox: LiveSandbox, voice: ProcessVoice) {
+    const desk = this.#desk;
+    return {
+      session: desk.session,
+      append: (events: Parameters<SessionDesk["append"]>[0]) => desk.append(events),
+      sandbox,
+      owner: voice,
+      lifetime: desk.stop.signal,
+    };
+  }
+
+  #hold(running: HeldProcess, voice: ProcessVoice): HeldProcess {
+    running.attend(new StallWatch(this.#desk, running));
+    voice.running = running;
+    this.#desk.running = running;
+    void running.process.follow();
+    return running;
+  }
+
+  async #end(running: HeldProcess, signal: AbortSignal): Promise<void> {
+    // One that was only idle ends by itself.
+    await untilEnded(this.#desk, running, { kill: !running.closing, signal });
+  }
+
+  async #closeIdle(running: HeldProcess): Promise<void> {
+    const desk = this.#desk;
+    if (running !== desk.running || desk.preparing !== undefined || !desk.inFlight.isEmpty) return;
+    if (running.ending && !running.closing) return await this.#end(running, desk.soon(60_000));
+    const { backgroundTasks = 0 } = running.process.mapper;
+    if (backgroundTasks > 0 || running.ownTurn) return this.armIdleTimer();
+    // First: a message that comes now must not be said to a process that is ending.
+    running.ending = true;
+    running.closing = true;
+    await markProcessEnding(desk, running.process.processId);
+    await running.process.closeStdin(desk.soon());
+    await this.#end(running, desk.soon(60_000));
+  }
+}

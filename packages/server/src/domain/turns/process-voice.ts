@@ -1,0 +1,142 @@
+import { randomUUID } from "node:crypto";
+import { interruptRequest, type MapResult, type Signal } from "@holdfast/claude";
+import { StaleGenerationError } from "../../ports/event-log.ts";
+import { answerTo } from "./answers.ts";
+import type { LineEffect, ProcessExit, ProcessOwner } from "./claude-process.ts";
+import type { HeldProcess } from "./held-process.ts";
+import { onEcho, onProcessExit, onTurnEnded, onTurnStarted } from "./line-effects.ts";
+import { joinParts, type LinePart } from "./line-parts.ts";
+import { markTaken } from "./messages-state.ts";
+import { deliverAnswers, onOpenQuestions, onQuestion, onQuestionWithdrawn, withPolicy } from "./questions.ts";
+import type { SessionDesk } from "./session-desk.ts";
+
+/** What a process says, as its session hears it; and what is said to it on the side. */
+export class ProcessVoice implements ProcessOwner {
+  readonly #desk: SessionDesk;
+  /** Set before it speaks. */
+  running: HeldProcess | undefined;
+
+  constructor(desk: SessionDesk) {
+    this.#desk = desk;
+  }
+
+  onLine(mapped: MapResult): LineEffect | undefined {
+    const running = this.#held;
+    const result = withPolicy(mapped, this.#desk.session.agent);
+    running.heard(result);
+    const parts = result.signals.flatMap((signal) => this.#part(running, signal, result) ?? []);
+    return joinParts(result, parts) ?? (result === mapped ? undefined : { events: result.events });
+  }
+
+  onExit(exit: ProcessExit): LineEffect {
+    const desk = this.#desk;
+    const running = this.#held;
+    const { processId } = running.process;
+    desk.deps.logger.info({ session: desk.session.id, process: processId, ...exit }, "Claude Code ended");
+    const effect = onProcessExit(desk, running, exit);
+    return {
+      ...effect,
+      after: () => {
+        if (running === desk.running) desk.letGo();
+        effect.after?.();
+      },
+    };
+  }
+
+  onLost(error: unknown): void {
+    const desk = this.#desk;
+    const running = this.#held;
+    if (error instanceof StaleGenerationError) desk.lostLease(error);
+    if (running !== desk.running) return;
+    desk.letGo();
+    // A turn whose line has not gone yet gets another process, e.g. in the sandbox that replaces this one.
+    for (const turn of desk.inFlight.of(running)) turn.end({ kind: "lost", error });
+    if (!desk.inFlight.isEmpty || !running.ownTurn) return;
+    running.ownTurn = false;
+    desk.endFailed([], error).catch((cause) => desk.warn(cause, "the end of a turn is not noted"));
+  }
+
+  /** Without waiting: the caller may be what reads the answer. */
+  say(line: string, lineId: string = randomUUID()): void {
+    const { process } = this.#held;
+    process
+      .send(line, lineId, this.#desk.soon())
+      .catch((error) => this.#desk.warn(error, "what was said to Claude Code was not taken"));
+  }
+
+  /** Answers to questions that it has not got yet. */
+  deliver(): void {
+    void deliverAnswers(this.#desk.deps, this.#held.process, this.#desk.stop.signal);
+  }
+
+  get #held(): HeldProcess {
+    if (this.running === undefined) throw new Error("a process speaks before it is held");
+    return this.running;
+  }
+
+  #part(running: HeldProcess, signal: Signal, result: MapResult): LinePart | undefined {
+    const desk = this.#desk;
+    switch (signal.type) {
+      case "turn_started":
+        return onTurnStarted(desk, running);
+      case "turn_ended":
+        return this.#turnEnded(running, signal, result);
+      case "claude_session_id":
+        return { session: { claude_session_id: signal.id } };
+      case "echo":
+        if (signal.state === "replayed") onEcho(desk, running, signal);
+        return signal.state === "replayed"
+          ? { also: (tx) => markTaken(tx, signal.uuid) }
+          : onEcho(desk, running, signal);
+      case "auth_failed_retrying":
+        // It would be tried for minutes; the result then says why.
+        return { after: () => this.say(interruptRequest(randomUUID())) };
+      default:
+        return this.#asked(running, signal, result);
+    }
+  }
+
+  #turnEnded(
+    running: HeldProcess,
+    ended: Extract<Signal, { type: "turn_ended" }>,
+    result: MapResult,
+  ): LinePart | undefined {
+    if (ended.startupFailure) {
+      // The exit comes next and says the rest; the message was not taken.
+      running.startupErrors = [...ended.errors];
+      running.conversationNotFound = ended.conversationNotFound;
+      return { silent: true };
+    }
+    const part = onTurnEnded(this.#desk, running, { ended, result });
+    return {
+      ...part,
+      after: () => {
+        part.after?.();
+        this.deliver();
+      },
+    };
+  }
+
+  #asked(running: HeldProcess, signal: Signal, result: MapResult): LinePart | undefined {
+    const answer = answerTo(signal);
+    if (answer !== undefined) return { after: () => this.say(answer) };
+    const { session, deps } = this.#desk;
+    const asking = { id: session.id, processId: running.process.processId, nowMs: deps.clock.now() };
+    const effect = questionEffect(asking, signal, result);
+    if (effect === undefined) return undefined;
+    const { events: _ofTheLine, ...part } = effect;
+    // What was allowed always is answered at once.
+    return signal.type === "permission_cancelled" ? part : { ...part, after: () => this.deliver() };
+  }
+}
+
+function questionEffect(
+  asking: Parameters<typeof onQuestion>[0],
+  signal: Signal,
+  result: MapResult,
+): LineEffect | undefined {
+  if (signal.type === "permission_request") return onQuestion(asking, signal, result);
+  if (signal.type === "permission_cancelled") return onQuestionWithdrawn(asking, signal.requestId, result);
+  if (signal.type === "control_response") return onOpenQuestions(asking, signal, result);
+  return undefined;
+}

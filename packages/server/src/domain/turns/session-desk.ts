@@ -1,0 +1,82 @@
+import type { NewEvent } from "@holdfast/protocol";
+import { type AppendInput, type LogTx, StaleGenerationError } from "../../ports/event-log.ts";
+import type { Workspace } from "../sessions/workspaces.ts";
+import { endFailedTurns } from "./end-failed-turn.ts";
+import type { HeldProcess } from "./held-process.ts";
+import { InFlight } from "./in-flight.ts";
+import type { Session } from "./prepare.ts";
+import { sessionState } from "./session-rows.ts";
+import type { Turn } from "./turn.ts";
+import type { TurnDeps } from "./turn-deps.ts";
+
+/** What everything that works on one session shares: what is in hand, and how it is written down. */
+export class SessionDesk {
+  readonly deps: TurnDeps;
+  readonly session: Session;
+  readonly workspace: Workspace;
+  /** Aborts when the session is let go of. */
+  readonly stop = new AbortController();
+  readonly inFlight = new InFlight();
+  /** Its message has not gone to Claude yet. */
+  preparing: Turn | undefined;
+  running: HeldProcess | undefined;
+  /** Messages whose turn shall end, as far as they were seen. */
+  readonly stops = new Set<string>();
+
+  constructor(deps: TurnDeps, { session, workspace }: { session: Session; workspace: Workspace }) {
+    this.deps = deps;
+    this.session = session;
+    this.workspace = workspace;
+  }
+
+  /** Where it is written, and under which lease. */
+  get target(): Pick<AppendInput, "sessionId" | "generation"> {
+    return { sessionId: this.session.id, generation: this.session.generation };
+  }
+
+  /** What this session says waits for a database that is away, for as long as the session is this server's. */
+  store<T>(work: (log: LogTx) => Promise<T>): Promise<T> {
+    return this.deps.log.transact(work, { patience: this.stop.signal });
+  }
+
+  async append(events: readonly NewEvent[], session?: AppendInput["session"]): Promise<void> {
+    const more = session === undefined ? {} : { session };
+    await this.deps.log.append({ ...this.target, events, ...more }, { patience: this.stop.signal });
+  }
+
+  row() {
+    return sessionState(this.deps.db, this.session.id);
+  }
+
+  /** A signal for what is said to the process on the side. */
+  soon(ms = 10_000): AbortSignal {
+    return AbortSignal.any([this.stop.signal, AbortSignal.timeout(ms)]);
+  }
+
+  warn(error: unknown, what: string): void {
+    if (!this.stop.signal.aborted) this.deps.logger.warn({ err: error, session: this.session.id }, what);
+  }
+
+  letGo(): void {
+    const { running } = this;
+    this.running = undefined;
+    running?.letGo();
+  }
+
+  /** Ends these turns, or the one that Claude began by itself, and says why. */
+  async endFailed(turns: readonly Turn[], error: unknown): Promise<void> {
+    try {
+      await endFailedTurns(this, turns, error);
+    } catch (lost) {
+      if (lost instanceof StaleGenerationError) this.lostLease(lost);
+      else if (!this.stop.signal.aborted) throw lost;
+    }
+  }
+
+  lostLease(error: StaleGenerationError): void {
+    this.deps.logger.warn({ err: error }, "another server works on this session");
+    this.stop.abort(error);
+    this.running?.process.release();
+    this.letGo();
+  }
+}

@@ -1,0 +1,140 @@
+import { randomUUID } from "node:crypto";
+import { interruptRequest } from "@holdfast/claude";
+import { sleep } from "@holdfast/std";
+import type { Database, Schema } from "../../ports/database.ts";
+import { markProcessEnding } from "./ending.ts";
+import { TurnStopped } from "./failure.ts";
+import type { HeldProcess } from "./held-process.ts";
+import type { SessionDesk } from "./session-desk.ts";
+import type { Turn } from "./turn.ts";
+
+/** A request first, then signals: over within two seconds, whatever Claude does. */
+const steps = [
+  { name: "SIGINT", afterMs: 1_100 },
+  { name: "SIGKILL", afterMs: 400 },
+] as const;
+const lastMs = 300;
+const pollMs = 20;
+/** How long a turn may take to make way for a message that came with priority. */
+const steerMs = 400;
+
+/** Ends turns whose end was asked for: in the rows, so that it counts after a restart, too. */
+export async function stopRequested(desk: SessionDesk): Promise<void> {
+  const { messages, own } = await requests(desk.deps.db, desk.session.id);
+  for (const { id } of messages) desk.stops.add(id);
+  const { preparing } = desk;
+  const queued = messages.find(({ state }) => state === "queued");
+  // It is prepared for whatever comes next.
+  if (preparing !== undefined && !preparing.sent && queued !== undefined) preparing.id = queued.id;
+  obeyStops(desk);
+  const { running } = desk;
+  if (!own || running === undefined || !running.ownTurn || running.stopped) return;
+  running.stopped = true;
+  await stopOwnTurn(desk, running);
+}
+
+/** Whatever runs, runs no longer. */
+export async function stopEverything(desk: SessionDesk): Promise<void> {
+  desk.preparing?.stop();
+  for (const { id } of desk.inFlight.all) desk.stops.add(id);
+  obeyStops(desk);
+  const { running } = desk;
+  if (running?.ownTurn !== true || running.stopped) return;
+  running.stopped = true;
+  await stopOwnTurn(desk, running);
+}
+
+/** For those that are known to be unwanted. Safe to repeat. */
+export function obeyStops(desk: SessionDesk): void {
+  const { preparing, running } = desk;
+  if (preparing !== undefined && desk.stops.has(preparing.id)) preparing.stop();
+  const turns = desk.inFlight.all.filter((turn) => !turn.stopped && desk.stops.has(turn.id));
+  for (const turn of turns) turn.stop();
+  if (turns.length === 0) return;
+  if (running === undefined) {
+    for (const turn of turns) turn.abort();
+    return;
+  }
+  stopTurns(desk, running, turns).catch((error) => desk.warn(error, "a turn cannot be stopped"));
+}
+
+/** Makes way for a message that went to Claude with priority: a running tool is not stopped by that alone. */
+export async function makeWay(desk: SessionDesk, running: HeldProcess, turn: Turn): Promise<void> {
+  const before = desk.inFlight.all.slice(0, desk.inFlight.all.indexOf(turn)).filter((other) => !other.stopped);
+  const isClear = () => turn.taken || turn.finished || before.every(({ finished }) => finished);
+  if (await waitUntil(isClear, steerMs, desk.stop.signal)) return;
+  for (const other of before) other.stop();
+  await stopTurns(desk, running, before);
+}
+
+async function stopTurns(desk: SessionDesk, running: HeldProcess, turns: readonly Turn[]): Promise<void> {
+  // What came after them is wanted still.
+  const cancelQueued = desk.inFlight.all.every((turn) => turn.stopped);
+  const isOver = () => turns.every((turn) => turn.finished);
+  if (await stopProcess(desk, running, { cancelQueued, isOver })) return;
+  const left = desk.inFlight.of(running);
+  abandonProcess(desk, running);
+  for (const turn of left) if (!turn.stopped) turn.end({ kind: "restart", conversation: "resume" });
+  await desk.endFailed(
+    left.filter((turn) => turn.stopped),
+    new TurnStopped("its process could not be reached"),
+  );
+}
+
+async function stopOwnTurn(desk: SessionDesk, running: HeldProcess): Promise<void> {
+  const isOver = () => !running.ownTurn;
+  if (await stopProcess(desk, running, { cancelQueued: true, isOver })) return;
+  abandonProcess(desk, running);
+  running.ownTurn = false;
+  await desk.endFailed([], new TurnStopped("its process could not be reached"));
+}
+
+/** True when it is over; false when nothing helped in time. */
+async function stopProcess(
+  desk: SessionDesk,
+  { process }: HeldProcess,
+  { cancelQueued, isOver }: { cancelQueued: boolean; isOver: () => boolean },
+): Promise<boolean> {
+  const { signal } = desk.stop;
+  const say = (work: Promise<void>, what: string) => void work.catch((error) => desk.warn(error, what));
+  say(process.send(interruptRequest(randomUUID(), { cancelQueued }), randomUUID(), desk.soon()), "not interrupted");
+  for (const { name, afterMs } of steps) {
+    if (await waitUntil(isOver, afterMs, signal)) return true;
+    desk.deps.logger.warn({ process: process.processId, signal: name }, "the turn does not stop; sending a signal");
+    say(process.signal(name, desk.soon()), "a signal was not taken");
+  }
+  return await waitUntil(isOver, lastMs, signal);
+}
+
+/** It is ended before anybody speaks to it again, by whichever server. */
+export function abandonProcess(desk: SessionDesk, running: HeldProcess): void {
+  const { process } = running;
+  if (!process.alive) return;
+  running.ending = true;
+  process.signal("SIGKILL", desk.soon()).catch((error) => desk.warn(error, "a process lives on"));
+  markProcessEnding(desk, process.processId).catch((error) => desk.warn(error, "an end is not noted"));
+}
+
+async function waitUntil(isOver: () => boolean, ms: number, signal: AbortSignal): Promise<boolean> {
+  for (const end = performance.now() + ms; !isOver() && performance.now() < end; ) await sleep(pollMs, signal);
+  return isOver();
+}
+
+async function requests(
+  db: Database,
+  sessionId: string,
+): Promise<{ messages: Pick<Schema["messages"], "id" | "state">[]; own: boolean }> {
+  const rows = await db
+    .selectFrom("messages")
+    .select(["id", "state"])
+    .where("session_id", "=", sessionId)
+    .where("state", "!=", "done")
+    .where("stop_requested_at", "is not", null)
+    .execute();
+  const session = await db
+    .selectFrom("sessions")
+    .select("stop_requested_at")
+    .where("id", "=", sessionId)
+    .executeTakeFirst();
+  return { messages: rows, own: (session?.stop_requested_at ?? null) !== null };
+}

@@ -1,0 +1,206 @@
+import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
+import {
+  answer,
+  answering,
+  begin,
+  controlAnswer,
+  init,
+  isInterrupt,
+  lifecycle,
+  result,
+  stopped,
+  text,
+  toolUse,
+  wordsOf,
+} from "./_claude-lines.ts";
+import type { Line, LocalClaude } from "./_local-claude.ts";
+import { type LocalSession, type LocalSystem, localSystem } from "./_local-server.ts";
+
+let it: LocalSystem;
+beforeAll(async () => {
+  it = await localSystem();
+});
+afterAll(() => it?.[Symbol.asyncDispose]());
+beforeEach(() => {
+  it.sandboxes.stage.script = answering;
+});
+
+const said = async (session: LocalSession) =>
+  (await session.eventsOf("agent.message")).map(({ content }) => content[0]?.text);
+const results = async (session: LocalSession) =>
+  (await session.eventsOf("holdfast.turn_result")).map(({ outcome }) => outcome);
+const states = async (session: LocalSession, id: string) =>
+  (await session.eventsOf("holdfast.message")).filter((event) => event.message_id === id).map(({ state }) => state);
+const started = (session: LocalSession) =>
+  session.until("its start", (events) => events.some(({ type }) => type === "holdfast.initialized"));
+
+/** As 2.1.330 does it: a line with priority ends an answer that streams, not a tool that runs. */
+async function steerable(claude: LocalClaude, { tool = false } = {}): Promise<{ first: Line; second: Line }> {
+  const first = await claude.nextUser();
+  begin(claude, first);
+  claude.print(tool ? toolUse("toolu_long") : text("half an answ", { aborted: true }));
+  const second = await claude.nextUser();
+  claude.print(lifecycle(second, "queued"));
+  if (tool) {
+    const asked = await claude.next(isInterrupt);
+    claude.print(controlAnswer(asked, { still_queued: [second.uuid] }));
+  }
+  return { first, second };
+}
+
+test("a message that is to run now ends the answer that streams, and runs at once", async () => {
+  it.sandboxes.stage.script = async (claude) => {
+    const { first, second } = await steerable(claude);
+    claude.print(result([first], { terminal_reason: "aborted_streaming" }), lifecycle(first, "cancelled"));
+    answer(claude, second);
+    await answering(claude);
+  };
+  const session = await it.session();
+  await session.send("talk");
+  await started(session);
+  const waits = await session.send("later");
+  const urgent = await session.send("urgent", { delivery: "now" });
+  const events = await session.idle(2);
+  expect(await said(session)).toEqual(["half an answ", "You said: urgent", "You said: later"]);
+  expect(await results(session)).toEqual(["stopped", "completed", "completed"]);
+  expect(await states(session, urgent)).toEqual(["steered"]);
+  expect(await states(session, waits)).toEqual(["started"]);
+  // Between the two it never was idle.
+  const kinds = events.map(({ type }) => type);
+  const firstEnd = kinds.indexOf("holdfast.turn_result");
+  const secondEnd = kinds.indexOf("holdfast.turn_result", firstEnd + 1);
+  expect(kinds.slice(firstEnd, secondEnd)).not.toContain("session.status_idle");
+  const [claude] = it.sandboxes.stage.started.slice(-1);
+  expect(claude?.heard.filter(({ type }) => type === "user").map((line) => [wordsOf(line), line.priority])).toEqual([
+    ["talk", undefined],
+    ["urgent", "now"],
+    ["later", undefined],
+  ]);
+});
+
+test("a tool that runs is interrupted for it", async () => {
+  it.sandboxes.stage.script = async (claude) => {
+    const { first, second } = await steerable(claude, { tool: true });
+    claude.print(stopped([first], { terminal_reason: "aborted_tools" }));
+    answer(claude, second);
+    await answering(claude);
+  };
+  const session = await it.session();
+  await session.send("work");
+  await started(session);
+  await session.send("urgent", { delivery: "now" });
+  await session.idle();
+  expect(await results(session)).toEqual(["stopped", "completed"]);
+  expect(await said(session)).toEqual(["You said: urgent"]);
+  expect(await session.outcomes()).toEqual(["completed"]);
+});
+
+test("one result may end both: it was folded into the turn", async () => {
+  it.sandboxes.stage.script = async (claude) => {
+    const first = await claude.nextUser();
+    begin(claude, first);
+    const second = await claude.nextUser();
+    claude.print(lifecycle(second, "queued"), lifecycle(second, "started"));
+    claude.print(text("both seen"), result([first, second]));
+    await answering(claude);
+  };
+  const session = await it.session();
+  await session.send("one");
+  await started(session);
+  await session.send("two", { delivery: "now" });
+  await session.idle();
+  await session.send("three");
+  await session.idle(2);
+  expect(await said(session)).toEqual(["both seen", "You said: three"]);
+  expect(it.rows("select distinct state from messages where session_id = ?", session.id)).toEqual([{ state: "done" }]);
+});
+
+test("the interrupt that made way for it hits it: it runs again", async () => {
+  it.sandboxes.stage.script = async (claude) => {
+    const { first, second } = await steerable(claude, { tool: true });
+    // The tool had ended by itself just before.
+    claude.print(lifecycle(second, "started"), stopped([first, second], { terminal_reason: "aborted_tools" }));
+    await answering(claude);
+  };
+  const session = await it.session();
+  await session.send("work");
+  await started(session);
+  const urgent = await session.send("urgent", { delivery: "now" });
+  await session.until("its answer", (events) => events.some(({ type }) => type === "agent.message"));
+  expect(await said(session)).toEqual(["You said: urgent"]);
+  expect(await states(session, urgent)).toEqual(["steered", "started"]);
+});
+
+test("a process that has to be killed for it: it runs in the next one", async () => {
+  it.sandboxes.stage.script = async (claude) => {
+    it.sandboxes.stage.script = answering;
+    const first = await claude.nextUser();
+    begin(claude, first);
+    // Hears nothing any more.
+    await claude.ended();
+  };
+  const session = await it.session();
+  await session.send("work");
+  await started(session);
+  await session.send("urgent", { delivery: "now" });
+  await session.idle();
+  expect(await said(session)).toEqual(["You said: urgent"]);
+  expect(await session.outcomes()).toEqual(["completed"]);
+  expect(it.sandboxes.stage.started.at(-1)?.isResumed).toBe(true);
+});
+
+test("where nothing runs it is only the next one, before all that wait", async () => {
+  const go = Promise.withResolvers<void>();
+  const reached = Promise.withResolvers<void>();
+  it.sandboxes.before.permissions = async () => {
+    reached.resolve();
+    await go.promise;
+  };
+  const session = await it.session();
+  await session.send("first");
+  await reached.promise;
+  await session.send("urgent", { delivery: "now" });
+  it.sandboxes.before.permissions = () => Promise.resolve();
+  go.resolve();
+  await session.idle(2);
+  expect(await said(session)).toEqual(["You said: urgent", "You said: first"]);
+});
+
+test("a message that waits can be told to run now", async () => {
+  it.sandboxes.stage.script = async (claude) => {
+    const { first, second } = await steerable(claude);
+    claude.print(result([first], { terminal_reason: "aborted_streaming" }));
+    answer(claude, second);
+    await answering(claude);
+  };
+  const session = await it.session();
+  await session.send("talk");
+  await started(session);
+  const one = await session.send("one");
+  const two = await session.send("two");
+  const path = `/v1/sessions/${session.id}/messages/${two}`;
+  expect(await session.call("POST", path, { delivery: "now" })).toMatchObject({ status: 200 });
+  await session.idle(2);
+  expect(await said(session)).toEqual(["half an answ", "You said: two", "You said: one"]);
+  expect(await states(session, one)).toEqual(["started"]);
+});
+
+test("an older Claude Code does not name the messages: the results come in their order", async () => {
+  it.sandboxes.stage.script = async (claude) => {
+    const first = await claude.nextUser();
+    claude.print(init(claude), { ...first, isReplay: true });
+    const second = await claude.nextUser();
+    claude.print(result([], { terminal_reason: "aborted_streaming" }), init(claude), { ...second, isReplay: true });
+    claude.print(text("urgent answer"), result([]));
+    await answering(claude);
+  };
+  const session = await it.session();
+  await session.send("talk");
+  await started(session);
+  await session.send("urgent", { delivery: "now" });
+  await session.idle();
+  expect(await results(session)).toEqual(["stopped", "completed"]);
+  expect(await session.status()).toBe("idle");
+  await session.send("more");
+  await session.idle(2);
+});
