@@ -5,7 +5,8 @@ import { isManagedAgentsPath } from "./problem.ts";
 type Json = Record<string, unknown>;
 
 const always: ProblemCode[] = ["host_refused", "origin_refused", "internal"];
-const withKey: ProblemCode[] = ["key_missing", "key_wrong"];
+/** Keys are looked up in the database. */
+const withKey: ProblemCode[] = ["key_missing", "key_wrong", "database_unavailable"];
 const withBody: ProblemCode[] = ["request_malformed", "request_invalid", "body_too_large", "disk_full"];
 
 /** Everything that a route may be refused with, each once. */

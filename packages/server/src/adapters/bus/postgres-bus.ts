@@ -11,6 +11,7 @@ const connectTimeoutMs = 5_000;
 /** A connection that does not answer within `heartbeatTimeoutMs` is given up. */
 const heartbeatEveryMs = 10_000;
 const heartbeatTimeoutMs = 5_000;
+const goodbyeMs = 1_000;
 const backoffMs = { first: 100, most: 5_000 };
 
 export interface PostgresBusOptions {
@@ -91,8 +92,8 @@ export class PostgresBus implements ServerBus, AsyncDisposable {
       }
     } finally {
       signal.removeEventListener("abort", onAbort);
-      // One that is broken already need not say goodbye.
-      await client.end().catch(() => undefined);
+      // One that is broken already need not say goodbye, and one that is cut off cannot.
+      await Promise.race([client.end().catch(() => undefined), sleep(goodbyeMs)]);
     }
   }
 

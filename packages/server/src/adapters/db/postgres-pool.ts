@@ -6,14 +6,14 @@ import { DatabaseAwayError } from "../../ports/database.ts";
 
 /** PostgreSQL's own limits: nothing holds a lock for long, also when its server is paused or cut off. */
 const limits = {
-  statement_timeout: 30_000,
-  lock_timeout: 15_000,
+  statement_timeout: 15_000,
+  lock_timeout: 10_000,
   idle_in_transaction_session_timeout: 8_000,
   /** Ours, for a network that swallows answers. */
-  query_timeout: 35_000,
+  query_timeout: 20_000,
 } as const;
 
-const maxConnections = 10;
+const maxConnections = 20;
 const connectTimeoutMs = 5_000;
 /** How long a restart of the database is waited for before a query fails. */
 const patienceMs = 5_000;
