@@ -63,8 +63,9 @@ export function composeSweep(parts: SweepParts): { sweep: Sweep; strays: Strays;
       return (await leases.ownerOf(workspaceId)).kind !== "other";
     },
     also: async (signal) => {
-      await revocations.retry(signal);
-      await workspaces.purge(signal);
+      // A gateway that is away keeps no volume from being deleted.
+      const done = await Promise.allSettled([revocations.retry(signal), workspaces.purge(signal)]);
+      for (const each of done) if (each.status === "rejected") throw each.reason;
     },
   });
   return { sweep, strays, ender };
