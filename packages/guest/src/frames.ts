@@ -20,7 +20,14 @@ export interface GuestProcess {
   pid: number;
   stdoutBytes: number;
   stderrBytes: number;
+  /** `lost`: the guest died, and ended the process when it came back. */
   exit: { code: number | null; signal: string | null } | null;
+}
+
+/** What a spool holds: from the first byte on, up to the second. */
+export interface SpoolRange {
+  start: number;
+  end: number;
 }
 
 /** Every request is answered by one `reply` with its `requestId`. */
@@ -66,13 +73,22 @@ export type GuestErrorCode =
   | "already_running"
   | "spawn_failed"
   | "spool_full"
+  /** The spool does not hold these offsets (any more); the answer says which it holds. */
+  | "offset_unavailable"
   | "bad_request";
 
 export type GuestMessage =
   /** First frame on every connection. */
   | { type: "hello"; version: number; pid: number; processes: GuestProcess[] }
   | { type: "reply"; requestId: number; ok: true; pid?: number }
-  | { type: "reply"; requestId: number; ok: false; code: GuestErrorCode; message: string }
+  | {
+      type: "reply";
+      requestId: number;
+      ok: false;
+      code: GuestErrorCode;
+      message: string;
+      spools?: { stdout: SpoolRange; stderr: SpoolRange };
+    }
   /** The body is the bytes at `offset`; not cut at lines. */
   | { type: "stdout" | "stderr"; processId: string; offset: number }
   /** After the last output. */

@@ -10,4 +10,5 @@ export {
   guestProtocolVersion,
   guestSocketPath,
   guestStaleExit,
+  type SpoolRange,
 } from "./frames.ts";

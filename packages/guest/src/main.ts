@@ -10,8 +10,9 @@ import { startProcess } from "./start.ts";
 
 const help = `The guest: holds Claude's processes inside a sandbox. Run it as root.
 
-  guest.mjs daemon [--run-dir DIR]
-      Serves processes on DIR/guest.sock until SIGTERM. One per DIR.
+  guest.mjs daemon [--run-dir DIR] [--spool-limit BYTES]
+      Serves processes on DIR/guest.sock until SIGTERM. One per DIR. A process with more uncommitted output than the
+      limit (256 MiB) waits until some is committed.
 
   guest.mjs start --session ID --process ID --generation N [--cwd DIR] [--run-dir DIR] -- COMMAND…
       Starts COMMAND with this environment under the daemon, and the daemon if need be.
@@ -73,8 +74,10 @@ function id(values: Values, name: string): string {
 }
 
 async function daemon(args: readonly string[]): Promise<void> {
-  const { values } = parse(args, []);
+  const { values } = parse(args, ["spool-limit"]);
+  const limit = values["spool-limit"] === undefined ? {} : { spoolLimitBytes: count(values, "spool-limit") };
   await runDaemon({
+    ...limit,
     runDir: text(values, "run-dir", defaultRunDir),
     log: (message, fields) => printError({ time: new Date().toISOString(), message, ...fields }),
   });

@@ -64,8 +64,8 @@ export class TestGuest implements AsyncDisposable {
   }
 
   /** In the foreground of the test, to be killed by it. */
-  async daemon(options: { under?: string[] } = {}): Promise<ChildProcess> {
-    const own = [process.execPath, this.script, "daemon", "--run-dir", this.runDir];
+  async daemon(options: { under?: string[]; args?: string[] } = {}): Promise<ChildProcess> {
+    const own = [process.execPath, this.script, "daemon", "--run-dir", this.runDir, ...(options.args ?? [])];
     const [file = "", ...args] = [...(options.under ?? []), ...own];
     const daemon = spawn(file, args, { stdio: ["ignore", "ignore", "pipe"] });
     this.#daemons.push(daemon);

@@ -97,7 +97,11 @@ test("lines go in, output comes out from any offset, then the exit", async () =>
   await other.subscribe("prc_1", 8);
   await other.waitFor("exit");
   expect(other.text("prc_1")).toBe("end\n");
-  expect(await other.subscribe("prc_1", 13)).toMatchObject({ ok: false, code: "bad_request" });
+  expect(await other.subscribe("prc_1", 13)).toMatchObject({
+    ok: false,
+    code: "offset_unavailable",
+    spools: { stdout: { start: 0, end: 12 }, stderr: { start: 0, end: 0 } },
+  });
 });
 
 test("the same line id is written once, whoever sends it again", async () => {
@@ -230,7 +234,11 @@ test("what is committed leaves the disk, what ended can be removed", async () =>
     stderrOffset: 0,
   });
   expect(files()).toEqual(["stdout.16777216"]);
-  expect(await client.subscribe("prc_1", 100)).toMatchObject({ ok: false, code: "bad_request" });
+  expect(await client.subscribe("prc_1", 100)).toMatchObject({
+    ok: false,
+    code: "offset_unavailable",
+    spools: { stdout: { start: 16_777_216, end: 20_000_000 } },
+  });
   await client.subscribe("prc_1", 20_000_000);
   await client.stdin("end", "line_1");
   await client.waitFor("exit");

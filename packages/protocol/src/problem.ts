@@ -287,6 +287,13 @@ export const problems = {
     "The text below is what it printed; mend that and send the message again.",
     true,
   ),
+  spool_full: entry(
+    507,
+    "api_error",
+    "The sandbox's disk is full",
+    "What Claude Code said could not be kept there, so it was stopped. Free space in the workspace, or stop the sandbox, and send the message again.",
+    true,
+  ),
   turn_interrupted: entry(
     409,
     "api_error",

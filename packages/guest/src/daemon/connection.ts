@@ -1,6 +1,13 @@
 import type { Socket } from "node:net";
 import { messageOf } from "../failure.ts";
-import { encodeFrame, FrameDecoder, type GuestMessage, type GuestRequest, guestProtocolVersion } from "../frames.ts";
+import {
+  encodeFrame,
+  FrameDecoder,
+  type GuestMessage,
+  type GuestRequest,
+  guestProtocolVersion,
+  type SpoolRange,
+} from "../frames.ts";
 import type { Host } from "./host.ts";
 import type { HostedProcess } from "./hosted-process.ts";
 import { noteBuffers } from "./memory.ts";
@@ -79,7 +86,8 @@ export class Connection {
     } catch (error) {
       const otherCode = isDiskFull(error) ? "spool_full" : "bad_request";
       const code = error instanceof RequestError ? error.code : otherCode;
-      this.#write({ type: "reply", requestId, ok: false, code, message: messageOf(error) });
+      const spools = error instanceof RequestError && error.spools !== undefined ? { spools: error.spools } : {};
+      this.#write({ type: "reply", requestId, ok: false, code, message: messageOf(error), ...spools });
       return;
     }
     // Only now, so that output follows the answer to its subscription.
@@ -117,8 +125,7 @@ export class Connection {
         return {};
       case "committed": {
         const hosted = this.#host.claim(request.processId, request.generation);
-        hosted.stdout.drop(request.stdoutOffset);
-        hosted.stderr.drop(request.stderrOffset);
+        hosted.committed({ stdout: request.stdoutOffset, stderr: request.stderrOffset });
         return {};
       }
       case "remove":
@@ -133,8 +140,7 @@ export class Connection {
   #subscribe(request: Extract<GuestRequest, { type: "subscribe" }>): void {
     const hosted = this.#host.get(request.processId);
     const { stdoutOffset, stderrOffset } = request;
-    checkOffset("stdout", hosted.stdout, stdoutOffset);
-    checkOffset("stderr", hosted.stderr, stderrOffset);
+    checkOffsets(hosted, { stdout: stdoutOffset, stderr: stderrOffset });
     this.#subscriptions.set(request.processId, { hosted, stdoutOffset, stderrOffset, failureTold: false });
     hosted.watchers.add(this.#pump);
   }
@@ -159,9 +165,10 @@ export class Connection {
     const { hosted } = subscription;
     try {
       if (this.#sendChunk("stdout", subscription) || this.#sendChunk("stderr", subscription)) return true;
-    } catch {
-      // The spool was removed or dropped below this reader by another client: there is nothing more to send.
-      this.#unsubscribe(processId);
+    } catch (error) {
+      // The spool was removed or dropped below this reader by another client. It would wait for ever: it learns so when
+      // it asks again.
+      this.#socket.destroy(asError(error));
       return false;
     }
     if (hosted.spoolFailed !== null && !subscription.failureTold) {
@@ -198,9 +205,15 @@ export class Connection {
   }
 }
 
-function checkOffset(name: string, spool: { start: number; end: number }, offset: number): void {
-  if (offset >= spool.start && offset <= spool.end) return;
-  throw new RequestError("bad_request", `${name} holds bytes ${spool.start} to ${spool.end}, not offset ${offset}`);
+function checkOffsets({ stdout, stderr }: HostedProcess, offsets: { stdout: number; stderr: number }): void {
+  const isHeld = ({ start, end }: SpoolRange, offset: number) => offset >= start && offset <= end;
+  if (isHeld(stdout, offsets.stdout) && isHeld(stderr, offsets.stderr)) return;
+  const range = ({ start, end }: SpoolRange) => ({ start, end });
+  throw new RequestError(
+    "offset_unavailable",
+    `the spool holds bytes ${stdout.start} to ${stdout.end} of stdout and ${stderr.start} to ${stderr.end} of stderr, not from ${offsets.stdout} and ${offsets.stderr} on`,
+    { stdout: range(stdout), stderr: range(stderr) },
+  );
 }
 
 function asError(error: unknown): Error {

@@ -5,11 +5,12 @@ import { errnoOf, exitCodes, Failure, messageOf } from "../failure.ts";
 import { type RunPaths, runPaths } from "../run-paths.ts";
 import { Connection } from "./connection.ts";
 import { Host } from "./host.ts";
+import { defaultSpoolLimitBytes } from "./hosted-process.ts";
 
 type Log = (message: string, fields?: Record<string, unknown>) => void;
 
 /** Runs until SIGTERM or SIGINT. Throws a Failure when another one serves this folder already. */
-export async function runDaemon(options: { runDir: string; log: Log }): Promise<void> {
+export async function runDaemon(options: { runDir: string; spoolLimitBytes?: number; log: Log }): Promise<void> {
   const { log } = options;
   closeInheritedDescriptors();
   // The umask of children: theirs, not ours; our own files name their modes.
@@ -18,7 +19,7 @@ export async function runDaemon(options: { runDir: string; log: Log }): Promise<
   const paths = runPaths(options.runDir);
   prepareFolder(paths);
   const lock = await takeLock(paths);
-  await using host = new Host(paths);
+  await using host = new Host(paths, { spoolLimitBytes: options.spoolLimitBytes ?? defaultSpoolLimitBytes });
   const server = createServer((socket) => new Connection(socket, host));
   rmSync(paths.socket, { force: true });
   await listen(server, paths.socket);

@@ -12,11 +12,13 @@ export class Host implements AsyncDisposable {
   readonly fences: Fences;
   readonly connections = new Set<Connection>();
   readonly #spoolFolder: string;
+  readonly #spoolLimitBytes: number;
   readonly #processes = new Map<string, HostedProcess>();
   readonly #starting = new Map<string, { sessionId: string; started: Promise<HostedProcess> }>();
 
-  constructor(paths: RunPaths) {
+  constructor(paths: RunPaths, options: { spoolLimitBytes: number }) {
     this.#spoolFolder = paths.spool;
+    this.#spoolLimitBytes = options.spoolLimitBytes;
     this.fences = new Fences(paths.fences);
     for (const stored of loadRecords(paths.spool)) {
       this.#processes.set(stored.record.processId, HostedProcess.restore(stored));
@@ -47,7 +49,7 @@ export class Host implements AsyncDisposable {
   }
 
   /** The same `processId` again is answered with the process that there is. */
-  async start(options: StartOptions & { generation: number }): Promise<HostedProcess> {
+  async start(options: Omit<StartOptions, "spoolLimitBytes"> & { generation: number }): Promise<HostedProcess> {
     const { processId, sessionId } = options;
     this.fence(sessionId, options.generation);
     const known = this.#processes.get(processId) ?? (await this.#starting.get(processId)?.started);
@@ -57,7 +59,10 @@ export class Host implements AsyncDisposable {
     if (isBusy) {
       throw new RequestError("already_running", `${sessionId} has a running process: ${running?.processId ?? "?"}`);
     }
-    const started = HostedProcess.start(join(this.#spoolFolder, processId), options);
+    const started = HostedProcess.start(join(this.#spoolFolder, processId), {
+      ...options,
+      spoolLimitBytes: this.#spoolLimitBytes,
+    });
     this.#starting.set(processId, { sessionId, started });
     try {
       const hosted = await started;

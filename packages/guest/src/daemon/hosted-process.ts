@@ -23,6 +23,7 @@ export interface StartOptions {
   readonly cwd: string;
   readonly argv: readonly string[];
   readonly env: Readonly<Record<string, string>>;
+  readonly spoolLimitBytes: number;
 }
 
 type OutputName = "stdout" | "stderr";
@@ -31,6 +32,8 @@ type OutputName = "stdout" | "stderr";
 const drainMs = 2_000;
 /** How long a process that was stopped for a full disk may take before it is killed. */
 const stopGraceMs = 5_000;
+/** Output that nobody has committed may take so much of the disk; then the process has to wait. */
+export const defaultSpoolLimitBytes = 256 * 1024 * 1024;
 /** What may wait for a process that does not read its input. */
 const maxQueuedInputBytes = 32 * 1024 * 1024;
 
@@ -46,11 +49,16 @@ export class HostedProcess {
   #record: ProcessRecord;
   #child: ChildProcessWithoutNullStreams | undefined;
   #status: { code: number | null; signal: string | null } | undefined;
-  #timer: NodeJS.Timeout | undefined;
+  #drainTimer: NodeJS.Timeout | undefined;
+  #killTimer: NodeJS.Timeout | undefined;
   readonly #lines = new Map<string, Promise<void>>();
+  readonly #limitBytes: number;
+  readonly #committed = { stdout: 0, stderr: 0 };
+  #isPaused = false;
 
-  private constructor(folder: string, record: ProcessRecord, exit: ExitRecord | null) {
+  private constructor(folder: string, record: ProcessRecord, exit: ExitRecord | null, limitBytes = 0) {
     this.folder = folder;
+    this.#limitBytes = limitBytes;
     this.#record = record;
     this.exit = exit;
     this.spoolFailed = exit?.spoolFailed ?? null;
@@ -68,7 +76,7 @@ export class HostedProcess {
     try {
       // Before the process: should this program die now, the next one finds it by its marker.
       createRecord(folder, record);
-      hosted = new HostedProcess(folder, record, null);
+      hosted = new HostedProcess(folder, record, null, options.spoolLimitBytes);
       // Node's pipes are socket pairs: /proc/PID/fd/N of one cannot be opened by another process.
       const child = spawn(command, args, {
         cwd,
@@ -166,6 +174,15 @@ export class HostedProcess {
     return sendSignal(signalTarget(this.pid), signal) ? 1 : 0;
   }
 
+  /** What is below these offsets may leave the disk; a process that waits for room goes on. */
+  committed(offsets: { stdout: number; stderr: number }): void {
+    for (const name of ["stdout", "stderr"] as const) {
+      this.#committed[name] = Math.max(this.#committed[name], Math.min(offsets[name], this[name].end));
+      this[name].drop(offsets[name]);
+    }
+    this.#applyLimit();
+  }
+
   /** Gives the spool back to the disk. */
   remove(): void {
     this.#close();
@@ -173,7 +190,8 @@ export class HostedProcess {
   }
 
   #close(): void {
-    clearTimeout(this.#timer);
+    clearTimeout(this.#drainTimer);
+    clearTimeout(this.#killTimer);
     this.stdout.close();
     this.stderr.close();
   }
@@ -203,7 +221,7 @@ export class HostedProcess {
       this.#status = { code, signal };
       // Claude ends its tools when it ends by itself; killed, it leaves them behind, and they would run on unseen.
       if (wasKilled(code, signal)) signalMembers(this.pid, this.processId, "SIGKILL");
-      this.#timer = setTimeout(() => this.#finish(), drainMs);
+      this.#armDrain();
     });
     child.once("close", () => this.#finish());
     try {
@@ -221,7 +239,26 @@ export class HostedProcess {
     } catch (error) {
       this.#fail(error);
     }
+    this.#applyLimit();
     this.#tell();
+  }
+
+  /** Beyond the limit nothing is read: the pipe fills, and the process waits in its write. Nothing is lost. */
+  #applyLimit(): void {
+    const held = (name: OutputName) => this[name].end - this.#committed[name];
+    const isOver = held("stdout") + held("stderr") >= this.#limitBytes;
+    if (this.#child === undefined || isOver === this.#isPaused || this.exit !== null) return;
+    this.#isPaused = isOver;
+    for (const stream of [this.#child.stdout, this.#child.stderr]) isOver ? stream.pause() : stream.resume();
+    if (!isOver && this.#status !== undefined) this.#armDrain();
+  }
+
+  /** What still lies in its pipes is read, unless something that it left behind holds them. */
+  #armDrain(): void {
+    clearTimeout(this.#drainTimer);
+    this.#drainTimer = setTimeout(() => {
+      if (!this.#isPaused) this.#finish();
+    }, drainMs);
   }
 
   /** Output that cannot be kept must not go on unseen: the process is stopped, and the reason told. */
@@ -230,12 +267,12 @@ export class HostedProcess {
     const what = isDiskFull(error) ? "The sandbox's disk is full" : "The sandbox's disk failed";
     this.spoolFailed = `${what}: the output of Claude could not be kept (${messageOf(error)}), so it was stopped.`;
     signalMembers(this.pid, this.processId, "SIGTERM");
-    this.#timer = setTimeout(() => signalMembers(this.pid, this.processId, "SIGKILL"), stopGraceMs);
+    this.#killTimer = setTimeout(() => signalMembers(this.pid, this.processId, "SIGKILL"), stopGraceMs);
   }
 
   #finish(): void {
     if (this.exit !== null || this.#status === undefined) return;
-    clearTimeout(this.#timer);
+    clearTimeout(this.#drainTimer);
     const exit = { ...this.#status, spoolFailed: this.spoolFailed };
     this.#child?.stdout.destroy();
     this.#child?.stderr.destroy();

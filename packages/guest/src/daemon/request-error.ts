@@ -1,10 +1,12 @@
-import type { GuestErrorCode } from "../frames.ts";
+import type { GuestErrorCode, SpoolRange } from "../frames.ts";
 
 /** A request that is answered with `ok: false`. */
 export class RequestError extends Error {
   readonly code: GuestErrorCode;
-  constructor(code: GuestErrorCode, message: string) {
+  readonly spools: { stdout: SpoolRange; stderr: SpoolRange } | undefined;
+  constructor(code: GuestErrorCode, message: string, spools?: { stdout: SpoolRange; stderr: SpoolRange }) {
     super(message);
     this.code = code;
+    this.spools = spools;
   }
 }

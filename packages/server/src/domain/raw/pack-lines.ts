@@ -50,6 +50,8 @@ export async function storePacked(
   await tx
     .insertInto("raw_batches")
     .values({ session_id: ids.sessionId, process_id: ids.processId, ...packed.batch })
+    // Only a spool that was cut back gives the same place twice (`missingOutput` told of it): the first one stays.
+    .onConflict((conflict) => conflict.columns(["process_id", "offset"]).doNothing())
     .execute();
   for (const blob of packed.blobs) {
     await tx

@@ -25,9 +25,12 @@ export interface ProcessListener {
 export class GuestError extends Error {
   override name = "GuestError";
   readonly code: string;
-  constructor(code: string, message: string) {
+  /** With `offset_unavailable`: what it holds. */
+  readonly spools: Extract<Reply, { ok: false }>["spools"];
+  constructor({ code, message, spools }: Extract<Reply, { ok: false }>) {
     super(`the guest refused: ${message} (${code})`);
     this.code = code;
+    this.spools = spools;
   }
 }
 
@@ -111,7 +114,7 @@ export class GuestLink implements AsyncDisposable {
         },
         { what: `the guest's answer to ${call.type}`, timeoutMs: callTimeoutMs, signal: options.signal },
       );
-      if (!reply.ok) throw new GuestError(reply.code, reply.message);
+      if (!reply.ok) throw new GuestError(reply);
       return reply;
     } finally {
       this.#calls.delete(requestId);

@@ -24,6 +24,7 @@ export class LiveSandbox {
   readonly environment: string;
   readonly #gone = new AbortController();
   readonly #onUse: (users: number) => void;
+  readonly #onLink: ((link: GuestLink) => void) | undefined;
   #link: Promise<GuestLink> | undefined;
   #users = 0;
   #turns = 0;
@@ -35,12 +36,15 @@ export class LiveSandbox {
     rowId: string;
     environment: string;
     onUse: (users: number) => void;
+    /** A connection to its guest was made. */
+    onLink?: (link: GuestLink) => void;
   }) {
     this.handle = options.handle;
     this.workspace = options.workspace;
     this.rowId = options.rowId;
     this.environment = options.environment;
     this.#onUse = options.onUse;
+    this.#onLink = options.onLink;
   }
 
   get id(): string {
@@ -93,7 +97,10 @@ export class LiveSandbox {
     };
   }
 
-  /** The connection to the guest, made anew when it was lost. The guest runs once the first process was started. */
+  /**
+   * The connection to the guest, made anew when it was lost. The guest runs once the first process was started; rejects
+   * with `GuestAbsentError` when it does not run.
+   */
   async link(signal: AbortSignal): Promise<GuestLink> {
     const both = AbortSignal.any([signal, this.gone]);
     both.throwIfAborted();
@@ -107,7 +114,10 @@ export class LiveSandbox {
       }
       if (this.#link !== current) return await this.link(signal);
     }
-    const opening = this.#open(both, 8);
+    const opening = this.#open(both, 2).then(async (link) => {
+      this.#onLink?.(link);
+      return link;
+    });
     this.#link = opening;
     // Whoever awaits it gets the failure; without anyone it is no unhandled one.
     opening.catch(() => undefined);

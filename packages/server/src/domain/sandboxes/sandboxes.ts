@@ -9,6 +9,7 @@ import { LeaseLostError } from "../leases/membership.ts";
 import type { Workspace } from "../sessions/workspaces.ts";
 import { LiveSandbox } from "./live-sandbox.ts";
 import { SandboxRows } from "./sandbox-rows.ts";
+import { tidyGuest } from "./tidy-guest.ts";
 
 export interface SandboxesDeps {
   db: Database;
@@ -220,7 +221,18 @@ export class Sandboxes {
   }
 
   #watch(workspace: Workspace, handle: SandboxHandle, row: { rowId: string; environment: string }): LiveSandbox {
-    const live = new LiveSandbox({ handle, workspace, ...row, onUse: (users) => this.#onUse(live, users) });
+    const { db, logger } = this.#deps;
+    const live = new LiveSandbox({
+      handle,
+      workspace,
+      ...row,
+      onUse: (users) => this.#onUse(live, users),
+      onLink: (link) => {
+        tidyGuest(db, link, logger).catch((error) =>
+          logger.warn({ err: error, sandbox: live.id }, "a guest is untidy"),
+        );
+      },
+    });
     this.#watched.set(workspace.id, live);
     this.#onUse(live, 0);
     void this.#untilEnd(live);

@@ -6,9 +6,17 @@ import type { Updateable } from "kysely";
 import type { Logger } from "pino";
 import type { Schema, Tx } from "../../ports/database.ts";
 import type { EventLog } from "../../ports/event-log.ts";
-import { type GuestLink, LinkLostError, type ProcessListener } from "../sandboxes/guest-link.ts";
+import {
+  GuestAbsentError,
+  GuestError,
+  type GuestLink,
+  LinkLostError,
+  type ProcessListener,
+} from "../sandboxes/guest-link.ts";
 import type { LiveSandbox } from "../sandboxes/live-sandbox.ts";
 import { waitFor } from "../sandboxes/sandboxes.ts";
+import { guestForgot } from "./failure.ts";
+import { fenceGuest } from "./guest-fence.ts";
 import { Ingest } from "./ingest.ts";
 
 export interface ProcessExit {
@@ -55,6 +63,9 @@ export interface ClaudeProcessDeps {
   logger: Logger;
 }
 
+/** A guest that dies again and again is not brought back for ever. */
+const maxRevivals = 5;
+
 /** One process of Claude Code in a sandbox: its output becomes events, each line exactly once. */
 export class ClaudeProcess implements ProcessListener {
   readonly processId: string;
@@ -66,6 +77,7 @@ export class ClaudeProcess implements ProcessListener {
   readonly #stopped: AbortSignal;
   readonly #exited = Promise.withResolvers<void>();
   #link: GuestLink | undefined;
+  #revivals = 0;
   /** False as soon as nothing can be said to it any more. */
   alive = true;
 
@@ -160,13 +172,13 @@ export class ClaudeProcess implements ProcessListener {
   /** False when the process has ended; true when the connection broke and another may be tried. */
   async #followOnce(signal: AbortSignal): Promise<boolean> {
     const { processId, sessionId, generation } = this.#input;
-    const link = await this.sandbox.link(signal);
+    const link = await this.#connect(signal);
+    if (link === undefined) return true;
     const unlisten = link.listen(processId, this);
     this.#link = link;
     try {
       await link.call({ type: "fence", sessionId, generation }, { signal });
-      const { stdout: stdoutOffset, stderr: stderrOffset } = this.#ingest.received;
-      await link.call({ type: "subscribe", processId, stdoutOffset, stderrOffset }, { signal });
+      await this.#subscribe(link, signal);
       await waitFor(this.#exited.promise, AbortSignal.any([signal, link.lost]));
       return false;
     } catch (error) {
@@ -178,6 +190,40 @@ export class ClaudeProcess implements ProcessListener {
       return true;
     } finally {
       unlisten();
+    }
+  }
+
+  /** From where we are; where the guest has that no more, or not yet, from where it can. That is said, not hidden. */
+  async #subscribe(link: GuestLink, signal: AbortSignal): Promise<void> {
+    const { processId } = this;
+    for (let attempt = 1; ; attempt++) {
+      const { stdout: stdoutOffset, stderr: stderrOffset } = this.#ingest.received;
+      try {
+        await link.call({ type: "subscribe", processId, stdoutOffset, stderrOffset }, { signal });
+        return;
+      } catch (error) {
+        if (!(error instanceof GuestError)) throw error;
+        if (error.code === "unknown_process") throw guestForgot(error);
+        if (error.spools === undefined || attempt > 3) throw error;
+        this.#deps.logger.error({ err: error, process: processId }, "output is missing");
+        this.#ingest.goOnFrom(error.spools);
+      }
+    }
+  }
+
+  /**
+   * Undefined when the guest had died, and Claude's pipes with it: it was brought back. It ends what is left of Claude
+   * and gives what it has.
+   */
+  async #connect(signal: AbortSignal): Promise<GuestLink | undefined> {
+    try {
+      return await this.sandbox.link(signal);
+    } catch (error) {
+      if (!(error instanceof GuestAbsentError) || this.#revivals++ >= maxRevivals) throw error;
+      const { processId, sessionId: id, generation } = this.#input;
+      this.#deps.logger.error({ err: error, process: processId }, "the sandbox's guest is gone; bringing it back");
+      await fenceGuest({ id, generation }, { sandbox: this.sandbox, signal });
+      return undefined;
     }
   }
 

@@ -24,6 +24,12 @@ export class TurnStopped extends Error {
   override name = "TurnStopped";
 }
 
+/** E.g. its folder in the sandbox was removed. */
+export function guestForgot(cause: unknown): TurnFailure {
+  const detail = "The sandbox's guest knows nothing of Claude Code's process any more; all that is shown here is kept";
+  return new TurnFailure("turn_interrupted", { detail, cause });
+}
+
 export function toFailure(error: unknown): TurnFailure {
   if (error instanceof TurnFailure) return error;
   if (error instanceof SandboxGoneError) {

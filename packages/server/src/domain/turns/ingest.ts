@@ -1,12 +1,13 @@
 import { setImmediate as immediate } from "node:timers/promises";
 import { endProcess, LineSplitter, type MapperState } from "@holdfast/claude";
-import type { GuestMessage } from "@holdfast/guest";
+import type { GuestMessage, SpoolRange } from "@holdfast/guest";
 import { sleep } from "@holdfast/std";
 import { StaleGenerationError } from "../../ports/event-log.ts";
 import { isDiskFull } from "../disk-full.ts";
 import type { ClaudeProcessDeps, ClaudeProcessInput } from "./claude-process.ts";
 import { commitBatch, SpoolTakenError } from "./commit-batch.ts";
-import { LineBatch } from "./line-batch.ts";
+import { LineBatch, type SpooledLine } from "./line-batch.ts";
+import { missingOutput, spoolFailed } from "./spool-trouble.ts";
 
 type Exit = Extract<GuestMessage, { type: "exit" }>;
 
@@ -21,7 +22,17 @@ export interface IngestInput extends Omit<ClaudeProcessInput, "sandbox" | "lifet
   onFailed: (error: unknown) => void;
 }
 
-type Item = { kind: "line"; bytes: Uint8Array; start: number; end: number } | { kind: "exit"; message: Exit };
+type Item =
+  | (SpooledLine & { kind: "line" })
+  /** Output that can be had no more; the next line begins at `to`. */
+  | { kind: "gap"; from: number; to: number }
+  | { kind: "spool_failed"; message: string }
+  | { kind: "exit"; message: Exit };
+
+interface Spools {
+  stdout: SpoolRange;
+  stderr: SpoolRange;
+}
 
 const stderrTailBytes = 8 * 1024;
 /** So much may be committed before the guest is told that it may forget it. */
@@ -30,6 +41,8 @@ const tellEveryBytes = 1024 * 1024;
 const maxQueuedBytes = 4 * 1024 * 1024;
 /** Output that makes no event is committed after so much, too: the guest must be able to let go of it. */
 const commitEveryBytes = 4 * 1024 * 1024;
+/** Twice what the splitter keeps of a line. */
+const endlessBytes = 128 * 1024 * 1024;
 
 /**
  * What a process prints, on its way into the log: all that has arrived is committed as one, a lone line at once. A line
@@ -38,7 +51,7 @@ const commitEveryBytes = 4 * 1024 * 1024;
 export class Ingest {
   readonly #input: IngestInput;
   readonly #deps: ClaudeProcessDeps;
-  readonly #splitter: LineSplitter;
+  #splitter: LineSplitter;
   /** Bytes that came in, whether a whole line or not. */
   readonly received: { stdout: number; stderr: number };
   #queue: Item[] = [];
@@ -50,6 +63,8 @@ export class Ingest {
   #committed: number;
   #told: number;
   #stderr = "";
+  /** The next line is the end of one whose beginning is lost. */
+  #torn = false;
   /** Lines that made no event yet and wait for the next commit. */
   #pending: LineBatch;
   /** Its exit has come in. */
@@ -82,6 +97,7 @@ export class Ingest {
     const fresh = this.#fresh("stdout", offset, bytes);
     if (fresh === undefined) return;
     for (const line of this.#splitter.push(fresh)) this.#enqueueLine(line.bytes, line.endOffset);
+    this.#forgetEndless();
     if (this.#queuedBytes <= maxQueuedBytes || this.#input.stopped.aborted) return;
     this.#roomy ??= Promise.withResolvers<void>();
     await this.#roomy.promise;
@@ -93,7 +109,21 @@ export class Ingest {
   }
 
   spoolFailed(message: string): void {
-    this.#stderr = `${this.#stderr}\n${message}`.slice(-stderrTailBytes);
+    this.#enqueue({ kind: "spool_failed", message }, 0);
+  }
+
+  /** The guest holds this much: what lies between is missing, and said to be. */
+  goOnFrom({ stdout, stderr }: Spools): void {
+    const within = (offset: number, { start, end }: SpoolRange) => Math.min(end, Math.max(start, offset));
+    this.received.stderr = within(this.received.stderr, stderr);
+    const to = within(this.received.stdout, stdout);
+    if (to === this.received.stdout) return;
+    const from = this.#lineStart;
+    this.received.stdout = to;
+    this.#splitter = new LineSplitter({ offset: to });
+    this.#lineStart = to;
+    this.#torn = to > from;
+    this.#enqueue({ kind: "gap", from, to }, 0);
   }
 
   exit(message: Exit): void {
@@ -105,8 +135,9 @@ export class Ingest {
   }
 
   #enqueueLine(bytes: Uint8Array, end: number): void {
-    this.#enqueue({ kind: "line", bytes, start: this.#lineStart, end }, bytes.length);
+    this.#enqueue({ kind: "line", bytes, start: this.#lineStart, end, isTorn: this.#torn }, bytes.length);
     this.#lineStart = end;
+    this.#torn = false;
   }
 
   #enqueue(item: Item, bytes: number): void {
@@ -140,6 +171,7 @@ export class Ingest {
     while (taken < this.#queue.length && !batch.isFull) {
       const item = this.#queue[taken++];
       if (item?.kind === "exit") exit = item.message;
+      if (item !== undefined && item.kind !== "line") this.#trouble(item, batch);
       if (item?.kind !== "line") break;
       this.#queuedBytes -= item.bytes.length;
       this.#mapper = batch.add(item, { mapper: this.#mapper, context: this.#input.context, owner: this.#input.owner });
@@ -147,12 +179,29 @@ export class Ingest {
     }
     this.#queue.splice(0, taken);
     if (exit !== undefined) return await this.#end(exit, batch);
-    if (batch.mustCommit || batch.end - this.#committed >= commitEveryBytes) {
+    if (batch.mustCommit || (batch.end ?? 0) - this.#committed >= commitEveryBytes) {
       this.#pending = new LineBatch();
       await this.#guard(batch);
     }
     for (const draft of batch.takeDrafts()) this.#deps.log.publishDraft(this.#input.sessionId, draft);
     batch.after?.();
+  }
+
+  #trouble(item: Exclude<Item, { kind: "line" }>, batch: LineBatch): void {
+    const { sessionId, processId, context } = this.#input;
+    if (item.kind === "spool_failed") batch.addEffect(spoolFailed(sessionId, processId, item.message));
+    if (item.kind !== "gap") return;
+    const ended = endProcess(this.#mapper, context);
+    this.#mapper = ended.state;
+    batch.addGap(ended, missingOutput(item.from, item.to), item.to);
+  }
+
+  /** A line beyond all reason is kept by its beginning; what comes of it is let go of, or the guest would wait for us. */
+  #forgetEndless(): void {
+    const { stdout, stderr } = this.received;
+    if (stdout - this.#lineStart < endlessBytes || stdout - this.#told < endlessBytes) return;
+    this.#told = stdout;
+    this.#input.onCommitted({ stdout, stderr });
   }
 
   async #end(message: Exit, batch: LineBatch): Promise<void> {
@@ -200,7 +249,7 @@ export class Ingest {
 
   async #commit(batch: LineBatch, ended?: { exitCode: number | null }): Promise<void> {
     const { sessionId, generation, processId, stopped: patience } = this.#input;
-    const stdout = Math.max(batch.end, this.#committed);
+    const stdout = batch.end ?? this.#committed;
     const offsets = { stdout, stderr: this.received.stderr };
     await commitBatch(this.#deps.log, {
       ...{ sessionId, generation, processId, batch, offsets, patience, mapper: this.#mapper, before: this.#committed },

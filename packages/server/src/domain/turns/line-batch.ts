@@ -7,6 +7,8 @@ export interface SpooledLine {
   bytes: Uint8Array;
   start: number;
   end: number;
+  /** Its beginning is lost. */
+  isTorn?: boolean;
 }
 
 const maxLines = 500;
@@ -18,7 +20,7 @@ export class LineBatch {
   /** All but the drafts, as they were printed. */
   readonly raw: SpooledLine[] = [];
   /** Of the last line. */
-  end = 0;
+  end: number | undefined;
   session: LineEffect["session"];
   more: LineEffect["more"];
   also: LineEffect["also"];
@@ -42,6 +44,8 @@ export class LineBatch {
     }
     this.#lines++;
     this.end = line.end;
+    // The end of a line says nothing by itself; the raw record has it.
+    if (line.isTorn === true && decoded.kind === "text") return mapper;
     this.#take(result, owner.onLine(result));
     return result.state;
   }
@@ -49,6 +53,16 @@ export class LineBatch {
   /** What the end of the process adds. */
   addExit(ended: MapResult, effect: LineEffect): void {
     this.#take(ended, { ...effect, events: [...ended.events, ...effect.events] });
+  }
+
+  addEffect(effect: LineEffect): void {
+    this.#take({ events: [], drafts: [] }, effect);
+  }
+
+  /** Output is missing up to `to`; drafts that were open come to nothing. */
+  addGap(ended: MapResult, said: NewEvent, to: number): void {
+    this.#take(ended, { events: [...ended.events, said] });
+    this.end = to;
   }
 
   /** Its last line asks for more than events: nothing may be read on before that is done. */
@@ -77,7 +91,7 @@ export class LineBatch {
     return drafts;
   }
 
-  #take(result: MapResult, effect: LineEffect | undefined): void {
+  #take(result: Pick<MapResult, "events" | "drafts">, effect: LineEffect | undefined): void {
     this.events.push(...(effect?.events ?? result.events));
     this.#drafts.push(...result.drafts);
     if (effect === undefined) return;

@@ -144,6 +144,11 @@ function restartAs(running: HeldProcess, exit: ProcessExit): "new" | "resume" | 
 
 function exitEvents(running: HeldProcess, exit: ProcessExit, stopped: boolean): NewEvent[] {
   if (stopped) return [idleEvent("stopped")];
+  if (exit.signal === "lost") {
+    const detail =
+      "The program that holds Claude Code in its sandbox died, and Claude Code was ended with it; all that it had printed is shown";
+    return [errorEvent(new TurnFailure("turn_interrupted", { detail })), idleEvent("interrupted")];
+  }
   const how = exit.signal === null ? `exit code ${exit.code}` : `signal ${exit.signal}`;
   const output = [...running.startupErrors, exit.stderr].filter((text) => text !== "").join("\n");
   if (!running.started) {

@@ -15,6 +15,7 @@ import { ClaudeProcess, type ProcessOwner } from "./claude-process.ts";
 import { TurnFailure, toFailure } from "./failure.ts";
 import { checkStale, fenceGuest, leaseArgs } from "./guest-fence.ts";
 import { markProcess, noteProcess } from "./process-rows.ts";
+import { startInGuest } from "./start-in-guest.ts";
 import { type AppendEvents, Step } from "./steps.ts";
 import type { TurnDeps } from "./turn-deps.ts";
 
@@ -37,7 +38,6 @@ interface PrepareInput {
 const transientExit = 75;
 const attempts = 3;
 const permissionTimeoutMs = 10 * 60 * 1000;
-const startTimeoutMs = 60 * 1000;
 
 /** The workspace's sandbox, with the image and itself told as steps where they take time. */
 export async function ensureSandbox(
@@ -172,9 +172,9 @@ export async function startProcess(deps: TurnDeps, input: StartInput): Promise<C
   await step.running();
   await noteProcess(deps, { session, sandbox, processId });
   const scripted = await isScripted(deps, signal);
-  const result = await runExec(sandbox.handle, await startArgs(deps, input, processId), {
+  const result = await startInGuest(deps, sandbox, {
+    args: await startArgs(deps, input, processId),
     secrets: await secretsOf(deps, input),
-    timeoutMs: startTimeoutMs,
     signal: AbortSignal.any([signal, sandbox.gone]),
   });
   checkStale(result.code, session);
