@@ -139,7 +139,7 @@ async function compose(composing: Composing): Promise<Server> {
     version,
     logger,
     accounts,
-    keys: new ApiKeys({ db: database.db, clock: systemClock }),
+    keys: new ApiKeys({ db: database.db, clock: systemClock, bus, logger: logger.child({ part: "keys" }) }),
     workspaces: work.workspaces,
     permissionRules: new PermissionRules({ db: database.db, clock: systemClock }),
     sandboxes: work.directory,

@@ -7,11 +7,13 @@ import { openBus, openServerDatabase } from "../src/database.ts";
 import { Sessions } from "../src/domain/sessions/sessions.ts";
 import { systemClock } from "../src/ports/clock.ts";
 import type { Database } from "../src/ports/database.ts";
+import type { ServerBus } from "../src/ports/server-bus.ts";
 import { testCluster } from "./_server.ts";
 
 /** What a server has of its database. */
 export interface Node extends AsyncDisposable {
   db: Database;
+  bus: ServerBus;
   log: DbEventLog;
   sessions: Sessions;
 }
@@ -22,7 +24,7 @@ export interface TestDatabase extends AsyncDisposable {
   open(): Promise<Node>;
 }
 
-const logger = pino({ level: process.env.TEST_LOG ?? "silent" }, pino.destination(2));
+export const logger = pino({ level: process.env.TEST_LOG ?? "silent" }, pino.destination(2));
 const noTurns = {
   wake: () => undefined,
   interrupt: () => undefined,
@@ -38,7 +40,7 @@ export async function openDatabaseNode(given: { dataDir?: string; databaseUrl?: 
   const log = stack.use(new DbEventLog(db, { clock: systemClock, bus }));
   const sessions = new Sessions({ db, log, clock: systemClock, installationId: "test", turns: noTurns as never });
   const held = stack.move();
-  return { db, log, sessions, [Symbol.asyncDispose]: () => held.disposeAsync() };
+  return { db, bus, log, sessions, [Symbol.asyncDispose]: () => held.disposeAsync() };
 }
 
 /** PostgreSQL: each server has its own connections. SQLite belongs to one server: the others are the same. */

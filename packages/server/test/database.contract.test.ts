@@ -8,7 +8,7 @@ import { Agents } from "../src/domain/agents/agents.ts";
 import { once } from "../src/domain/sessions/idempotency.ts";
 import { systemClock } from "../src/ports/clock.ts";
 import { StaleGenerationError } from "../src/ports/event-log.ts";
-import { type Node, readAll, type TestDatabase, testDatabase } from "./_databases.ts";
+import { logger, type Node, readAll, type TestDatabase, testDatabase } from "./_databases.ts";
 import { testCluster } from "./_server.ts";
 
 const clock = systemClock;
@@ -189,13 +189,18 @@ describe.each(["sqlite", "postgres"] as const)("%s", (kind) => {
   });
 
   test("keys: found by their hash, named as they were", async () => {
-    const keys = new ApiKeys({ db: one.db, clock });
+    const [keys, others] = [one, two].map(({ db, bus }) => new ApiKeys({ db, bus, clock, logger })) as [
+      ApiKeys,
+      ApiKeys,
+    ];
     const made = await keys.create(accountId, awkward);
     const accounts = new Accounts({ db: two.db, clock });
     expect(await accounts.byKey(made.api_key)).toMatchObject({ id: accountId, keyId: made.id });
     expect((await keys.list(accountId, { limit: 100 })).data.at(-1)).toMatchObject({ name: awkward });
+    const inUse = others.revocation(made.id);
     await keys.revoke(accountId, made.id);
     expect(await accounts.byKey(made.api_key)).toBeUndefined();
+    await expect.poll(() => inUse.aborted).toBe(true);
   });
 
   test("raw bytes come back as they were", async () => {

@@ -1,15 +1,22 @@
 import { createHash, randomBytes } from "node:crypto";
 import { type ApiKey, type ApiKeyCreated, AppError, newId } from "@holdfast/protocol";
 import type { Selectable } from "kysely";
+import type { Logger } from "pino";
 import type { Clock } from "../../ports/clock.ts";
 import type { Database, Schema, Tx } from "../../ports/database.ts";
+import type { ServerBus } from "../../ports/server-bus.ts";
 import { afterPage, type Page, type PageRequest, toPage } from "../paging.ts";
 import { decodeText, encodeText } from "../text.ts";
 
 export interface KeysDeps {
   db: Database;
   clock: Clock;
+  /** A key that one server revokes ends the streams of all. */
+  bus: ServerBus;
+  logger: Logger;
 }
+
+const revokedTopic = "api_key_revoked";
 
 export function hashKey(key: string): string {
   return createHash("sha256").update(key).digest("hex");
@@ -46,6 +53,8 @@ export class ApiKeys {
 
   constructor(deps: KeysDeps) {
     this.#deps = deps;
+    deps.bus.subscribe(revokedTopic, (id) => this.#end(id));
+    deps.bus.onGap(() => void this.#lookAgain());
   }
 
   async create(accountId: string, name: string): Promise<ApiKeyCreated> {
@@ -73,8 +82,8 @@ export class ApiKeys {
     if (row === undefined) throw new AppError("api_key_not_found");
     const revokedAt = row.revoked_at ?? clock.now();
     await db.updateTable("api_keys").set({ revoked_at: revokedAt }).where("id", "=", id).execute();
-    this.#inUse.get(id)?.abort(new AppError("key_wrong", { detail: "The API key was revoked" }));
-    this.#inUse.delete(id);
+    this.#end(id);
+    await this.#deps.bus.publish(revokedTopic, id);
     return toKey({ ...row, revoked_at: revokedAt });
   }
 
@@ -84,7 +93,7 @@ export class ApiKeys {
     return row !== undefined && row.revoked_at === null;
   }
 
-  /** Aborts when the key is revoked by this server. */
+  /** Aborts when the key is revoked. */
   revocation(id: string): AbortSignal {
     let controller = this.#inUse.get(id);
     if (controller === undefined) {
@@ -92,6 +101,24 @@ export class ApiKeys {
       this.#inUse.set(id, controller);
     }
     return controller.signal;
+  }
+
+  #end(id: string): void {
+    this.#inUse.get(id)?.abort(new AppError("key_wrong", { detail: "The API key was revoked" }));
+    this.#inUse.delete(id);
+  }
+
+  /** Word of a revocation may have been lost. */
+  async #lookAgain(): Promise<void> {
+    const ids = [...this.#inUse.keys()];
+    if (ids.length === 0) return;
+    const { db, logger } = this.#deps;
+    try {
+      const query = db.selectFrom("api_keys").select("id").where("id", "in", ids).where("revoked_at", "is not", null);
+      for (const { id } of await query.execute()) this.#end(id);
+    } catch (error) {
+      logger.warn({ err: error }, "cannot look whether keys in use were revoked");
+    }
   }
 }
 
