@@ -9,7 +9,7 @@ import { mapUser } from "./map-user.ts";
 import { beginMapping, emit, type MapperContext, type Mapping, type MapResult, notice } from "./mapping.ts";
 import { endOpenTools } from "./open-tools.ts";
 import type { CanUseToolRequest, PermissionQuestion, Signal } from "./signals.ts";
-import { type MapperState, toolEvent } from "./state.ts";
+import { type MapperState, toolEvent, toolParent } from "./state.ts";
 
 /**
  * What one line of the CLI means: events for the log, live text, signals for the host. Pure and deterministic: the same
@@ -98,6 +98,8 @@ function questionOf(mapping: Mapping, line: JsonObject): PermissionQuestion {
     requestId: asString(line.request_id) ?? "",
     request: question,
     toolEventId: toolUseId === undefined ? null : toolEvent(mapping.state, mapping.context.sessionId, toolUseId),
+    parentEventId:
+      toolUseId === undefined ? null : (toolParent(mapping.state, mapping.context.sessionId, toolUseId) ?? null),
   };
 }
 

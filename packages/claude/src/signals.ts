@@ -14,6 +14,8 @@ export interface PermissionQuestion {
   readonly request: CanUseToolRequest;
   /** Id of the `agent.tool_use` event it is about. */
   readonly toolEventId: string | null;
+  /** Of the `agent.tool_use` that started the subagent which asks, when that is known. */
+  readonly parentEventId: string | null;
 }
 
 export type TurnOutcome = "completed" | "stopped" | "failed" | "limit";

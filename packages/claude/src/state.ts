@@ -126,6 +126,12 @@ export function toolEvent(state: MapperState, sessionId: string, toolUseId: stri
   return toolEventId(sessionId, known ?? { id: toolUseId, epoch: state.epoch, uses: 1 });
 }
 
+/** The event of the call whose subagent made this one; undefined when the main thread did, or it was not seen yet. */
+export function toolParent(state: MapperState, sessionId: string, toolUseId: string): string | undefined {
+  const parent = state.tools.find((entry) => entry.id === toolUseId)?.parent;
+  return parent === undefined ? undefined : toolEvent(state, sessionId, parent);
+}
+
 /** Its result came. */
 export function closeTool(state: MapperState, toolUseId: string): MapperState {
   const tools = state.tools.map((entry) => (entry.id === toolUseId ? { ...entry, open: false } : entry));

@@ -32,16 +32,28 @@ export function capture(name: string): Capture {
   const hasStdin = existsSync(`${folder}${name}.stdin.ndjson`);
   const stdin = hasStdin ? lines(read("stdin.ndjson")).map((line) => JSON.parse(line) as Line) : [];
   const times = meta.stdin_times_ms ?? [];
-  const steps = lines(read("ndjson")).map((text, at) => ({
-    text,
-    heard: stdin.filter((_line, index) => (times[index] ?? 0) <= (meta.line_times_ms[at] ?? 0)).length,
-  }));
+  const printed = lines(read("ndjson"));
+  // Times are whole milliseconds: an answer may bear that of its question.
+  const asked = stdin.map((line) => printed.findIndex((text) => isQuestionOf(text, line)));
+  const steps = printed.map((text, at) => {
+    const later = stdin.findIndex(
+      (_line, index) => (times[index] ?? 0) > (meta.line_times_ms[at] ?? 0) || (asked[index] ?? -1) >= at,
+    );
+    return { text, heard: later === -1 ? stdin.length : later };
+  });
   return {
     steps,
     stdin,
     exitCode: meta.exit.code ?? 0,
     messages: stdin.filter(({ type }) => type === "user").map(wordsOf),
   };
+}
+
+function isQuestionOf(text: string, answer: Line): boolean {
+  if (answer.type !== "control_response") return false;
+  const { request_id: id } = answer.response as { request_id: string };
+  const line = JSON.parse(text) as Line;
+  return line.type === "control_request" && line.request_id === id;
 }
 
 function wordsOf(line: Line): string {

@@ -108,13 +108,13 @@ async function ask(
 ): Promise<{ events: NewEvent[]; asks: boolean }> {
   const { requestId, request } = question;
   const eventId = question.toolEventId ?? requestId;
-  const parentEventId = await parentOf(tx, eventId);
+  const { parentEventId } = question;
   const { shown, suggestions } = present({
     eventId,
     request,
     volumeRoot,
     mount: filesMount,
-    ...(parentEventId === undefined ? {} : { parentEventId }),
+    ...(parentEventId === null ? {} : { parentEventId }),
   });
   const rules =
     suggestions.length === 0 ? undefined : allowedBy(suggestions, new Set(await sessionRules(tx, session.id)));
@@ -149,14 +149,6 @@ async function ask(
 
 function stored({ input: _input, ...shown }: Shown, suggestions: StoredSuggestion[]): StoredQuestion {
   return { shown, suggestions };
-}
-
-/** Of the subagent's call that made this one. */
-async function parentOf(tx: Tx, eventId: string): Promise<string | undefined> {
-  const row = await tx.selectFrom("events").select("event_json").where("id", "=", eventId).executeTakeFirst();
-  if (row === undefined) return undefined;
-  const { holdfast } = JSON.parse(row.event_json) as { holdfast?: { parent_event_id?: string } };
-  return holdfast?.parent_event_id;
 }
 
 function withdraw(
