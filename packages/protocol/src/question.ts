@@ -85,7 +85,7 @@ export const ConfirmationDetails = z.strictObject({
     .optional(),
   /** With a denial: ends the turn as well. */
   stop: z.boolean().optional(),
-  /** With an approved plan. Default: `default`. */
+  /** With an approved plan. Without it: as before the plan. */
   mode: PlanMode.optional(),
 });
 export type ConfirmationDetails = z.infer<typeof ConfirmationDetails>;

@@ -192,10 +192,16 @@ describe("what is allowed always", () => {
     expect((await session.call("DELETE", `${path}/${id}`)).status).toBe(200);
     expect((await session.call("DELETE", `${path}/${id}`)).status).toBe(404);
     expect((await session.call("GET", path)).body.data).toEqual([]);
+    // The first session's process had the rule: its next turn is another's.
+    await session.send("again");
+    await session.idle(2);
+    const renewed = await it.sandboxes.stage.claude(started + 1);
+    expect(renewed.isResumed).toBe(true);
+    expect(settingsOf(renewed)).toMatchObject({ allow: [] });
     const third = await it.session("always");
     await third.send("hello");
     await third.idle();
-    expect(settingsOf(await it.sandboxes.stage.claude(started + 1))).toMatchObject({ allow: [] });
+    expect(settingsOf(await it.sandboxes.stage.claude(started + 2))).toMatchObject({ allow: [] });
   });
 
   test("counts for a process that was started before, and is said in its log", async () => {

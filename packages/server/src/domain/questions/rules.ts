@@ -16,6 +16,20 @@ export async function sessionRules(db: Database, sessionId: string): Promise<str
   return await workspaceRules(db, (await sessionRow(db, sessionId)).workspace_id);
 }
 
+/** Whether the process was given rules that are no more. */
+export async function hasDeletedRules(db: Database, processId: string): Promise<boolean> {
+  const row = await db
+    .selectFrom("processes")
+    .innerJoin("sessions", "sessions.id", "processes.session_id")
+    .innerJoin("permission_rules", "permission_rules.workspace_id", "sessions.workspace_id")
+    .select("permission_rules.id")
+    .where("processes.id", "=", processId)
+    .whereRef("permission_rules.deleted_at", ">=", "processes.created_at")
+    .limit(1)
+    .executeTakeFirst();
+  return row !== undefined;
+}
+
 /** Stored once, however often they are allowed. */
 export async function rememberRules(
   tx: Tx,

@@ -1,6 +1,8 @@
 import { randomUUID } from "node:crypto";
+import { hasDeletedRules } from "../questions/rules.ts";
 import type { LiveSandbox } from "../sandboxes/live-sandbox.ts";
 import { waitFor } from "../sandboxes/sandboxes.ts";
+import { openQuestions } from "../sessions/permissions.ts";
 import type { ClaudeProcess } from "./claude-process.ts";
 import { isEnding, markProcessEnding, untilEnded } from "./ending.ts";
 import { HeldProcess } from "./held-process.ts";
@@ -38,7 +40,8 @@ export class ProcessHolder {
     const known = this.#desk.running;
     if (known?.process.alive && !known.ending && known.process.sandbox === sandbox) {
       known.busy();
-      return known;
+      if (!(await this.#isOutdated(known))) return known;
+      await this.#close(known);
     }
     // What it still says is being stored; nobody else may read its spool meanwhile.
     if (known !== undefined && known.process.sandbox === sandbox) await this.#end(known, signal);
@@ -127,7 +130,23 @@ export class ProcessHolder {
     if (running !== desk.running || desk.preparing !== undefined || !desk.inFlight.isEmpty) return;
     if (running.ending && !running.closing) return await this.#end(running, desk.soon(60_000));
     const { backgroundTasks = 0 } = running.process.mapper;
-    if (backgroundTasks > 0 || running.ownTurn) return this.armIdleTimer();
+    // Waiting for an answer is no idleness, whoever asks.
+    const asks = async () => (await openQuestions(desk.deps.db, desk.session.id)).length > 0;
+    if (backgroundTasks > 0 || running.ownTurn || (await asks())) return this.armIdleTimer();
+    if (running !== desk.running || desk.preparing !== undefined || !desk.inFlight.isEmpty) return;
+    await this.#close(running);
+  }
+
+  /** It was once allowed what must be asked for again. What it works on is not cut off for that. */
+  async #isOutdated(running: HeldProcess): Promise<boolean> {
+    const { inFlight, deps } = this.#desk;
+    const { backgroundTasks = 0 } = running.process.mapper;
+    if (!inFlight.isEmpty || running.ownTurn || backgroundTasks > 0) return false;
+    return await hasDeletedRules(deps.db, running.process.processId);
+  }
+
+  async #close(running: HeldProcess): Promise<void> {
+    const desk = this.#desk;
     // First: a message that comes now must not be said to a process that is ending.
     running.ending = true;
     running.closing = true;
