@@ -13,7 +13,7 @@ COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _holdfast; printf '%s\\n' "\${COMPREP
 
 test("bash completes commands, second words, options and choices", () => {
   expect(complete("holdfast", "wor")).toEqual(["workspace"]);
-  expect(complete("holdfast", "workspace", "r")).toEqual(["rename", "rm"]);
+  expect(complete("holdfast", "workspace", "r")).toEqual(["rules", "rename", "rm"]);
   expect(complete("holdfast", "workspace", "rm", "--y")).toEqual(["--yes"]);
   expect(complete("holdfast", "logs", "--fo")).toEqual(["--follow"]);
   expect(complete("holdfast", "ls", "-o", "j")).toEqual(["json"]);

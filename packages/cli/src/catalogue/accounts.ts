@@ -83,6 +83,14 @@ export const accountCommands: readonly Command[] = [
     load: async () => (await import("../commands/workspace.ts")).workspaceAdd,
   },
   {
+    name: "workspace rules",
+    summary: "List what Claude may always do in a workspace, or delete a rule of it.",
+    args: ["NAME"],
+    options: { delete: { value: "RULE", help: "delete this one: its text or its id" }, server, output },
+    examples: ["holdfast workspace rules default", "holdfast workspace rules default --delete 'Bash(npm test *)'"],
+    load: async () => (await import("../commands/workspace-rules.ts")).workspaceRules,
+  },
+  {
     name: "workspace rename",
     summary: "Give a workspace another name.",
     args: ["NAME", "NEW_NAME"],

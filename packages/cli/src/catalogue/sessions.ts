@@ -20,7 +20,7 @@ export const sessionCommands: readonly Command[] = [
       output,
     },
     details:
-      "PROMPT - reads it from standard input. Uses the server you are logged in to; where there is none, root gets one\nfor the length of the run. Ctrl-C stops the turn first and ends with 130; a third Ctrl-C does not wait.\nExit code 0 when the turn completed, 1 when it did not.",
+      "PROMPT - reads it from standard input. Uses the server you are logged in to; where there is none, root gets one\nfor the length of the run. Ctrl-C stops the turn first and ends with 130; a third Ctrl-C does not wait.\nExit code 0 when the turn completed, 1 when it did not, or when it asks something and nobody is at a terminal.",
     examples: [
       'holdfast run "Explain what is in this workspace"',
       'holdfast run -w website "Fix the failing test" -o json',
@@ -46,9 +46,19 @@ export const sessionCommands: readonly Command[] = [
     args: ["ID"],
     options: { server, output },
     details:
-      "Type a message and press Enter. Ctrl-C stops the turn that runs, or leaves when none does; Ctrl-D leaves.\nThe session goes on without you.",
+      "Type a message and press Enter. Ctrl-C stops the turn that runs, or leaves when none does; Ctrl-D leaves.\nThe session goes on without you. What Claude asks is answered in the same line, which says how.",
     examples: ["holdfast attach last"],
     load: async () => (await import("../commands/attach.ts")).attach,
+  },
+  {
+    name: "answer",
+    summary: "Answer what Claude asks in a session, without a terminal.",
+    args: ["ID", "ANSWER…"],
+    options: { server, output },
+    details:
+      "The oldest open question of `holdfast logs ID`. ANSWER is y (yes), n (no), s (no, and stop the turn), a or a1, a2…\n(always, as shown), or why not, in your words. A question with choices takes an answer to each of its parts:\na number, several as 1,2, or your own words; - declines. A plan also takes e (yes, accept its edits) and d (yes,\nask before each).",
+    examples: ["holdfast answer last y", 'holdfast answer last "No: use the other file"', "holdfast answer last 2 1,3"],
+    load: async () => (await import("../commands/answer.ts")).answer,
   },
   {
     name: "send",

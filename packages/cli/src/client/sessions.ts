@@ -1,8 +1,15 @@
 import Anthropic from "@anthropic-ai/sdk";
-import { type DraftFrame, type Session, type SessionEvent, workspaceMetadataKey } from "@holdfast/protocol";
+import {
+  type DraftFrame,
+  type EventOf,
+  type Session,
+  type SessionEvent,
+  workspaceMetadataKey,
+} from "@holdfast/protocol";
 import { isAbort, sleep } from "@holdfast/std";
 import { CliError } from "../command.ts";
 import type { Connection } from "./connection.ts";
+import type { Reply } from "./reply.ts";
 
 export type Frame = SessionEvent | DraftFrame;
 
@@ -76,21 +83,34 @@ export class Sessions {
     await this.#client.beta.sessions.events.send(id, { events: [{ type: "user.interrupt" }] }, { ...call(signal) });
   }
 
-  async confirm(id: string, toolUseId: string, answer: { allow: boolean; signal?: AbortSignal }): Promise<void> {
-    const event = {
-      type: "user.tool_confirmation" as const,
-      tool_use_id: toolUseId,
-      result: answer.allow ? ("allow" as const) : ("deny" as const),
-    };
-    await this.#client.beta.sessions.events.send(id, { events: [event] }, { ...call(answer.signal) });
+  /** Returns what the log says about it. */
+  async confirm(
+    id: string,
+    toolUseId: string,
+    reply: Reply,
+    signal?: AbortSignal,
+  ): Promise<EventOf<"holdfast.permission_resolved"> | undefined> {
+    const event = { type: "user.tool_confirmation" as const, tool_use_id: toolUseId, ...reply };
+    await this.#client.beta.sessions.events.send(id, { events: [event] }, { ...call(signal) });
+    const types = ["holdfast.permission_resolved"];
+    for await (const each of this.events(id, { types, tail: 20, ...call(signal) }))
+      if (each.type === "holdfast.permission_resolved" && each.tool_use_id === toolUseId) return each;
+    return undefined;
   }
 
-  /** The log so far, oldest first; the newest `tail` of it. */
-  async *events(id: string, options: Call & { tail?: number } = {}): AsyncGenerator<SessionEvent, void, undefined> {
+  /** The log so far, oldest first; the newest `tail` of it, and only of these types. */
+  async *events(
+    id: string,
+    options: Call & { tail?: number; types?: string[] } = {},
+  ): AsyncGenerator<SessionEvent, void, undefined> {
     const { tail, signal } = options;
     const order = tail === undefined ? ("asc" as const) : ("desc" as const);
     const limit = Math.min(500, tail ?? 500);
-    const pages = this.#client.beta.sessions.events.list(id, { order, limit }, { ...call(signal) });
+    const pages = this.#client.beta.sessions.events.list(
+      id,
+      { order, limit, ...(options.types === undefined ? {} : { types: own(options.types) }) },
+      { ...call(signal) },
+    );
     if (tail === undefined) {
       for await (const event of pages) yield own(event);
       return;

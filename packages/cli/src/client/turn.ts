@@ -2,6 +2,7 @@ import type { EventOf } from "@holdfast/protocol";
 import type { CommandContext } from "../command.ts";
 import { liveSurface, plainSurface } from "../render/surface.ts";
 import { Transcript } from "../render/transcript.ts";
+import type { Prompter } from "./prompter.ts";
 import type { Frame, Sessions } from "./sessions.ts";
 
 /** Takes what a session says: prints it, in the form that was asked for. */
@@ -39,15 +40,27 @@ export function createViewer({ out }: CommandContext, options: { quiet?: boolean
   };
 }
 
-/** Follows until the turn is over or waits for an answer; returns the event that says so. */
+/** Follows until the turn is over, or waits for an answer that `prompter` does not get; returns the event that says so. */
 export async function followTurn(
   sessions: Sessions,
-  options: { sessionId: string; after: number; viewer: Viewer; signal: AbortSignal },
+  options: { sessionId: string; after: number; viewer: Viewer; prompter?: Prompter | undefined; signal: AbortSignal },
 ): Promise<EventOf<"session.status_idle"> | EventOf<"session.status_terminated">> {
-  const { sessionId, after, viewer, signal } = options;
-  for await (const frame of sessions.follow(sessionId, { after, signal, onCut: viewer.cut })) {
-    viewer.push(frame);
-    if (frame.type === "session.status_idle" || frame.type === "session.status_terminated") return frame;
+  const { sessionId, after, viewer, prompter } = options;
+  const signal = prompter === undefined ? options.signal : AbortSignal.any([options.signal, prompter.leaving]);
+  let last: EventOf<"session.status_idle"> | undefined;
+  try {
+    for await (const frame of sessions.follow(sessionId, { after, signal, onCut: viewer.cut })) {
+      prompter?.before(frame);
+      viewer.push(frame);
+      if (frame.type === "session.status_terminated") return frame;
+      if (frame.type !== "session.status_idle") continue;
+      last = frame;
+      if (prompter === undefined || frame.stop_reason.type !== "requires_action") return frame;
+      prompter.ask();
+    }
+  } catch (error) {
+    if (prompter?.leaving.aborted !== true || last === undefined) throw error;
+    return last;
   }
   throw signal.reason;
 }

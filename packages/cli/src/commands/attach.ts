@@ -1,6 +1,6 @@
 import { createInterface, type Interface } from "node:readline";
-import type { EventOf } from "@holdfast/protocol";
 import { connection } from "../client/connection.ts";
+import { OpenQuestions } from "../client/open-questions.ts";
 import { type Frame, Sessions } from "../client/sessions.ts";
 import { createViewer } from "../client/turn.ts";
 import type { CommandContext, Handler } from "../command.ts";
@@ -20,7 +20,6 @@ export const attach: Handler = async (input, context) => {
 };
 
 const prompt = "> ";
-const askPrompt = "Allow? y or n > ";
 
 /** A session in a terminal: what is said above, what the reader types below. */
 class Conversation {
@@ -32,8 +31,7 @@ class Conversation {
   readonly #surface: ClosableSurface;
   readonly #transcript: Transcript;
   #running = false;
-  /** Tool calls that wait for the reader's word. */
-  #asked: string[] = [];
+  readonly #questions = new OpenQuestions();
   #failure: unknown;
 
   constructor(sessions: Sessions, id: string, context: CommandContext) {
@@ -60,7 +58,11 @@ class Conversation {
     const { out, signal } = this.#context;
     const lines = this.#lines;
     lines.on("line", (text) => this.#typed(text));
-    lines.on("SIGINT", () => (this.#running ? this.#do(this.#sessions.interrupt(this.#id)) : lines.close()));
+    lines.on("SIGINT", () =>
+      this.#running || this.#questions.current !== undefined
+        ? this.#do(this.#sessions.interrupt(this.#id))
+        : lines.close(),
+    );
     signal.addEventListener("abort", () => lines.close(), { once: true });
     this.#surface.print(
       out.paint(
@@ -84,15 +86,14 @@ class Conversation {
 
   #take(frame: Frame): void {
     if (frame.type === "session.status_running") this.#running = true;
-    if (frame.type === "session.status_idle") this.#idle(frame);
+    if (frame.type === "session.status_idle") this.#running = false;
+    if (this.#questions.take(frame)) this.#setPrompt();
     this.#transcript.push(frame);
     if (frame.type === "session.status_terminated") this.#lines.close();
   }
 
-  #idle(event: EventOf<"session.status_idle">): void {
-    this.#running = false;
-    this.#asked = event.stop_reason.type === "requires_action" ? [...event.stop_reason.event_ids] : [];
-    this.#lines.setPrompt(this.#asked.length > 0 ? askPrompt : prompt);
+  #setPrompt(): void {
+    this.#lines.setPrompt(this.#questions.prompt || prompt);
   }
 
   #typed(text: string): void {
@@ -103,18 +104,17 @@ class Conversation {
     this.#lines.prompt();
     const said = text.trim();
     if (said === "") return;
-    if (this.#asked.length > 0) this.#answer(said);
+    if (this.#questions.current !== undefined) this.#answer(said);
     else this.#do(this.#sessions.send(this.#id, text));
   }
 
   #answer(said: string): void {
-    const allow = /^y(es)?$/i.test(said);
-    if (!allow && !/^no?$/i.test(said)) return;
-    const asked = this.#asked;
-    this.#asked = [];
-    this.#lines.setPrompt(prompt);
-    for (const id of asked) this.#do(this.#sessions.confirm(this.#id, id, { allow }));
-    this.#surface.status(undefined);
+    const { send, say } = this.#questions.typed(said);
+    this.#setPrompt();
+    if (say !== undefined) this.#surface.print(this.#context.out.paint("dim", `· ${say}`));
+    if (send !== undefined) this.#do(this.#sessions.confirm(this.#id, send.question.tool_use_id, send.reply));
+    // Draws the new prompt.
+    this.#lines.prompt();
   }
 
   /** What was typed must not be lost without a word. */

@@ -1,8 +1,10 @@
 import { type Connection, connectByToken, findConnection } from "../client/connection.ts";
 import { promptFrom, titleOf } from "../client/prompt.ts";
+import { Prompter } from "../client/prompter.ts";
 import { Sessions } from "../client/sessions.ts";
 import { createViewer, followTurn } from "../client/turn.ts";
 import { CliError, type CommandContext, type Handler, type ParsedInput, textOption } from "../command.ts";
+import { inWords } from "../failure.ts";
 import { defaultDataDir } from "../options.ts";
 
 /** How long a stopped turn may take to end before we leave it to the server. */
@@ -27,7 +29,10 @@ async function runOn(
   // Not cut off by Ctrl-C: whether the message arrived must be known to stop what it begins.
   const sent = await sessions.send(sessionId, prompt);
   using viewer = createViewer(context, { quiet: input.options.quiet === true, echo: false });
-  const following = { sessionId, after: sent?.seq ?? 0, viewer };
+  const failed = (error: unknown) => void inWords(error).then(({ message, why }) => viewer.note(`${message}. ${why}`));
+  const asks = out.live && context.stdin.isTTY === true;
+  using prompter = asks ? new Prompter({ sessions, sessionId, context, note: viewer.note, failed }) : undefined;
+  const following = { sessionId, after: sent?.seq ?? 0, viewer, prompter };
   // Ctrl-C must not end the following: the turn's end is still to be shown.
   const leave = new AbortController();
   const interrupted = { done: false };
@@ -56,9 +61,9 @@ function exitCodeOf(end: Awaited<ReturnType<typeof followTurn>>, sessionId: stri
   if (end.type === "session.status_terminated") return 1;
   if (end.stop_reason.type === "requires_action") {
     out.error(
-      "Claude asks for permission",
-      "A run without a reader cannot answer it; the turn waits.",
-      `Answer it with \`holdfast attach ${sessionId}\`, or stop it with \`holdfast stop ${sessionId}\`.`,
+      "Claude asks something, and nobody has answered",
+      "The turn waits.",
+      `Answer it with \`holdfast attach ${sessionId}\` or \`holdfast answer ${sessionId} y\`, or stop it with \`holdfast stop ${sessionId}\`.`,
     );
     return 1;
   }

@@ -1,7 +1,7 @@
-import type { Holdfast, Workspace } from "@holdfast/sdk";
 import { confirm } from "../client/confirm.ts";
 import { connection } from "../client/connection.ts";
-import { CliError, type Handler } from "../command.ts";
+import { workspaceNamed } from "../client/workspaces.ts";
+import type { Handler } from "../command.ts";
 import { ago, plural } from "../render/tool-words.ts";
 
 export const workspaceList: Handler = async (input, context) => {
@@ -26,7 +26,7 @@ export const workspaceAdd: Handler = async (input, context) => {
 export const workspaceRename: Handler = async (input, context) => {
   const { out, signal } = context;
   const { holdfast } = connection(input, context);
-  const workspace = await named(holdfast, input.args[0] ?? "", signal);
+  const workspace = await workspaceNamed(holdfast, input.args[0] ?? "", signal);
   const renamed = await holdfast.workspaces.rename(workspace.id, input.args[1] ?? "", { signal });
   out.data(renamed);
   out.line(`Workspace ${workspace.name} is now called ${renamed.name}.`);
@@ -35,7 +35,7 @@ export const workspaceRename: Handler = async (input, context) => {
 export const workspaceRemove: Handler = async (input, context) => {
   const { out, signal } = context;
   const { holdfast } = connection(input, context);
-  const workspace = await named(holdfast, input.args[0] ?? "", signal);
+  const workspace = await workspaceNamed(holdfast, input.args[0] ?? "", signal);
   if (!(await confirm(`Delete workspace ${workspace.name} with all its files?`, input, context))) {
     out.progress("Nothing was deleted.");
     return 1;
@@ -49,10 +49,3 @@ export const workspaceRemove: Handler = async (input, context) => {
   for (const each of kept) out.progress(`Kept: ${each}`);
   return 0;
 };
-
-/** By name or id. Throws CliError. */
-async function named(holdfast: Holdfast, name: string, signal: AbortSignal): Promise<Workspace> {
-  for await (const workspace of holdfast.workspaces.list({ signal }))
-    if (workspace.name === name || workspace.id === name) return workspace;
-  throw new CliError(`You have no workspace named "${name}"`, "", "`holdfast workspace list` lists them.");
-}

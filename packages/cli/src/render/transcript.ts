@@ -2,6 +2,7 @@ import type { EventOf, SessionEvent } from "@holdfast/protocol";
 import type { Frame } from "../client/sessions.ts";
 import type { Paint } from "../printer.ts";
 import { cleanText } from "./clean.ts";
+import { questionCard, resolvedLine } from "./question-card.ts";
 import { cost, duration, plural, toolWords } from "./tool-words.ts";
 
 /** Where a transcript goes: whole lines, text that still grows, and one line about what goes on. */
@@ -30,6 +31,9 @@ export interface TranscriptOptions {
 type ToolUse = EventOf<"agent.tool_use">;
 
 const resultLines = 12;
+
+/** Also to a reader who wants to see only what Claude says. */
+const alwaysShown = new Set<string>(["session.error", "holdfast.permission_request"]);
 
 /** Turns events into what a reader sees: the page's words and signs, in lines. */
 export class Transcript {
@@ -101,8 +105,14 @@ export class Transcript {
       return;
     }
     if (event.type === "session.status_idle" || event.type === "session.status_terminated") this.#work(false);
-    if (this.#options.quiet === true && event.type !== "session.error") return;
+    if (this.#options.quiet === true && !alwaysShown.has(event.type)) return;
     switch (event.type) {
+      case "holdfast.permission_request":
+        this.#block(questionCard(event, this.#options.paint));
+        return;
+      case "holdfast.permission_resolved":
+        this.#note(resolvedLine(event));
+        return;
       case "user.message":
         if (this.#options.echo) this.#user(event);
         return;
