@@ -187,6 +187,65 @@ test("a server that is found dead although it lives stops at once; the other goe
   expect((await sql("select distinct server_id from workspaces order by 1")).length).toBe(2);
 });
 
+test("a server that stops leaves its turn to the other one, which goes on with it at once", async () => {
+  const [a, b] = [await server(), await server()];
+  const { heard, go } = holding();
+  const [onA, onB] = (await sessionOn(a, b)) as [LocalSession, LocalSession];
+  await onA.send("long work");
+  const claude = await heard;
+  await a[Symbol.asyncDispose]();
+  await expect.poll(owner, { timeout: 10_000 }).toBe(b.id());
+  go();
+  const events = await onB.idle(1);
+  dense(events);
+  expect(await onB.outcomes()).toEqual(["completed"]);
+  expect(said(claude)).toBe(1);
+  expect(await sql("select id from servers")).toEqual([{ id: b.id() }]);
+});
+
+test("found dead in the middle of everything, a server leaves each turn to the other, whole", async () => {
+  const [a, b] = [await server(), await server()];
+  sandboxes.stage.script = answering;
+  const gate = { create: Promise.withResolvers<void>(), start: Promise.withResolvers<void>() };
+  const reached = { create: Promise.withResolvers<void>(), start: Promise.withResolvers<void>() };
+  const pairs = [await sessionOn(a, b), await sessionOn(a, b), await sessionOn(a, b)];
+  const [creating, starting, idle] = pairs as [LocalSession, LocalSession][];
+  if (creating === undefined || starting === undefined || idle === undefined) throw new Error("no sessions");
+  await idle[0].send("one");
+  await idle[0].idle(1);
+  let first = true;
+  sandboxes.before.start = async () => {
+    if (!first) return;
+    first = false;
+    reached.start.resolve();
+    await gate.start.promise;
+  };
+  await starting[0].send("one");
+  await reached.start.promise;
+  sandboxes.before.create = async () => {
+    sandboxes.before.create = async () => undefined;
+    reached.create.resolve();
+    await gate.create.promise;
+  };
+  await creating[0].send("one");
+  await reached.create.promise;
+  const before = a.id();
+  await sql(`begin; delete from servers where id = '${before}';
+    update workspaces set server_id = '${b.id()}' where server_id = '${before}'; commit`);
+  await expect.poll(() => a.id(), { timeout: 10_000 }).not.toBe(before);
+  gate.start.resolve();
+  gate.create.resolve();
+  for (const [, onB] of pairs as [LocalSession, LocalSession][]) {
+    dense(await onB.idle(1, 30_000));
+    expect(await onB.outcomes()).toEqual(["completed"]);
+  }
+  await idle[1].send("two");
+  dense(await idle[1].idle(2));
+  // Nothing that the old one had begun is left: one sandbox for each workspace, one process in each.
+  await expect.poll(() => sandboxes.sandboxes.filter(({ isRunning }) => isRunning).length).toBe(3);
+  expect(await sql("select id from sandboxes where state <> 'ended'")).toHaveLength(3);
+});
+
 test("a dead server's workspace has another server in time, with what was sent meanwhile", async () => {
   const b = await server(quick);
   sandboxes.stage.script = answering;

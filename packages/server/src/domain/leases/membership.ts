@@ -113,12 +113,18 @@ export class Membership implements AsyncDisposable {
     for (;;) {
       await this.#beatUntilOut();
       if (this.#closing.signal.aborted) return;
-      await dropAll(this.#term.signal.reason as LeaseLostError).catch((error) =>
-        this.#deps.logger.error({ err: error }, "not everything was let go of cleanly"),
-      );
+      await this.#letGo(dropAll);
       if (!(await this.#rejoin())) return;
       joined();
     }
+  }
+
+  /** What does not come to its end in time is fenced all the same: joining again need not wait for it. */
+  async #letGo(dropAll: (reason: LeaseLostError) => Promise<void>): Promise<void> {
+    const dropping = dropAll(this.#term.signal.reason as LeaseLostError).catch((error) =>
+      this.#deps.logger.error({ err: error }, "not everything was let go of cleanly"),
+    );
+    await Promise.race([dropping, pause(letGoMs, this.#closing.signal)]);
   }
 
   async #beatUntilOut(): Promise<void> {
@@ -167,6 +173,7 @@ export class Membership implements AsyncDisposable {
   }
 }
 
+const letGoMs = 3_000;
 /** Of the time to live: what is left of it is for the clocks to be a little wrong. */
 const safety = 0.8;
 

@@ -143,7 +143,9 @@ export class Sandboxes {
     const all = [...this.#live.values()];
     this.#live.clear();
     this.#watched.clear();
-    for (const each of await Promise.allSettled(all)) if (each.status === "fulfilled") each.value.close();
+    // One that was not made, or not found, is nothing to let go of.
+    const letting = all.map((each) => each.then((live) => live.close()).catch(() => undefined));
+    await Promise.all(letting);
   }
 
   async #findOrCreate(workspace: Workspace, { imageId, onCreate, environment }: EnsureOptions): Promise<LiveSandbox> {
