@@ -10,6 +10,8 @@ export class MessageTracker {
   #busy: boolean;
   /** The log says when a message's turn begins; older servers did not. */
   #told = false;
+  /** A turn runs, and whether the server says whose is not known yet. */
+  #undecided = false;
   #turn: string | null = null;
   /** A turn has ended within the events that are loaded. */
   #hasEnded = false;
@@ -41,6 +43,8 @@ export class MessageTracker {
       return [];
     }
     this.#busy = true;
+    // Its turn is what comes, also while it is being prepared.
+    this.#turn = id;
     return [row];
   }
 
@@ -62,10 +66,18 @@ export class MessageTracker {
   }
 
   /** `byItself`: nobody has said anything, and Claude goes on. */
-  running(): { rows: UserRow[]; byItself: boolean } {
+  running(): { byItself: boolean } {
     const byItself = !this.#busy && this.held.size === 0 && this.#hasEnded;
     this.#busy = true;
-    return { rows: this.#told ? [] : this.#release(), byItself };
+    this.#undecided = !this.#told;
+    return { byItself };
+  }
+
+  /** Claude says something. What an older server holds back by then it has given to Claude. */
+  answered(): UserRow[] {
+    if (!this.#undecided || this.#told) return [];
+    this.#undecided = false;
+    return this.#release();
   }
 
   ended(): void {

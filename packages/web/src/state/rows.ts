@@ -150,6 +150,7 @@ function committedRows(events: readonly SessionEvent[]): { rows: Row[]; messages
 }
 
 function addRow(to: Building, event: SessionEvent): void {
+  if (event.type.startsWith("agent.")) showMessages(to, to.messages.answered());
   switch (event.type) {
     case "user.message":
       showMessages(to, to.messages.sent(event));
@@ -219,9 +220,7 @@ function addStatus(
 ): void {
   if (event.type === "session.status_running") {
     to.told = false;
-    const { rows, byItself } = to.messages.running();
-    showMessages(to, rows);
-    if (byItself) {
+    if (to.messages.running().byItself) {
       breakSteps(to);
       to.rows.push(notice(event.id, "info", "Claude goes on by itself: something that it had begun is done"));
     }
