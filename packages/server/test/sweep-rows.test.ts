@@ -162,7 +162,9 @@ async function lastSweep(it: Awaited<ReturnType<typeof start>>) {
   const login = await it.fetch(`/login?token=${loginToken}`);
   const cookie = login.headers.get("set-cookie")?.split(";")[0] ?? "";
   const answer = await it.fetch("/v1/sweep", { headers: { cookie } });
-  return ((await answer.json()) as { last: { failures: string[]; settled: string[] } | null }).last;
+  return (
+    (await answer.json()) as { last: { at: string; running: number; failures: string[]; settled: string[] } | null }
+  ).last;
 }
 
 test("a running turn whose sandbox is gone ends as interrupted, and its process with it", async () => {
@@ -181,4 +183,30 @@ test("a running turn whose sandbox is gone ends as interrupted, and its process 
   const types: string[] = [];
   for await (const event of parts.client.beta.sessions.events.list(parts.session.id)) types.push(JSON.stringify(event));
   expect(types.join("\n")).toContain('"outcome":"interrupted"');
+});
+
+test("a workspace that another living server works on is that server's to sweep", async () => {
+  await using it = await start();
+  await using parts = await setUp(it);
+  // It beats once: for the first seconds it counts as alive.
+  const now = Date.now();
+  await parts.db
+    .insertInto("servers")
+    .values({ id: "srv_other", host: "elsewhere", started_at: now, beats: 1 })
+    .execute();
+  const workspaceId = parts.tags["holdfast.workspace"];
+  await parts.db.updateTable("workspaces").set({ server_id: "srv_other" }).where("id", "=", workspaceId).execute();
+  const row = await parts.row("sb-never-was", "running");
+  const [one, two] = [provider.add(parts.tags), provider.add(parts.tags)];
+  const old = provider.add({ ...parts.tags, "holdfast.deadline": "1" });
+  const seen = new Set<string>();
+  await expect
+    .poll(async () => {
+      const last = await lastSweep(it);
+      if (last !== null && last.running === 3) seen.add(last.at);
+      return seen.size;
+    })
+    .toBeGreaterThan(3);
+  expect([one.running, two.running, old.running]).toEqual([true, true, true]);
+  expect(await parts.state(row)).toBe("running");
 });
