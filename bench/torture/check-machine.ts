@@ -6,9 +6,12 @@ import { isClaude, isGuest, isInit, isLink, isRunuser, type MachineProcess } fro
 const settleMs = sweepEveryMs * 5;
 
 /** What nobody wants any more after a sweep: processes, and sandboxes without a row or rows without a sandbox. */
-export async function checkMachine(installation: Installation, sessions: number): Promise<string[]> {
+export async function checkMachine(
+  installation: Installation,
+  { sessions, endedMs }: { sessions: number; endedMs: number },
+): Promise<string[]> {
   const deadline = AbortSignal.timeout(settleMs);
-  await sleep(sweepEveryMs);
+  await sleep(Math.max(0, endedMs + sweepEveryMs - Date.now()));
   for (;;) {
     const orphans = [...(await orphanSandboxes(installation)), ...orphanProcesses(installation, sessions)];
     if (orphans.length === 0 || deadline.aborted) return orphans;

@@ -2,7 +2,7 @@ import type { SessionEvent } from "@holdfast/protocol";
 import type { RecordEntry } from "@holdfast/scripted-model";
 import { compareItems, type Item, itemsOfLog, itemsOfRecord } from "./items.ts";
 import type { Kind } from "./kind.ts";
-import { marker, turnTag } from "./script.ts";
+import { turnTag } from "./script.ts";
 
 /** What is counted of a turn, a session or a round; what is not 0 is a failure, but for `unread` and `unsaid`. */
 export interface Counts {
@@ -148,9 +148,6 @@ function checkEffects({ turn, log, ran }: TurnCheck, { finding, fail, cut }: Not
   const unknown = [...times.keys()].filter((tag) => !asked.includes(tag));
   if (!cut && unknown.length > 0) fail(`commands that ran and are not in the log: ${some(unknown)}`);
 }
-
-/** Whether the end of the long work is there. */
-export const lastMarker = (turn: string) => marker(turn, 12, "text");
 
 export function some(keys: readonly string[]): string {
   const shown = keys.slice(0, 3).map((key) => key.slice(0, 90));

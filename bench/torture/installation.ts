@@ -2,17 +2,16 @@ import { existsSync, readFileSync } from "node:fs";
 import { newId, type SessionEvent } from "@holdfast/protocol";
 import type { RecordEntry } from "@holdfast/scripted-model";
 import { sleep } from "@holdfast/std";
-import { createTestKit, type TestKit, type TestKitOptions } from "@holdfast/testkit";
+import { createTestKit, type TestKit } from "@holdfast/testkit";
 import { instanceOf, isInit, type MachineProcess, processesOf } from "./machine.ts";
 import type { TortureScript } from "./script.ts";
 import { SpoolTap } from "./spool-tap.ts";
 import { StreamReader } from "./stream-reader.ts";
 
-export type Adjust = NonNullable<TestKitOptions["adjust"]>;
-
 export interface InstallationOptions {
-  adjust?: Adjust;
   dataDir?: string;
+  /** Instead of a SQLite file. */
+  databaseUrl?: string;
 }
 
 /** How often sandboxes are compared with rows here. */
@@ -39,9 +38,9 @@ export class Installation implements AsyncDisposable {
   static async start(options: InstallationOptions = {}): Promise<Installation> {
     const given = new Map<string, Record<string, unknown>>();
     const kit = await createTestKit({
-      ...(options.dataDir === undefined ? {} : { dataDir: options.dataDir }),
+      ...options,
       adjust: (name, before) => {
-        const adjusted = options.adjust?.(name, own(name, before)) ?? own(name, before);
+        const adjusted = own(name, before);
         given.set(name, adjusted);
         return adjusted;
       },

@@ -1,3 +1,5 @@
+import type { SessionEvent } from "@holdfast/protocol";
+import type { Finding } from "./check-turn.ts";
 import type { Installation, InstallationOptions } from "./installation.ts";
 import type { Random } from "./random.ts";
 
@@ -32,6 +34,10 @@ export interface Kind {
   prepare?(stack: AsyncDisposableStack): Promise<InstallationOptions>;
   /** Once, when the first sandbox runs. */
   begin?(installation: Installation): Promise<void>;
+  /** Before each round's turns. */
+  before?(sessionIds: readonly string[]): Promise<void>;
+  /** Compares the first session's log with what else shows it. */
+  compare?(log: readonly SessionEvent[]): Promise<Pick<Finding, "lost" | "doubled" | "disordered" | "failures">>;
   /** Kills or cuts. Resolves when the machine is whole again, with the number of things killed. */
   strike(blow: Blow): Promise<{ kills: number; detail: string }>;
 }

@@ -8,7 +8,7 @@ import type { Installation } from "./installation.ts";
 import type { Kind } from "./kind.ts";
 import { inside, isInit } from "./machine.ts";
 import { randomOf } from "./random.ts";
-import { nextScript, ranFile, tortureScript, turnTag } from "./script.ts";
+import { eventsOf, longMessages, nextScript, ranFile, tortureScript, turnTag } from "./script.ts";
 import type { StreamReader } from "./stream-reader.ts";
 
 /** A session that is tortured for some rounds, with the reader who looks on the whole time. */
@@ -44,6 +44,8 @@ interface RoundInput {
   seats: readonly Seat[];
   seed: string;
   round: number;
+  /** Of the model in the turn; default: as many as make 225 events. */
+  messages?: number;
 }
 
 const turnMs = 120_000;
@@ -57,10 +59,11 @@ export async function runRound(input: RoundInput): Promise<RoundResult> {
   const random = randomOf(seed, kind.name, round);
   const turns = seats.map((_, seat) => `${kind.name}-${round}-${seat}`);
   const ended = (log: readonly SessionEvent[], seat: number) => hasEnded(log, turns[seat] ?? "");
-  const wall = kind.wall === true;
-  await installation.setScripts(turns.map((turn, seat) => tortureScript(turn, { seat, wall })));
+  const work = { messages: input.messages ?? longMessages, wall: kind.wall === true };
+  await kind.before?.(seats.map(({ sessionId }) => sessionId));
+  await installation.setScripts(turns.map((turn, seat) => tortureScript(turn, { ...work, seat })));
   await sendAll(installation, seats, turns, "Do the long work.");
-  const point = { events: random.between(0, wall ? 200 : 225), jitterMs: random.between(0, 40) };
+  const point = { events: random.between(0, eventsOf(work)), jitterMs: random.between(0, 40) };
   await reach(seats[0], { turn: turns[0] ?? "", ...point });
   const blow = {
     installation,
@@ -81,7 +84,7 @@ export async function runRound(input: RoundInput): Promise<RoundResult> {
     turns,
     records.map((record) => record.some(({ outcome }) => outcome === "complete")),
   );
-  const orphans = await checkMachine(installation, seats.length);
+  const orphans = await checkMachine(installation, { sessions: seats.length, endedMs: turnsEndedMs });
   const findings: Finding[] = [{ ...noCounts(), failures: [...next.failures, ...orphans] }];
   const logs: SessionEvent[][] = [];
   for (const [seat, { sessionId, reader }] of seats.entries()) {
@@ -95,6 +98,7 @@ export async function runRound(input: RoundInput): Promise<RoundResult> {
     const spools = installation.tap.spoolsOf(sessionId);
     findings.push(checkSession({ sessionId, log, spools, seen: reader.events, mode: kind.turn }));
   }
+  if (kind.compare !== undefined) findings.push({ ...noCounts(), ...(await kind.compare(logs[0] ?? [])) });
   const counts = sum(findings);
   const before = seats.reduce((total, seat) => total + seat.counted, 0);
   for (const seat of seats) seat.counted = 0;

@@ -43,7 +43,8 @@ export async function runKind({ kind, seed, rounds, onRound, signal }: Campaign)
   return results;
 }
 
-async function sit(installation: Installation, count: number): Promise<Seat[]> {
+/** New sessions, each with a reader. */
+export async function sit(installation: Installation, count: number): Promise<Seat[]> {
   const seats: Seat[] = [];
   for (let seat = 0; seat < count; seat++) {
     const sessionId = await installation.newSession();
@@ -52,7 +53,7 @@ async function sit(installation: Installation, count: number): Promise<Seat[]> {
   return seats;
 }
 
-async function leave(installation: Installation, seats: readonly Seat[]): Promise<void> {
+export async function leave(installation: Installation, seats: readonly Seat[]): Promise<void> {
   for (const { sessionId, reader } of seats) {
     await reader[Symbol.asyncDispose]();
     await installation.deleteSession(sessionId, AbortSignal.timeout(60_000));

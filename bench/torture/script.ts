@@ -9,7 +9,8 @@ interface ToolUse {
   input: Record<string, unknown>;
 }
 
-const messages = 12;
+/** Of the long work: 225 events or so. */
+export const longMessages = 12;
 const toolsPerMessage = 8;
 const toolOrder = ["Bash", "Write", "Read", "Bash", "Read", "Write", "Read", "Read"];
 const deltaDelayMs = 4;
@@ -20,8 +21,18 @@ export const marker = (turn: string, message: number, block: string) => `[[${tur
 /** Each command that ran adds its line here, in the workspace: a doubled execution shows. */
 export const ranFile = (turn: string) => `ran-${turn}.txt`;
 
-/** At least 200 events: 12 messages with thinking, text and eight tool calls each. With `wall`, one call never ends. */
-export function tortureScript(turn: string, options: { seat: number; wall: boolean }): TortureScript {
+export interface LongWork {
+  /** So many messages with thinking, text and eight tool calls each. */
+  messages: number;
+  /** One call never ends by itself. */
+  wall: boolean;
+}
+
+/** How many events the turn has, or has until it comes to the call that never ends. */
+export const eventsOf = ({ messages, wall }: LongWork) => (wall ? messages - 2 : messages) * 18 + (wall ? 0 : 9);
+
+export function tortureScript(turn: string, options: LongWork & { seat: number }): TortureScript {
+  const { messages } = options;
   const turns: TortureScript["turns"] = [];
   for (let message = 0; message < messages; message++) {
     const toolUse = Array.from({ length: toolsPerMessage }, (_, index) => tool(turn, message, index, options));

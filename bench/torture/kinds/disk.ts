@@ -15,7 +15,7 @@ export const disk: Kind = {
   what: "the disk of the server's database is filled to the last byte for 0.3 to 5 s",
   rounds: 30,
   turn: "goes_on",
-  sessions: 2,
+  sessions: 1,
   async prepare(stack) {
     const dataDir = mkdtempSync(join(tmpdir(), "holdfast-torture-"));
     stack.defer(() => rmSync(dataDir, { recursive: true }));

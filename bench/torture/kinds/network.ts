@@ -9,7 +9,7 @@ export const network: Kind = {
   what: "packets between server and engine are dropped by the network namespace in which both run, both ways or one, for 0.2 to 8 s",
   rounds: 30,
   turn: "goes_on",
-  sessions: 2,
+  sessions: 1,
   ownNetwork: true,
   async strike({ installation, random, signal }) {
     const { serverUrl } = installation.optionsOf("server").modal as { serverUrl: string };

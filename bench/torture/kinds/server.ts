@@ -5,7 +5,7 @@ export const server: Kind = {
   what: "SIGKILL of the server's process; it is started again as `holdfast up` does",
   rounds: 100,
   turn: "goes_on",
-  sessions: 2,
+  sessions: 1,
   async strike({ installation: { kit } }) {
     kit.system.services.server.kill();
     return { kills: 1, detail: "SIGKILL" };

@@ -11,7 +11,7 @@ export const spool: Kind = {
   what: "the disk of the guest's spool is filled to the last byte until the turn has ended, 6 s at the most",
   rounds: 30,
   turn: "ends",
-  sessions: 2,
+  sessions: 1,
   async begin(installation) {
     // What starts from now on spools on a disk of its own.
     asSandboxRoot(installation, `mount -t tmpfs -o size=24m,mode=0700 tmpfs ${spoolFolder}`);
