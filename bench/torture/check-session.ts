@@ -1,6 +1,6 @@
 import type { SessionEvent } from "@holdfast/protocol";
 import { type Finding, noCounts, some } from "./check-turn.ts";
-import { compareItems, type Item, itemsOfLines, itemsOfLog } from "./items.ts";
+import { compareItems, type Item, isSaid, itemsOfLines, itemsOfLog } from "./items.ts";
 import type { Kind } from "./kind.ts";
 
 interface SessionCheck {
@@ -24,7 +24,7 @@ export function checkSession({ sessionId, log, spools, seen, mode }: SessionChec
     finding.doubled += log.length - ids.size;
     fail(`${log.length - ids.size} event ids stand in the log twice`);
   }
-  const logged = itemsOfLog(log);
+  const logged = itemsOfLog(log).filter(isSaid);
   const spool = compareItems(spools.flatMap(itemsOfLines), logged);
   const unread = mode === "forfeits" ? spools.flatMap((lines) => unreadOf(itemsOfLines(lines), logged)) : [];
   const lost = spool.lost.filter((key) => !unread.includes(key));

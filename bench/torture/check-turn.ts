@@ -1,6 +1,6 @@
 import type { SessionEvent } from "@holdfast/protocol";
 import type { RecordEntry } from "@holdfast/scripted-model";
-import { compareItems, type Item, itemsOfLog, itemsOfRecord } from "./items.ts";
+import { compareItems, type Item, isSaid, itemsOfLog, itemsOfRecord } from "./items.ts";
 import type { Kind } from "./kind.ts";
 import { turnTag } from "./script.ts";
 
@@ -64,7 +64,7 @@ export function checkTurn(check: TurnCheck): Finding {
   const items = itemsOfLog(log.slice(0, from + events.length), from);
   const said = itemsOfRecord(record);
   const sure = said.filter((item) => item.sure);
-  const words = items.filter(({ key }) => !key.startsWith("result of ") && !key.startsWith("end of "));
+  const words = items.filter(isSaid).filter(({ key }) => !key.startsWith("result of ") && !key.startsWith("end of "));
   const difference = compareItems(sure, words, said);
   const cut = outcome !== "completed";
   const unsaid = cut ? trailing(sure, difference.lost, words) : [];
@@ -117,12 +117,14 @@ interface Notes {
 
 /** Each call has its result once, with what this very call printed. */
 function checkTools(items: readonly Item[], { finding, fail, cut }: Notes): void {
-  const results = items.filter(({ key }) => key.startsWith("result of "));
+  const closed = items.filter((item) => !isSaid(item)).map(({ key }) => ({ key: key.replace("closing of ", "") }));
+  const results = [...items.filter(({ key }) => key.startsWith("result of ")), ...closed];
   const calls = items
     .filter(({ key }) => key.startsWith("call "))
     .map(({ key }) => ({ key: `result of ${key.slice(5)}` }));
   const difference = compareItems(calls, results);
-  const lost = cut ? [] : difference.lost;
+  const lost = cut ? [] : [...difference.lost, ...closed.map(({ key }) => key)];
+  if (cut && difference.lost.length > 0) fail(`calls that were left open: ${some(difference.lost)}`);
   finding.lost += lost.length;
   finding.doubled += difference.doubled.length;
   if (lost.length > 0) fail(`calls without a result: ${some(lost)}`);

@@ -31,8 +31,11 @@ export function itemsOfLog(log: readonly SessionEvent[], from = 0): Item[] {
       case "agent.tool_use":
         return [{ key: useKey(event.holdfast.tool_use_id) }];
       case "agent.tool_result": {
+        const key = resultKey(toolIds.get(event.tool_use_id) ?? event.tool_use_id);
+        // Nobody said it: the server closes what Claude left open when its turn or its process ended.
+        if (isClosing(event)) return [{ key: `closing of ${key}` }];
         const output = event.content.map((block) => (block.type === "text" ? block.text : "")).join("");
-        return [{ key: resultKey(toolIds.get(event.tool_use_id) ?? event.tool_use_id), output }];
+        return [{ key, output }];
       }
       case "holdfast.turn_result":
         return [{ key: endKey }];
@@ -41,6 +44,12 @@ export function itemsOfLog(log: readonly SessionEvent[], from = 0): Item[] {
     }
   });
 }
+
+const isClosing = (event: Extract<SessionEvent, { type: "agent.tool_result" }>) =>
+  asObject(event.holdfast?.details).unfinished !== undefined;
+
+/** What came from Claude. */
+export const isSaid = ({ key }: Item) => !key.startsWith("closing of ");
 
 /** The same of the lines that Claude printed; read on its own, not by what the server reads them with. */
 export function itemsOfLines(lines: readonly string[]): Item[] {
