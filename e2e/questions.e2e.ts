@@ -193,6 +193,31 @@ test("a plan: refused once, then approved with its edits accepted, which lasts",
   expect(eventsOf(events, "holdfast.permission_resolved").at(-1)).toMatchObject({ mode: "acceptEdits" });
 });
 
+test("the engine and the server are killed while it waits: the answer still reaches Claude, once", async () => {
+  const id = await begin(script([bash("touch killed; echo survived"), { text: "Still here." }]), {
+    workspace: "kills",
+  });
+  const question = await asked(id);
+  for (const name of ["engine", "server"] as const) {
+    const { pid } = kit.system.services[name];
+    if (pid === undefined) throw new Error(`no ${name} runs`);
+    process.kill(pid, "SIGKILL");
+    const isBack = async () => {
+      const response = await kit.fetch("/ready").catch(() => undefined);
+      return response?.status === 200 && kit.system.services[name].pid !== pid;
+    };
+    await expect.poll(isBack, { timeout: 60_000 }).toBe(true);
+  }
+  await answer(id, question, "allow");
+  const events = await ended(id);
+  expect(resultsOf(events)).toContain("survived");
+  expect(spokenText(events)).toContain("Still here.");
+  expect(eventsOf(events, "holdfast.permission_resolved")).toMatchObject([{ outcome: "allowed" }]);
+  expect(eventsOf(events, "agent.tool_result")).toHaveLength(1);
+  expect(eventsOf(events, "session.error")).toEqual([]);
+  await expect(answer(id, question, "deny")).rejects.toMatchObject({ status: 409 });
+});
+
 test("in a terminal: run asks, and takes words for an answer; attach answers from another one", async () => {
   const env = { HOLDFAST_URL: kit.url, HOLDFAST_API_KEY: kit.account.apiKey, XDG_CONFIG_HOME: home };
   const turns = script([bash("touch first"), bash("touch second"), { text: "Finished." }]);
