@@ -3,7 +3,7 @@
  * rows in batches; SQLite and PostgreSQL side by side, both waiting for the disk at each commit. Run as root:
  * `node bench/database.ts`. Compare ratios: the machine's load is part of it.
  */
-import { mkdtempSync, rmSync } from "node:fs";
+import { closeSync, fdatasyncSync, mkdtempSync, openSync, rmSync, writeSync } from "node:fs";
 import { loadavg, tmpdir } from "node:os";
 import { join } from "node:path";
 import { startPostgres } from "@holdfast/testkit/postgres";
@@ -67,6 +67,19 @@ async function acrossServers(one: Opened, two: Opened): Promise<string> {
   return [0.5, 0.95].map((part) => sorted[Math.floor(sorted.length * part)]?.toFixed(1)).join(", ");
 }
 
+/** What the disk alone gives: how often 4 KiB can be written and waited for in a second. */
+function disk(dir: string): number {
+  const file = openSync(join(dir, "disk"), "w");
+  const end = performance.now() + 1_000;
+  let count = 0;
+  for (; performance.now() < end; count++) {
+    writeSync(file, Buffer.alloc(4096), 0, 4096, 0);
+    fdatasyncSync(file);
+  }
+  closeSync(file);
+  return count;
+}
+
 await using stack = new AsyncDisposableStack();
 const dataDir = mkdtempSync(join(tmpdir(), "holdfast-bench-"));
 stack.defer(() => rmSync(dataDir, { recursive: true, force: true }));
@@ -82,7 +95,9 @@ const figures: [string, number, (typeof event)[]][] = [
   ["batches of 50, one session (rows/s)", 1, batch],
   ["batches of 50, 10 sessions at once (rows/s)", 10, batch],
 ];
-console.log(`Load ${loadavg()[0]?.toFixed(1)}, ${seconds} s each.\n`);
+console.log(
+  `Load ${loadavg()[0]?.toFixed(1)}, ${seconds} s each; the disk alone: ${disk(dataDir)} waited-for writes of 4 KiB/s.\n`,
+);
 console.log("| figure | SQLite | PostgreSQL | ratio |\n| --- | --- | --- | --- |");
 for (const [name, writers, events] of figures) {
   const [a, b] = [await rate(sqlite, writers, events), await rate(postgres, writers, events)];

@@ -297,3 +297,20 @@ test("a database that cannot be used is explained at the start, without its pass
     /127\.0\.0\.1:1\/holdfast.*cannot be reached: .*ECONNREFUSED.*Start/s,
   );
 }, 60_000);
+
+test("a database that answers nothing at all keeps no request for ever, and is used again when it does", async () => {
+  const databaseUrl = await cluster.createDatabase();
+  await using it = await testServer({ databaseUrl });
+  const { apiKey: key } = await it.account("tester");
+  const freeze = (signal: "STOP" | "CONT") => cluster.signal(signal);
+  await freeze("STOP");
+  try {
+    const begun = performance.now();
+    const refused = await it.fetch("/v1/sessions", { key });
+    expect(refused.status).toBe(503);
+    expect(performance.now() - begun).toBeLessThan(40_000);
+  } finally {
+    await freeze("CONT");
+  }
+  await expect.poll(async () => (await it.fetch("/v1/sessions", { key })).status, { timeout: 30_000 }).toBe(200);
+}, 120_000);

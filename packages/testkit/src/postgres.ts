@@ -16,6 +16,8 @@ export interface TestPostgres extends AsyncDisposable {
   start(): Promise<void>;
   /** At the same address. */
   restart(mode?: "fast" | "immediate"): Promise<void>;
+  /** To every process of the cluster: `STOP` and it answers nothing, `CONT` and it goes on. */
+  signal(name: "STOP" | "CONT"): Promise<void>;
   readonly port: number;
   readonly dataDir: string;
 }
@@ -108,6 +110,19 @@ class Cluster implements TestPostgres {
   async restart(mode: "fast" | "immediate" = "fast"): Promise<void> {
     await this.stop(mode);
     await this.start();
+  }
+
+  async signal(name: "STOP" | "CONT"): Promise<void> {
+    const main = readFileSync(join(this.dataDir, "postmaster.pid"), "utf8").split("\n")[0] ?? "";
+    const children = readFileSync(`/proc/${main}/task/${main}/children`, "utf8").trim().split(" ");
+    for (const pid of [main, ...children]) {
+      try {
+        process.kill(Number(pid), `SIG${name}`);
+      } catch (error) {
+        // One that ended meanwhile.
+        if (!(error instanceof Error && "code" in error && error.code === "ESRCH")) throw error;
+      }
+    }
   }
 
   async createDatabase(): Promise<string> {
