@@ -102,7 +102,11 @@ export class DbEventLog implements EventLog, Disposable {
           if (reader.last > before) continue;
           // The table of a deleted session is empty: what was told is all there is.
           if (frame.event !== undefined) yield { kind: "event", event: frame.event };
-          else if (!(await this.#exists(sessionId))) return;
+          else if (!(await this.#exists(sessionId))) {
+            const farewell = await reader.farewell(signal);
+            if (farewell !== undefined) yield farewell;
+            return;
+          }
         }
       }
     } finally {

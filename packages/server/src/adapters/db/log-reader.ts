@@ -4,6 +4,7 @@ import type { Listener } from "./fan-out.ts";
 
 /** So many ids are remembered to tell whether a draft's event was shown already. */
 const seenLimit = 2_000;
+const farewellMs = 500;
 
 interface Behind {
   kind: "behind";
@@ -27,6 +28,20 @@ export class LogReader {
     this.#seen.add(event.id);
     const [oldest] = this.#seen;
     if (this.#seen.size > seenLimit && oldest !== undefined) this.#seen.delete(oldest);
+  }
+
+  /** Of a session that is deleted: what this server is just about to tell of it, if it was this one. */
+  async farewell(signal: AbortSignal): Promise<LogFrame | undefined> {
+    const soon = AbortSignal.timeout(farewellMs);
+    try {
+      for (;;) {
+        const frame = await this.#listener.next(AbortSignal.any([signal, soon]));
+        if (frame === undefined || frame.kind === "event") return frame;
+      }
+    } catch (error) {
+      if (soon.aborted && !signal.aborted) return undefined;
+      throw error;
+    }
   }
 
   /** The next frame; `behind`: the table has some that come before it. Undefined at the end. */
