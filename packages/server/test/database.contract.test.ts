@@ -265,7 +265,7 @@ describe.each(["sqlite", "postgres"] as const)("%s", (kind) => {
       return seen;
     };
     const readers = [types(one), types(two)];
-    await expect.poll(() => one.log.listenerCount(sessionId) + two.log.listenerCount(sessionId)).toBe(2);
+    await expect.poll(() => Math.min(...[one, two].map(({ log }) => log.listenerCount(sessionId)))).toBeGreaterThan(0);
     const deleted = await Promise.allSettled([one, two].map(({ sessions }) => sessions.delete(accountId, sessionId)));
     expect(deleted.filter(({ status }) => status === "fulfilled")).toHaveLength(1);
     for (const each of deleted)
