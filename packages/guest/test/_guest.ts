@@ -64,10 +64,13 @@ export class TestGuest implements AsyncDisposable {
   }
 
   /** In the foreground of the test, to be killed by it. */
-  async daemon(options: { under?: string[]; args?: string[] } = {}): Promise<ChildProcess> {
-    const own = [process.execPath, this.script, "daemon", "--run-dir", this.runDir, ...(options.args ?? [])];
-    const [file = "", ...args] = [...(options.under ?? []), ...own];
-    const daemon = spawn(file, args, { stdio: ["ignore", "ignore", "pipe"] });
+  async daemon(
+    options: { under?: string[]; args?: string[]; node?: string[]; env?: Record<string, string> } = {},
+  ): Promise<ChildProcess> {
+    const { under = [], args: more = [], node = [], env = {} } = options;
+    const own = [process.execPath, ...node, this.script, "daemon", "--run-dir", this.runDir, ...more];
+    const [file = "", ...args] = [...under, ...own];
+    const daemon = spawn(file, args, { stdio: ["ignore", "ignore", "pipe"], env: { ...process.env, ...env } });
     this.#daemons.push(daemon);
     const ready = Promise.withResolvers<void>();
     let log = "";

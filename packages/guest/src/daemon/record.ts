@@ -1,11 +1,13 @@
 import {
   appendFileSync,
   closeSync,
+  existsSync,
   mkdirSync,
   openSync,
   readdirSync,
   readFileSync,
   renameSync,
+  rmSync,
   writeFileSync,
   writeSync,
 } from "node:fs";
@@ -45,7 +47,7 @@ export function createRecord(folder: string, record: ProcessRecord): void {
 
 export function updateRecord(folder: string, record: ProcessRecord): void {
   const path = join(folder, recordFile);
-  writeFileSync(`${path}.new`, JSON.stringify(record), { mode: 0o600 });
+  writeFileSync(`${path}.new`, JSON.stringify(record), { mode: 0o600, flush: true });
   renameSync(`${path}.new`, path);
 }
 
@@ -71,12 +73,19 @@ export interface StoredProcess {
   readonly lineIds: readonly string[];
 }
 
-/** What an earlier run of this program left; folders without a readable record are not processes (yet). */
+/**
+ * What an earlier run of this program left. A record is written before its process is started: a folder without one is
+ * the beginning of a process that never was, and goes.
+ */
 export function loadRecords(spoolFolder: string): StoredProcess[] {
   mkdirSync(spoolFolder, { recursive: true, mode: 0o700 });
   const stored: StoredProcess[] = [];
   for (const name of readdirSync(spoolFolder)) {
     const folder = join(spoolFolder, name);
+    if (!existsSync(join(folder, recordFile))) {
+      rmSync(folder, { recursive: true, force: true });
+      continue;
+    }
     const record = readJson(join(folder, recordFile)) as ProcessRecord | undefined;
     if (record === undefined || record.processId !== name || !isSafeName(record.sessionId)) continue;
     const exit = (readJson(join(folder, exitFile)) as ExitRecord | undefined) ?? null;
