@@ -157,6 +157,19 @@ export class LocalSandbox {
     for (const pid of this.#pids((cmdline) => cmdline.includes(`${this.#guest}\0daemon`))) kill(pid);
   }
 
+  /** The guest answers nobody any more, until `thawGuest`. */
+  freezeGuest(): void {
+    this.#signalGuest("SIGSTOP");
+  }
+
+  thawGuest(): void {
+    this.#signalGuest("SIGCONT");
+  }
+
+  #signalGuest(signal: NodeJS.Signals): void {
+    for (const pid of this.#pids((cmdline) => cmdline.includes(`${this.#guest}\0daemon`))) process.kill(pid, signal);
+  }
+
   /** Pids of everything that runs in it. */
   processes(): number[] {
     return this.#pids((cmdline, environment) => {

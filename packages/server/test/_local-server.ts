@@ -18,6 +18,10 @@ export interface LocalSystem extends AsyncDisposable {
   session(workspace?: string, agent?: string): Promise<LocalSession>;
   /** Another server on the same database, in the place of this one, which lets go as SIGTERM has it. */
   restart(options?: Partial<ServerOptionsInput>): Promise<void>;
+  /** Until `restart`. */
+  stopServer(): Promise<void>;
+  /** Changes rows, as another server would have. */
+  write(sql: string, ...values: (string | number)[]): void;
   /** A second server on the same database and sandboxes. */
   beside(): Promise<TestServer>;
   /** Below `/v1/sessions/{id}`, with the key that may ask for it: for requests by hand. */
@@ -60,6 +64,15 @@ export async function localSystem(options: Partial<ServerOptionsInput> = {}): Pr
         metadata: { "holdfast.workspace": workspace },
       });
       return new LocalSession((created.body as { id: string }).id, call);
+    },
+    stopServer: async () => await server[Symbol.asyncDispose](),
+    write(sql, ...values) {
+      const db = new DatabaseSync(join(dataDir, "server.sqlite"));
+      try {
+        db.prepare(sql).run(...values);
+      } finally {
+        db.close();
+      }
     },
     async restart(changed = {}) {
       await server[Symbol.asyncDispose]();

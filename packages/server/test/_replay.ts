@@ -37,7 +37,7 @@ export function capture(name: string): Capture {
   const asked = stdin.map((line) => printed.findIndex((text) => isQuestionOf(text, line)));
   const steps = printed.map((text, at) => {
     const later = stdin.findIndex(
-      (_line, index) => (times[index] ?? 0) > (meta.line_times_ms[at] ?? 0) || (asked[index] ?? -1) >= at,
+      (_line, index) => (times[index] ?? 0) >= (meta.line_times_ms[at] ?? 0) || (asked[index] ?? -1) >= at,
     );
     return { text, heard: later === -1 ? stdin.length : later };
   });

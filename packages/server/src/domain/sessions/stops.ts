@@ -71,7 +71,7 @@ async function lastPress(
   tx: Tx,
   { sessionId, before, since }: { sessionId: string; before: number; since: number },
 ): Promise<number | undefined> {
-  const row = await tx
+  const rows = await tx
     .selectFrom("events")
     .select(["seq", "event_json"])
     .where("session_id", "=", sessionId)
@@ -79,11 +79,11 @@ async function lastPress(
     .where("seq", "<", before)
     .where("created_at", ">", since)
     .orderBy("seq", "desc")
-    .limit(1)
-    .executeTakeFirst();
-  if (row === undefined) return undefined;
-  const event = JSON.parse(row.event_json) as EventOf<"user.interrupt">;
-  return event.holdfast?.message_id === undefined ? row.seq : undefined;
+    .limit(20)
+    .execute();
+  const isPress = ({ event_json: json }: { event_json: string }) =>
+    (JSON.parse(json) as EventOf<"user.interrupt">).holdfast?.message_id === undefined;
+  return rows.find(isPress)?.seq;
 }
 
 /** Everything that waits is removed, everything that runs shall end: the session takes no more. */
