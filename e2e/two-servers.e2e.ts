@@ -1,4 +1,4 @@
-import { chmodSync, mkdtempSync, rmSync } from "node:fs";
+import { chmodSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type Anthropic from "@anthropic-ai/sdk";
@@ -147,6 +147,10 @@ test("a paused server can write nothing any more: not to the log, not to stdin, 
   await say(there, saving, "Create a file c.txt that says c");
   await until(saving, "its save", (events) => stepsOf(events, "sync", "running").length > 0);
   await until(working, "the sleep", (events) => eventsOf(events, "agent.tool_use").length >= 1);
+  const stays = readFileSync(join(dataDir, "server", "server-id"), "utf8").trim();
+  const owners = `select distinct server_id from workspaces join sessions on workspaces.id = workspace_id
+    where sessions.id in ('${working}', '${saving}')`;
+  expect(await rows(owners)).not.toContain(stays);
   paused.signal("SIGSTOP");
   const pausedMs = performance.now();
   const saved = await until(saving, "the save", (events) => stepsOf(events, "sync", "done").length > 0);
@@ -165,6 +169,7 @@ test("a paused server can write nothing any more: not to the log, not to stdin, 
     servers: await rows("select id from servers order by id"),
     processes: await rows(processesOf),
   };
+  expect(await rows(owners)).toEqual([stays]);
   expect(before.processes).toEqual(["running", "running"]);
   paused.signal("SIGCONT");
   // It has found out, and is of use again: a session that it gets is its own.

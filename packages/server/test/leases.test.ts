@@ -180,11 +180,12 @@ test("a server that is found dead although it lives stops at once; the other goe
   expect(events.filter(({ type }) => type === "agent.message")).toHaveLength(1);
   expect(await onB.outcomes()).toEqual(["completed"]);
   expect(said(claude)).toBe(1);
-  // The old one is of use again: under another name, for another workspace.
+  // The old one is of use again, under another name.
   const [again] = (await sessionOn(a)) as [LocalSession];
   await again.send("hello");
   await again.idle(1);
-  expect((await sql("select distinct server_id from workspaces order by 1")).length).toBe(2);
+  const ids = (await sql("select id from servers")).map(({ id }) => id);
+  expect(ids.toSorted()).toEqual([a.id(), b.id()].toSorted());
 });
 
 test("a server that stops leaves its turn to the other one, which goes on with it at once", async () => {

@@ -32,6 +32,8 @@ export class Leases implements AsyncDisposable {
   readonly #closing = new AbortController();
   #mine = new Set<string>();
   #mineIn: Term | undefined;
+  /** Of the last look. */
+  #orphans = new Set<string>();
   #loop: Promise<void> = Promise.resolve();
 
   constructor(deps: LeasesDeps) {
@@ -111,14 +113,19 @@ export class Leases implements AsyncDisposable {
 
   async #run(hooks: LeaseHooks): Promise<void> {
     const { signal } = this.#closing;
-    let told: Term | undefined;
+    let begun: Term | undefined;
+    /** Taken, and not gone on with yet. */
+    let taken = new Set<string>();
     do {
       const { term } = this.#deps.membership;
       try {
-        if (told !== term) await this.#tell(hooks, await this.#inherited(term));
-        told = term;
-        await this.#bury(term, hooks);
-        await this.#tell(hooks, await this.#adoptOrphans());
+        const isFirst = begun !== term;
+        if (isFirst) taken = new Set(await this.#inherited(term));
+        begun = term;
+        for (const id of await this.#bury(term)) taken.add(id);
+        for (const id of await this.#adoptOrphans({ atOnce: isFirst })) taken.add(id);
+        if (taken.size > 0) await hooks.taken([...taken]);
+        taken.clear();
         await hooks.look();
       } catch (error) {
         const { logger } = this.#deps;
@@ -139,13 +146,13 @@ export class Leases implements AsyncDisposable {
   }
 
   /** Takes over what the dead worked on. */
-  async #bury(term: Term, hooks: LeaseHooks): Promise<void> {
+  async #bury(term: Term): Promise<string[]> {
     const { db } = this.#deps;
     const servers = await db.selectFrom("servers").select(["id", "beats"]).where("id", "!=", term.serverId).execute();
-    for (const dead of this.#judge.observe(servers, performance.now())) {
-      const taken = await this.#takeFrom(term, dead);
-      if (taken !== undefined) await this.#tell(hooks, taken);
-    }
+    const taken: string[] = [];
+    for (const dead of this.#judge.observe(servers, performance.now()))
+      taken.push(...((await this.#takeFrom(term, dead)) ?? []));
+    return taken;
   }
 
   /** Undefined when it has beaten after all, or somebody else was faster. */
@@ -169,17 +176,19 @@ export class Leases implements AsyncDisposable {
     return taken?.map(({ id }) => id);
   }
 
-  /** Work in workspaces that no living server has. */
-  async #adoptOrphans(): Promise<string[]> {
+  /**
+   * Work in workspaces that no living server has. What is new is left to whoever brought it for one more look: that one
+   * is about to take it.
+   */
+  async #adoptOrphans({ atOnce }: { atOnce: boolean }): Promise<string[]> {
+    const orphans = await orphansWithWork(this.#deps.db);
+    const before = this.#orphans;
+    this.#orphans = new Set(orphans);
     const taken: string[] = [];
-    for (const id of await orphansWithWork(this.#deps.db)) {
-      if ((await this.acquire(id)).kind === "this") taken.push(id);
+    for (const id of orphans) {
+      if ((atOnce || before.has(id)) && (await this.acquire(id)).kind === "this") taken.push(id);
     }
     return taken;
-  }
-
-  async #tell(hooks: LeaseHooks, workspaceIds: readonly string[]): Promise<void> {
-    if (workspaceIds.length > 0) await hooks.taken(workspaceIds);
   }
 
   #has(term: Term, workspaceId: string): boolean {
