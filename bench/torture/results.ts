@@ -1,3 +1,4 @@
+import { execFileSync } from "node:child_process";
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -10,6 +11,8 @@ export interface StoredResults {
   name: string;
   what: string;
   seed: string;
+  /** What ran. */
+  commit: string;
   startedAt: string;
   minutes: number;
   /** Rounds that were meant to run. */
@@ -30,6 +33,10 @@ export function saveResults({ kind, seed, results, startedMs, asked }: Finished)
     name: kind.name,
     what: kind.what,
     seed,
+    commit: execFileSync("git", ["rev-parse", "--short", "HEAD"], {
+      cwd: import.meta.dirname,
+      encoding: "utf8",
+    }).trim(),
     startedAt: new Date(startedMs).toISOString(),
     minutes: (Date.now() - startedMs) / 60_000,
     asked,
