@@ -4,6 +4,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
+import { DatabaseSync } from "node:sqlite";
 import Anthropic from "@anthropic-ai/sdk";
 import { openAccounts } from "@holdfast/server";
 import { expect, test } from "vitest";
@@ -75,6 +76,36 @@ test("a server killed again and again in the middle of a flood loses no line and
   expect(said).toEqual(Array.from({ length: count }, (_, n) => String(n + 1)));
   expect(log.filter(({ type }) => type === "session.status_idle")).toHaveLength(1);
   expect(log.filter(({ type }) => type === "session.error")).toEqual([]);
+});
+
+test("a step that a killed server had begun is ended by the next one", { timeout: 60_000 }, async () => {
+  await using it = new KilledServer();
+  await it.start();
+  const { apiKey } = await addAccount(it.dataDir);
+  const client = () => new Anthropic({ baseURL: it.url, apiKey, maxRetries: 0 });
+  const { id } = await client().beta.sessions.create({ agent: "agent_default", environment_id: "env_default" });
+  const send = async () => {
+    const content = [{ type: "text" as const, text: "flood 3 10" }];
+    await client().beta.sessions.events.send(id, { events: [{ type: "user.message", content }] });
+    const status = async () => (await client().beta.sessions.retrieve(id)).status;
+    await expect.poll(status, { timeout: 30_000, interval: 50 }).toBe("idle");
+  };
+  await send();
+  await it.kill();
+  const step = { type: "holdfast.step", step_id: "sevt_step", step: "sandbox", title: "Starting", state: "running" };
+  const database = new DatabaseSync(join(it.dataDir, "server.sqlite"));
+  database.prepare("update sessions set last_seq = last_seq + 1 where id = ?").run(id);
+  database
+    .prepare(
+      "insert into events (id, session_id, seq, type, event_json, created_at) select 'sevt_open', id, last_seq, 'holdfast.step', json(?) , 0 from sessions where id = ?",
+    )
+    .run(JSON.stringify({ ...step, id: "sevt_open", seq: 0, processed_at: new Date().toISOString() }), id);
+  database.close();
+  await it.start();
+  await send();
+  const log: unknown[] = [];
+  for await (const event of client().beta.sessions.events.list(id, { order: "asc", limit: 1000 })) log.push(event);
+  expect(log).toContainEqual(expect.objectContaining({ ...step, state: "failed" }));
 });
 
 async function addAccount(dataDir: string): Promise<{ apiKey: string }> {

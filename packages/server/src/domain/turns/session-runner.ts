@@ -6,6 +6,7 @@ import { fromRow } from "../sessions/workspaces.ts";
 import { interruptedByRestart } from "./answers.ts";
 import { Conversation } from "./conversation.ts";
 import { idleEvent } from "./failure.ts";
+import { endOpenSteps } from "./open-steps.ts";
 import { SessionDesk } from "./session-desk.ts";
 import { obeyStops, stopEverything, stopRequested } from "./stopper.ts";
 import { Turn } from "./turn.ts";
@@ -21,6 +22,7 @@ export class SessionRunner {
   #loop: Promise<void> | undefined;
   /** A process of before is being found again: nobody else may look for it meanwhile. */
   #adopting: Promise<void> | undefined;
+  #tidied: Promise<void> | undefined;
   #again = false;
   #finishing = false;
 
@@ -124,6 +126,10 @@ export class SessionRunner {
 
   async #work(): Promise<void> {
     await this.#adopting;
+    this.#tidied ??= endOpenSteps(this.#desk).catch((error) => {
+      this.#desk.warn(error, "steps that a server of before had begun stay open");
+    });
+    await this.#tidied;
     while (this.#again && !this.#isOver) {
       this.#again = false;
       try {
