@@ -163,8 +163,13 @@ export class LocalSession {
   }
 
   async events(): Promise<SessionEvent[]> {
-    const { body } = await this.call("GET", `/v1/sessions/${this.id}/events?limit=1000`);
-    return body.data as SessionEvent[];
+    const all: SessionEvent[] = [];
+    for (let page = ""; ; ) {
+      const { body } = await this.call("GET", `/v1/sessions/${this.id}/events?limit=1000${page}`);
+      all.push(...(body.data as SessionEvent[]));
+      if (typeof body.next_page !== "string") return all;
+      page = `&page=${encodeURIComponent(body.next_page)}`;
+    }
   }
 
   async eventsOf<T extends SessionEventType>(type: T): Promise<EventOf<T>[]> {
