@@ -270,9 +270,8 @@ describe.each(["sqlite", "postgres"] as const)("%s", (kind) => {
     expect(deleted.filter(({ status }) => status === "fulfilled")).toHaveLength(1);
     for (const each of deleted)
       if (each.status === "rejected") expect(each.reason).toMatchObject({ code: "session_not_found" });
-    // Who deleted it tells of it; the other server's readers end, as there is nothing left.
-    const seen = await Promise.all(readers);
-    expect(seen).toContainEqual(["agent.message", "session.deleted"]);
+    // Who deleted it tells of it; the other server's readers end. What was not read by then is gone with it.
+    expect((await Promise.all(readers)).flat()).toContain("session.deleted");
   });
 });
 
