@@ -7,6 +7,7 @@ import { parseArgs } from "node:util";
 import { kinds } from "./kinds/index.ts";
 import { writeReport } from "./report.ts";
 import { loadResults, saveEvidence, saveResults } from "./results.ts";
+import type { RoundResult } from "./round.ts";
 import { runKind } from "./run-kind.ts";
 import { table } from "./table.ts";
 
@@ -40,12 +41,18 @@ for (const kind of values.report && wanted === undefined ? [] : chosen) {
   }
   console.log(`\n${kind.name}: ${kind.what}`);
   const startedMs = Date.now();
-  const results = await runKind({
+  const results: RoundResult[] = [];
+  const save = () => {
+    if (values.round === undefined) saveResults({ kind, seed: values.seed, results, startedMs, asked: count });
+  };
+  await runKind({
     kind,
     seed: values.seed,
     rounds,
     signal,
     onRound: (result) => {
+      results.push(result);
+      save();
       const { round, detail, outcomes, recoveryMs, failures, unread, turnMs, roundMs } = result;
       const mark = failures.length === 0 ? "ok" : "FAILED";
       const apart = unread === 0 ? "" : `, ${unread} unread`;
@@ -59,7 +66,6 @@ for (const kind of values.report && wanted === undefined ? [] : chosen) {
       console.log(`      again: npm run torture -- --only ${kind.name} --seed ${values.seed} --round ${round}`);
     },
   });
-  if (values.round === undefined) saveResults({ kind, seed: values.seed, results, startedMs, asked: count });
   console.log(table([{ name: kind.name, results }]));
 }
 

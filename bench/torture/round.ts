@@ -1,10 +1,12 @@
 import { readFileSync } from "node:fs";
 import type { SessionEvent } from "@holdfast/protocol";
+import type { RecordEntry } from "@holdfast/scripted-model";
 import { sleep } from "@holdfast/std";
 import { checkMachine } from "./check-machine.ts";
 import { checkSession } from "./check-session.ts";
 import { type Counts, checkTurn, type Finding, hasEnded, noCounts, outcomeOf, turnOf } from "./check-turn.ts";
 import type { Installation } from "./installation.ts";
+import { itemsOfLog } from "./items.ts";
 import type { Kind } from "./kind.ts";
 import { inside, isInit } from "./machine.ts";
 import { randomOf } from "./random.ts";
@@ -27,6 +29,8 @@ export interface RoundResult extends Counts {
   events: number;
   orphans: number;
   leftRunning: number;
+  /** Turns that Claude Code itself does not remember, because it was killed before it wrote them down. */
+  forgotten: number;
   /** The longest silence of the log after the blow. */
   recoveryMs: number;
   /** Of the turns, from the message to the end, and of everything. */
@@ -71,19 +75,22 @@ export async function runRound(input: RoundInput): Promise<RoundResult> {
     sessionIds: seats.map(({ sessionId }) => sessionId),
     ended: () => seats.every(({ reader }, seat) => ended(reader.events, seat)),
   };
-  const { kills, detail } = await kind.strike({ ...blow, signal: AbortSignal.timeout(strikeMs) });
-  const wholeMs = Date.now();
+  let { kills, detail } = await kind.strike({ ...blow, signal: AbortSignal.timeout(strikeMs) });
+  let wholeMs = Date.now();
+  // A turn whose process had not started when the others died comes to the call that never ends.
+  for (let again = 0; work.wall && again < 3 && !(await soon(() => blow.ended())); again++) {
+    const more = await kind.strike({ ...blow, signal: AbortSignal.timeout(strikeMs) });
+    kills += more.kills;
+    detail = `${detail}, again ${more.detail}`;
+    wholeMs = Date.now();
+  }
   await installation.answers(AbortSignal.timeout(strikeMs));
   const answeredMs = Date.now();
   const patience = AbortSignal.timeout(turnMs);
   const reached = await Promise.all(seats.map(({ reader }, seat) => reader.until((log) => ended(log, seat), patience)));
   const turnsEndedMs = Date.now();
   const records = await Promise.all(turns.map((turn) => installation.recordOf(turnTag(turn))));
-  const next = await goOn(
-    input,
-    turns,
-    records.map((record) => record.some(({ outcome }) => outcome === "complete")),
-  );
+  const next = await goOn(input, turns, records);
   const orphans = await checkMachine(installation, { sessions: seats.length, endedMs: turnsEndedMs });
   const findings: Finding[] = [{ ...noCounts(), failures: [...next.failures, ...orphans] }];
   const logs: SessionEvent[][] = [];
@@ -115,6 +122,7 @@ export async function runRound(input: RoundInput): Promise<RoundResult> {
     events: logs.reduce((total, log, seat) => total + turnOf(log, turns[seat] ?? "").events.length, 0),
     orphans: orphans.length,
     leftRunning: leftRunning + next.leftRunning,
+    forgotten: next.forgotten,
     recoveryMs: Math.max(answeredMs - wholeMs, ...logs.map((log, seat) => silence(log, turns[seat] ?? "", wholeMs))),
     turnMs: turnsEndedMs - startedMs,
     roundMs: Date.now() - startedMs,
@@ -146,6 +154,13 @@ async function sendAll(
   );
 }
 
+/** Whether it holds within half a minute. */
+async function soon(holds: () => boolean): Promise<boolean> {
+  const limit = AbortSignal.timeout(30_000);
+  while (!holds() && !limit.aborted) await sleep(100);
+  return holds();
+}
+
 const wallMs = 1_500;
 
 /** Waits until a turn has so many events, or has come to its end or to the call that never ends. */
@@ -167,36 +182,50 @@ async function reach(seat: Seat | undefined, point: { turn: string; events: numb
   await sleep(point.jitterMs);
 }
 
+interface GoneOn {
+  failures: string[];
+  leftRunning: number;
+  forgotten: number;
+}
+
 /** The next message works, and the conversation remembers what came before. */
 async function goOn(
   { installation, seats }: RoundInput,
   turns: readonly string[],
-  taken: readonly boolean[],
-): Promise<{ failures: string[]; leftRunning: number }> {
-  const failures: string[] = [];
-  let leftRunning = 0;
+  records: readonly (readonly RecordEntry[])[],
+): Promise<GoneOn> {
+  const gone: GoneOn = { failures: [], leftRunning: 0, forgotten: 0 };
   const nexts = turns.map((turn) => `${turn}-next`);
   await installation.setScripts(nexts.map(nextScript));
   await sendAll(installation, seats, nexts, "Go on.");
   const patience = AbortSignal.timeout(nextMs);
   for (const [seat, { sessionId, reader }] of seats.entries()) {
-    const next = nexts[seat] ?? "";
-    const record = async () => await installation.recordOf(turnTag(next));
+    const [turn = "", next = ""] = [turns[seat], nexts[seat]];
     if (!(await reader.until((log) => hasEnded(log, next), patience))) {
-      leftRunning++;
-      failures.push(`${next}: the next message had no end after ${nextMs / 1000} s`);
+      gone.leftRunning++;
+      gone.failures.push(`${next}: the next message had no end after ${nextMs / 1000} s`);
       continue;
     }
     const status = await installation.sessionStatus(sessionId, AbortSignal.timeout(nextMs));
-    if (status !== "idle") failures.push(`${next}: the session is ${status} after its turn`);
+    if (status !== "idle") gone.failures.push(`${next}: the session is ${status} after its turn`);
     const outcome = outcomeOf(reader.events, next);
-    if (outcome !== "completed") failures.push(`${next}: the next message ended as ${outcome}`);
-    const remembered = (await record()).some(({ earlierPrompts }) =>
-      earlierPrompts.some((prompt) => prompt.includes(turnTag(turns[seat] ?? ""))),
+    if (outcome !== "completed") gone.failures.push(`${next}: the next message ended as ${outcome}`);
+    const wasTaken = records[seat]?.some((entry) => entry.outcome === "complete") ?? false;
+    const remembered = (await installation.recordOf(turnTag(next))).some(({ earlierPrompts }) =>
+      earlierPrompts.some((prompt) => prompt.includes(turnTag(turn))),
     );
-    if (taken[seat] === true && !remembered) failures.push(`${next}: the conversation has forgotten the turn before`);
+    if (!wasTaken || remembered) continue;
+    // A Claude Code that was killed at once had not written its own transcript yet: nobody else could.
+    if (outcomeOf(reader.events, turn) !== "completed" && !hasResult(reader.events, turn)) gone.forgotten++;
+    else gone.failures.push(`${next}: the conversation has forgotten the turn before`);
   }
-  return { failures, leftRunning };
+  return gone;
+}
+
+/** Whether a tool had come to its end. */
+function hasResult(log: readonly SessionEvent[], turn: string): boolean {
+  const { from, events } = turnOf(log, turn);
+  return itemsOfLog(log.slice(0, from + events.length), from).some(({ key }) => key.startsWith("result of "));
 }
 
 /** What commands of the turn wrote into the workspace, which outlives every sandbox. */
