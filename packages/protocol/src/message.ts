@@ -46,6 +46,7 @@ export const MessageUpdate = z
 export type MessageUpdate = z.infer<typeof MessageUpdate>;
 
 export const MessageRemoved = z.object({ id: z.string(), type: z.literal("message_deleted") });
+export type MessageRemoved = z.infer<typeof MessageRemoved>;
 
 /** What became of a message after it was sent here; the log's `holdfast.message`. */
 export const messageChange = {

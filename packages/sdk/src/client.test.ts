@@ -142,6 +142,35 @@ test("not ready is an answer, not an error", async () => {
   expect(await holdfast.health()).toEqual({ ready: false, reason: "no engine" });
 });
 
+test("messages that wait: listed, edited, steered, removed", async () => {
+  const waiting = { id: "sevt_1", type: "message", state: "queued" };
+  handle = ({ method, url: path }, response) => {
+    if (method === "DELETE") json(response, { id: "sevt_1", type: "message_deleted" });
+    else json(response, path.endsWith("/messages") ? { data: [waiting] } : waiting);
+  };
+  expect((await holdfast.messages.list("sesn_1")).map(({ id }) => id)).toEqual(["sevt_1"]);
+  await holdfast.messages.edit("sesn_1", "sevt_1", "other words");
+  await holdfast.messages.edit("sesn_1", "sevt_1", [{ type: "text", text: "in blocks" }]);
+  expect((await holdfast.messages.steer("sesn_1", "sevt_1")).state).toBe("queued");
+  expect((await holdfast.messages.remove("sesn_1", "sevt_1")).type).toBe("message_deleted");
+  expect(seen.map(({ method, url: path, body }) => `${method} ${path} ${body}`.trim())).toEqual([
+    "GET /v1/sessions/sesn_1/messages",
+    'POST /v1/sessions/sesn_1/messages/sevt_1 {"content":[{"type":"text","text":"other words"}]}',
+    'POST /v1/sessions/sesn_1/messages/sevt_1 {"content":[{"type":"text","text":"in blocks"}]}',
+    'POST /v1/sessions/sesn_1/messages/sevt_1 {"delivery":"now"}',
+    "DELETE /v1/sessions/sesn_1/messages/sevt_1",
+  ]);
+});
+
+test("a message that Claude has taken is refused with its code", async () => {
+  const problem = { code: "message_taken", detail: "Claude has this message already", remedy: "Send another." };
+  handle = (_seen, response) => json(response, problem, 409);
+  const error = { name: "ApiError", code: "message_taken", status: 409, retryable: false };
+  await expect(holdfast.messages.edit("sesn_1", "sevt_1", "late")).rejects.toMatchObject(error);
+  await expect(holdfast.messages.steer("sesn_1", "sevt_1")).rejects.toMatchObject(error);
+  await expect(holdfast.messages.remove("sesn_1", "sevt_1")).rejects.toMatchObject(error);
+});
+
 test("ids cannot leave their place in the path", async () => {
   handle = (_seen, response) => json(response, {});
   await holdfast.workspaces.get("../accounts?x=1");

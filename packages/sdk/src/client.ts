@@ -3,6 +3,9 @@ import type {
   AccountCreated,
   ApiKey,
   ApiKeyCreated,
+  Message,
+  MessageRemoved,
+  MessageUpdate,
   PermissionRule,
   Sandbox,
   SandboxExec,
@@ -52,6 +55,7 @@ export function createHoldfast(options: HoldfastOptions) {
     accounts: accounts(http),
     apiKeys: apiKeys(http),
     workspaces: workspaces(http),
+    messages: messages(http),
     sandboxes: sandboxes(http),
     credential: credential(http),
     /** Events of many sessions, as they come; comes back by itself. */
@@ -122,6 +126,37 @@ function workspaces(http: Http) {
     /** Asked again from the next turn on. */
     deleteRule: (id: string, ruleId: string, call: CallOptions = {}) =>
       http.json<PermissionRule>(`${path(id)}/permission_rules/${segment(ruleId)}`, { ...call, method: "DELETE" }),
+  };
+}
+
+/** A session's queue. What Claude has taken cannot be changed any more: `message_taken`. */
+function messages(http: Http) {
+  const path = (sessionId: string) => `/v1/sessions/${segment(sessionId)}/messages`;
+  const update = (sessionId: string, messageId: string, body: MessageUpdate, call: CallOptions) =>
+    http.json<Message>(`${path(sessionId)}/${segment(messageId)}`, { ...call, method: "POST", body });
+  return {
+    /** What waits or is being worked on, oldest first. */
+    list: async (sessionId: string, call: CallOptions = {}) =>
+      (await http.json<{ data: Message[] }>(path(sessionId), call)).data,
+    /** Other words for one that waits. */
+    edit: (
+      sessionId: string,
+      messageId: string,
+      content: string | NonNullable<MessageUpdate["content"]>,
+      call: CallOptions = {},
+    ) =>
+      update(
+        sessionId,
+        messageId,
+        { content: typeof content === "string" ? [{ type: "text", text: content }] : content },
+        call,
+      ),
+    /** It runs at once: the turn that runs is stopped for it. */
+    steer: (sessionId: string, messageId: string, call: CallOptions = {}) =>
+      update(sessionId, messageId, { delivery: "now" }, call),
+    /** It will not run. */
+    remove: (sessionId: string, messageId: string, call: CallOptions = {}) =>
+      http.json<MessageRemoved>(`${path(sessionId)}/${segment(messageId)}`, { ...call, method: "DELETE" }),
   };
 }
 

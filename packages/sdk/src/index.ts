@@ -3,6 +3,8 @@ export type {
   AccountCreated,
   ApiKey,
   ApiKeyCreated,
+  Message,
+  MessageRemoved,
   PermissionRule,
   Sandbox,
   Status,
