@@ -228,8 +228,8 @@ export class Ingest {
   }
 
   /**
-   * A full disk, and a database that is away, are waited for: the guest keeps the output meanwhile. Who has lost the lease gives up, and so does who
-   * cannot store for another reason.
+   * A full disk, and a database that is away, are waited for: the guest keeps the output meanwhile. Who has lost the
+   * lease gives up, and so does who cannot store for another reason.
    */
   async #guard(batch: LineBatch, ended?: { exitCode: number | null }): Promise<void> {
     const { stopped, sessionId } = this.#input;
