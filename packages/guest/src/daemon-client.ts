@@ -95,7 +95,7 @@ export function askDaemon(socket: Socket, message: GuestRequest): Promise<Extrac
             checkVersion(header.version);
             socket.write(encodeFrame(message));
           } else if (header.type === "reply" && header.ok) resolve(header);
-          else if (header.type === "reply") reject(refusal(header.code, header.message));
+          else if (header.type === "reply") reject(refusal(header.code, header.message, header.generation));
         }
       } catch (error) {
         reject(error);
@@ -119,12 +119,13 @@ const remedies: Record<string, string> = {
   version: "Start a new sandbox from the current image.",
 };
 
-function refusal(code: string, message: string): Failure {
+function refusal(code: string, message: string, generation?: number): Failure {
   const remedy = remedies[code] ?? "Start again; if it fails again, start a new sandbox.";
   return new Failure({
     code,
     message,
     remedy,
+    ...(generation === undefined ? {} : { facts: { generation } }),
     exitCode: code === "stale_generation" ? exitCodes.stale : exitCodes.failed,
   });
 }

@@ -5,11 +5,21 @@ export class Failure extends Error {
   readonly code: string;
   readonly remedy: string;
   readonly exitCode: number;
-  constructor(fields: { code: string; message: string; remedy: string; exitCode: number; cause?: unknown }) {
+  /** More that the caller's program can use. */
+  readonly facts: Record<string, unknown>;
+  constructor(fields: {
+    code: string;
+    message: string;
+    remedy: string;
+    exitCode: number;
+    facts?: Record<string, unknown>;
+    cause?: unknown;
+  }) {
     super(fields.message, { cause: fields.cause });
     this.code = fields.code;
     this.remedy = fields.remedy;
     this.exitCode = fields.exitCode;
+    this.facts = fields.facts ?? {};
   }
 }
 

@@ -51,6 +51,17 @@ export type GuestRequest =
   | { type: "close_stdin"; requestId: number; processId: string; generation: number }
   /** To the process alone (SIGINT) or, with `group`, to all that it started. */
   | { type: "signal"; requestId: number; processId: string; generation: number; signal: string; group: boolean }
+  /**
+   * Ends what the process has started and is no longer below it, as far as it began after this line went in, or less
+   * than so many milliseconds ago. What runs below the process is its own.
+   */
+  | {
+      type: "end_orphans";
+      requestId: number;
+      processId: string;
+      generation: number;
+      since: { lineId: string } | { ms: number };
+    }
   /** A session's new lease: from now on lower generations are refused. */
   | { type: "fence"; requestId: number; sessionId: string; generation: number }
   /** Everything below these offsets is committed and may be dropped from the spool. */
@@ -80,7 +91,7 @@ export type GuestErrorCode =
 export type GuestMessage =
   /** First frame on every connection. */
   | { type: "hello"; version: number; pid: number; processes: GuestProcess[] }
-  | { type: "reply"; requestId: number; ok: true; pid?: number }
+  | { type: "reply"; requestId: number; ok: true; pid?: number; ended?: number }
   | {
       type: "reply";
       requestId: number;
@@ -88,6 +99,8 @@ export type GuestMessage =
       code: GuestErrorCode;
       message: string;
       spools?: { stdout: SpoolRange; stderr: SpoolRange };
+      /** With `stale_generation`: the highest that has been here. */
+      generation?: number;
     }
   /** The body is the bytes at `offset`; not cut at lines. */
   | { type: "stdout" | "stderr"; processId: string; offset: number }

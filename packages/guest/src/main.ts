@@ -26,7 +26,8 @@ const help = `The guest: holds Claude's processes inside a sandbox. Run it as ro
       Makes the volume behind each PATH the property of N:N, after fencing the session. Prints one JSON line per PATH.
       Exit code 64 wrong usage, 65 refused, 66 not found, 70 failed (a JSON line on stderr).
 
-Everything with --generation ends with exit code 77 when a higher one of this session has been here.
+Everything with --generation ends with exit code 77 when a higher one of this session has been here; the JSON line on
+stderr then names that one as "generation".
 
 DIR of --run-dir is ${defaultRunDir} by default, of --volume-root ${defaultVolumeRoot}.
 `;
@@ -148,7 +149,7 @@ async function main(args: readonly string[]): Promise<number> {
     return exitCodes.ok;
   } catch (error) {
     if (error instanceof Failure) {
-      printError({ code: error.code, message: error.message, remedy: error.remedy });
+      printError({ code: error.code, message: error.message, remedy: error.remedy, ...error.facts });
       return error.exitCode;
     }
     const remedy = "Try again; if it fails again, start a new sandbox.";

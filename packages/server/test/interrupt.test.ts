@@ -1,4 +1,5 @@
-import { existsSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
+import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import {
   answer,
@@ -123,6 +124,46 @@ test("a Claude that hears nothing is killed with all that it started, and resume
   await expect.poll(() => pids.filter(isRunning)).toEqual([]);
   await nextWorks(session);
   expect(it.sandboxes.stage.started.at(-1)?.isResumed).toBe(true);
+});
+
+test("what a stopped turn detached from Claude is ended; its background task and older ones go on", async () => {
+  const pidIn = async (name: string) => {
+    const path = join(it.sandboxes.folder, name);
+    await expect.poll(() => existsSync(path) && readFileSync(path, "utf8").endsWith("\n")).toBe(true);
+    return Number(readFileSync(path, "utf8"));
+  };
+  const detach = (name: string) =>
+    `setsid sh -c 'echo $$ > ${join(it.sandboxes.folder, name)}; exec sleep 1000' & exit 0`;
+  const pids = { task: 0, older: 0, orphan: 0 };
+  it.sandboxes.stage.script = async (claude) => {
+    const first = await claude.nextUser();
+    begin(claude, first);
+    await claude.spawn(detach("older"));
+    pids.older = await pidIn("older");
+    claude.print(text("served"), result([first]));
+    const user = await claude.nextUser();
+    begin(claude, user);
+    pids.task = await claude.spawn("sleep 1000", { detached: true });
+    await claude.spawn(detach("orphan"));
+    pids.orphan = await pidIn("orphan");
+    claude.print(toolUse("toolu_1"));
+    const asked = await claude.next(isInterrupt);
+    claude.print(controlAnswer(asked), stopped([user]));
+    await answering(claude);
+  };
+  const session = await it.session();
+  await session.send("serve");
+  await session.idle(1);
+  await session.send("work");
+  await session.until("the tool", (events) => events.some(({ type }) => type === "agent.tool_use"));
+  expect([pids.task, pids.older, pids.orphan].every(isRunning)).toBe(true);
+  await session.interrupt();
+  await session.idle(2, promptMs);
+  await expect.poll(() => isRunning(pids.orphan)).toBe(false);
+  await session.send("and now");
+  await session.idle(3);
+  expect([pids.task, pids.older].every(isRunning)).toBe(true);
+  expect(it.sandboxes.stage.started).toHaveLength(1);
 });
 
 test("a guest that cannot be reached: the turn is over, its process is ended before the next one", async () => {

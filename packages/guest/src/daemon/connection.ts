@@ -86,15 +86,15 @@ export class Connection {
     } catch (error) {
       const otherCode = isDiskFull(error) ? "spool_full" : "bad_request";
       const code = error instanceof RequestError ? error.code : otherCode;
-      const spools = error instanceof RequestError && error.spools !== undefined ? { spools: error.spools } : {};
-      this.#write({ type: "reply", requestId, ok: false, code, message: messageOf(error), ...spools });
+      const facts = error instanceof RequestError ? error.facts : {};
+      this.#write({ type: "reply", requestId, ok: false, code, message: messageOf(error), ...facts });
       return;
     }
     // Only now, so that output follows the answer to its subscription.
     this.#send();
   }
 
-  async #handle(request: GuestRequest, body: Uint8Array): Promise<{ pid?: number }> {
+  async #handle(request: GuestRequest, body: Uint8Array): Promise<{ pid?: number; ended?: number }> {
     switch (request.type) {
       case "start":
         return { pid: (await this.#host.start(request)).pid };
@@ -117,6 +117,10 @@ export class Connection {
         const hosted = this.#host.claim(request.processId, request.generation);
         if (isSignal(request.signal)) hosted.signal(request.signal, request.group);
         return {};
+      }
+      case "end_orphans": {
+        const hosted = this.#host.claim(request.processId, request.generation);
+        return { ended: hosted.endOrphans(request.since) };
       }
       case "fence":
         this.#host.fence(request.sessionId, request.generation);
@@ -212,7 +216,7 @@ function checkOffsets({ stdout, stderr }: HostedProcess, offsets: { stdout: numb
   throw new RequestError(
     "offset_unavailable",
     `the spool holds bytes ${stdout.start} to ${stdout.end} of stdout and ${stderr.start} to ${stderr.end} of stderr, not from ${offsets.stdout} and ${offsets.stderr} on`,
-    { stdout: range(stdout), stderr: range(stderr) },
+    { spools: { stdout: range(stdout), stderr: range(stderr) } },
   );
 }
 

@@ -45,7 +45,8 @@ export class Host implements AsyncDisposable {
   fence(sessionId: string, generation: number): void {
     if (this.fences.admit(sessionId, generation)) return;
     const highest = this.fences.get(sessionId);
-    throw new RequestError("stale_generation", `generation ${generation} of ${sessionId} is over: it is at ${highest}`);
+    const message = `generation ${generation} of ${sessionId} is over: it is at ${highest}`;
+    throw new RequestError("stale_generation", message, { generation: highest });
   }
 
   /** The same `processId` again is answered with the process that there is. */

@@ -4,7 +4,15 @@ import { join } from "node:path";
 import { messageOf } from "../failure.ts";
 import type { GuestProcess } from "../frames.ts";
 import { noteBuffers } from "./memory.ts";
-import { markerName, readProcess, sendSignal, signalMembers, signalTarget } from "./process-table.ts";
+import {
+  endOrphans,
+  markerName,
+  readProcess,
+  sendSignal,
+  signalMembers,
+  signalTarget,
+  ticksNow,
+} from "./process-table.ts";
 import {
   appendLineId,
   createRecord,
@@ -51,7 +59,8 @@ export class HostedProcess {
   #status: { code: number | null; signal: string | null } | undefined;
   #drainTimer: NodeJS.Timeout | undefined;
   #killTimer: NodeJS.Timeout | undefined;
-  readonly #lines = new Map<string, Promise<void>>();
+  /** By id: its answer, and when it was written. */
+  readonly #lines = new Map<string, { written: Promise<void>; ticks: number }>();
   readonly #limitBytes: number;
   readonly #committed = { stdout: 0, stderr: 0 };
   #isPaused = false;
@@ -102,7 +111,7 @@ export class HostedProcess {
     const { folder, record, exit, lineIds } = stored;
     const lost: ExitRecord = { code: null, signal: "lost", spoolFailed: null };
     const hosted = new HostedProcess(folder, record, exit ?? lost);
-    for (const lineId of lineIds) hosted.#lines.set(lineId, Promise.resolve());
+    for (const lineId of lineIds) hosted.#lines.set(lineId, { written: Promise.resolve(), ticks: 0 });
     if (exit !== null) return hosted;
     const isSame = record.pid > 0 && readProcess(record.pid)?.startTime === record.startTime;
     signalMembers(isSame ? record.pid : undefined, record.processId, "SIGKILL");
@@ -142,7 +151,8 @@ export class HostedProcess {
   /** Resolves when the line is in the pipe. The same `lineId` again shares the first one's answer. */
   writeLine(lineId: string, line: Uint8Array): Promise<void> {
     const known = this.#lines.get(lineId);
-    if (known !== undefined) return known;
+    if (known !== undefined) return known.written;
+    const ticks = ticksNow();
     const stdin = this.#openStdin();
     if (stdin.writableLength + line.length > maxQueuedInputBytes) {
       throw new RequestError("bad_request", "the process does not read its input; too much waits for it already");
@@ -158,7 +168,7 @@ export class HostedProcess {
         else resolve();
       });
     });
-    this.#lines.set(lineId, written);
+    this.#lines.set(lineId, { written, ticks });
     return written;
   }
 
@@ -172,6 +182,14 @@ export class HostedProcess {
     if (group) return signalMembers(this.isRunning ? this.pid : undefined, this.processId, signal);
     if (!this.isRunning || this.#status !== undefined) return 0;
     return sendSignal(signalTarget(this.pid), signal) ? 1 : 0;
+  }
+
+  /** See the request. Gives how many were ended. */
+  endOrphans(since: { lineId: string } | { ms: number }): number {
+    const ticks = "ms" in since ? ticksNow() - Math.floor(since.ms / 10) : this.#lines.get(since.lineId)?.ticks;
+    // A line that was never written has started nothing.
+    if (ticks === undefined) return 0;
+    return endOrphans(this.isRunning ? this.pid : undefined, this.processId, ticks);
   }
 
   /** What is below these offsets may leave the disk; a process that waits for room goes on. */

@@ -1,4 +1,5 @@
 import { readdirSync, readFileSync, statSync } from "node:fs";
+import { uptime } from "node:os";
 import { errnoOf } from "../failure.ts";
 
 export interface ProcessEntry {
@@ -98,12 +99,43 @@ export function findMembers(leader: number | undefined, processId: string): Proc
       leader !== undefined && (entry.pid === leader || entry.group === leader || entry.session === leader);
     if (isRelated || hasMarker(entry.pid, processId)) members.add(entry);
   }
+  addDescendants(members, table);
+  return [...members];
+}
+
+function addDescendants(members: Set<ProcessEntry>, table: readonly ProcessEntry[]): void {
   for (let before = -1; before !== members.size; ) {
     before = members.size;
     const pids = new Set([...members].map((entry) => entry.pid));
     for (const entry of table) if (pids.has(entry.parent)) members.add(entry);
   }
-  return [...members];
+}
+
+/**
+ * Members of the process that are no longer below `leader` and started at `since` or later, in clock ticks since boot.
+ * What an older one of these has started belongs to that one, and stays.
+ */
+function findOrphans(leader: number | undefined, processId: string, since: number): ProcessEntry[] {
+  const members = findMembers(leader, processId);
+  const kept = new Set(members.filter(({ pid, startTime }) => pid === leader || Number(startTime) < since));
+  addDescendants(kept, members);
+  return members.filter((entry) => !kept.has(entry));
+}
+
+/** Kills them until no new one appears. Gives how many. */
+export function endOrphans(leader: number | undefined, processId: string, since: number): number {
+  const ended = new Set<number>();
+  for (let round = 0; round < killRounds; round++) {
+    const sent = findOrphans(leader, processId, since).filter(({ pid }) => sendSignal(pid, "SIGKILL"));
+    for (const { pid } of sent) ended.add(pid);
+    if (sent.length === 0) break;
+  }
+  return ended.size;
+}
+
+/** Now, as `startTime` counts it. Linux tells programs ticks of a hundredth of a second, whatever the kernel uses. */
+export function ticksNow(): number {
+  return Math.floor(uptime() * 100);
 }
 
 /** The process that a signal to `leader` is meant for: `runuser` stays behind as a parent and passes nothing on. */
@@ -126,10 +158,12 @@ export function sendSignal(pid: number, signal: NodeJS.Signals): boolean {
   }
 }
 
+const killRounds = 10;
+
 /** Signals all members; with SIGKILL again until no new one appears. Gives how many were signalled. */
 export function signalMembers(leader: number | undefined, processId: string, signal: NodeJS.Signals): number {
   let signalled = 0;
-  const rounds = signal === "SIGKILL" ? 10 : 1;
+  const rounds = signal === "SIGKILL" ? killRounds : 1;
   for (let round = 0; round < rounds; round++) {
     const sent = findMembers(leader, processId).filter((entry) => sendSignal(entry.pid, signal)).length;
     signalled += sent;

@@ -1,12 +1,16 @@
-import type { GuestErrorCode, SpoolRange } from "../frames.ts";
+import type { GuestErrorCode, GuestMessage } from "../frames.ts";
+
+type Refusal = Extract<GuestMessage, { type: "reply"; ok: false }>;
 
 /** A request that is answered with `ok: false`. */
 export class RequestError extends Error {
+  override name = "RequestError";
   readonly code: GuestErrorCode;
-  readonly spools: { stdout: SpoolRange; stderr: SpoolRange } | undefined;
-  constructor(code: GuestErrorCode, message: string, spools?: { stdout: SpoolRange; stderr: SpoolRange }) {
+  /** What the client can use of it. */
+  readonly facts: Pick<Refusal, "spools" | "generation">;
+  constructor(code: GuestErrorCode, message: string, facts: RequestError["facts"] = {}) {
     super(message);
     this.code = code;
-    this.spools = spools;
+    this.facts = facts;
   }
 }

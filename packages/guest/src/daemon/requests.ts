@@ -19,6 +19,7 @@ const checks: Record<GuestRequest["type"], (fields: Fields) => boolean> = {
   stdin: (f) => isSafeName(f.processId) && isCount(f.generation) && isSafeName(f.lineId),
   close_stdin: (f) => isSafeName(f.processId) && isCount(f.generation),
   signal: (f) => isSafeName(f.processId) && isCount(f.generation) && isSignal(f.signal) && typeof f.group === "boolean",
+  end_orphans: (f) => isSafeName(f.processId) && isCount(f.generation) && isFields(f.since) && isSince(f.since),
   fence: (f) => isSafeName(f.sessionId) && isCount(f.generation),
   committed: (f) =>
     isSafeName(f.processId) && isCount(f.generation) && isCount(f.stdoutOffset) && isCount(f.stderrOffset),
@@ -45,6 +46,10 @@ export function requestIdOf(header: unknown): number {
 
 function isRequestType(type: string): type is GuestRequest["type"] {
   return Object.hasOwn(checks, type);
+}
+
+function isSince(since: Fields): boolean {
+  return isSafeName(since.lineId) !== isCount(since.ms);
 }
 
 export function isSignal(value: unknown): value is NodeJS.Signals {

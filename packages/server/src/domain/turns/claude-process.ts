@@ -134,6 +134,13 @@ export class ClaudeProcess implements ProcessListener {
     );
   }
 
+  /** What it has started since then and is no longer below it is ended; gives how many that were. */
+  async endOrphans(since: { lineId: string } | { ms: number }, signal: AbortSignal): Promise<number> {
+    const { processId, generation } = this.#input;
+    const call = { type: "end_orphans", processId, generation, since } as const;
+    return (await this.#call((link) => link.call(call, { signal }), signal)).ended ?? 0;
+  }
+
   /** It finishes what it does and ends. */
   async closeStdin(signal: AbortSignal): Promise<void> {
     const { processId, generation } = this.#input;
@@ -228,12 +235,12 @@ export class ClaudeProcess implements ProcessListener {
   }
 
   /** A connection that breaks meanwhile is replaced once: the guest does nothing twice. */
-  async #call(work: (link: GuestLink) => Promise<unknown>, signal: AbortSignal): Promise<void> {
+  async #call<T>(work: (link: GuestLink) => Promise<T>, signal: AbortSignal): Promise<T> {
     try {
-      await work(await this.sandbox.link(signal));
+      return await work(await this.sandbox.link(signal));
     } catch (error) {
       if (!(error instanceof LinkLostError)) throw error;
-      await work(await this.sandbox.link(signal));
+      return await work(await this.sandbox.link(signal));
     }
   }
 

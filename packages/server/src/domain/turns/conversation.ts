@@ -128,9 +128,11 @@ export class Conversation {
     sandbox: LiveSandbox,
     input: { turn: Turn | undefined; signal: AbortSignal; conversation: "new" | "resume" | undefined },
   ): Promise<void> {
+    const desk = this.#desk;
     const { turn, signal } = input;
     let { conversation } = input;
     for (let tries = 0; tries < maxTries; tries++) {
+      if (turn !== undefined && !turn.sent) await waitFor(desk.stopping, signal);
       const running = await this.#holder.obtain(sandbox, { signal, conversation });
       signal.throwIfAborted();
       if (turn !== undefined && !turn.sent) await this.#begin(turn);
@@ -197,6 +199,8 @@ export class Conversation {
     for (;;) {
       const { running, inFlight } = desk;
       if (running === undefined || !running.process.alive || running.ending || inFlight.isEmpty) return;
+      await desk.stopping;
+      if (inFlight.isEmpty) return;
       const row = await claimSteering(desk);
       if (row === undefined) return;
       const turn = new Turn({ ...row, state: "sent" }, { steers: true });

@@ -6,8 +6,7 @@ import type { ClaudeProcess } from "./claude-process.ts";
 /** A session's process between and during its turns. While it is held, its sandbox is in use. */
 export class HeldProcess {
   readonly process: ClaudeProcess;
-  /** A turn that Claude began by itself is running. */
-  ownTurn = false;
+  #ownTurnSince: number | undefined;
   /** The reader asked for that one's end. */
   stopped = false;
   /** It has printed an `init`: it runs. */
@@ -26,6 +25,21 @@ export class HeldProcess {
   constructor(process: ClaudeProcess, sandbox: LiveSandbox) {
     this.process = process;
     this.#use = sandbox.use();
+  }
+
+  /** A turn that Claude began by itself is running. */
+  get ownTurn(): boolean {
+    return this.#ownTurnSince !== undefined;
+  }
+
+  set ownTurn(isRunning: boolean) {
+    if (isRunning === this.ownTurn) return;
+    this.#ownTurnSince = isRunning ? performance.now() : undefined;
+  }
+
+  /** How long ago it began, as far as this server has seen it. */
+  get ownTurnMs(): number {
+    return performance.now() - (this.#ownTurnSince ?? performance.now());
   }
 
   /** Calls `work` once after `ms` without another call of `busy` or `afterIdle`. */

@@ -20,6 +20,8 @@ export class SessionDesk {
   /** Its message has not gone to Claude yet. */
   preparing: Turn | undefined;
   running: HeldProcess | undefined;
+  /** What the reader has stopped is being put in order: until then nothing new begins. Never rejects. */
+  stopping: Promise<void> = Promise.resolve();
   /** Messages whose turn shall end, as far as they were seen. */
   readonly stops = new Set<string>();
 

@@ -14,6 +14,7 @@ const steps = [
   { name: "SIGKILL", afterMs: 400 },
 ] as const;
 const lastMs = 300;
+const orphansMs = 2_000;
 const pollMs = 20;
 /** How long a turn may take to make way for a message that came with priority. */
 const steerMs = 400;
@@ -28,9 +29,7 @@ export async function stopRequested(desk: SessionDesk): Promise<void> {
   if (preparing !== undefined && !preparing.sent && queued !== undefined) preparing.id = queued.id;
   obeyStops(desk);
   const { running } = desk;
-  if (!own || running === undefined || !running.ownTurn || running.stopped) return;
-  running.stopped = true;
-  await stopOwnTurn(desk, running);
+  if (own && running !== undefined) await stopOwnTurn(desk, running);
 }
 
 /** Whatever runs, runs no longer. */
@@ -39,9 +38,7 @@ export async function stopEverything(desk: SessionDesk): Promise<void> {
   for (const { id } of desk.inFlight.all) desk.stops.add(id);
   obeyStops(desk);
   const { running } = desk;
-  if (running?.ownTurn !== true || running.stopped) return;
-  running.stopped = true;
-  await stopOwnTurn(desk, running);
+  if (running !== undefined) await stopOwnTurn(desk, running);
 }
 
 /** For those that are known to be unwanted. Safe to repeat. */
@@ -55,7 +52,35 @@ export function obeyStops(desk: SessionDesk): void {
     for (const turn of turns) turn.abort();
     return;
   }
-  stopTurns(desk, running, turns).catch((error) => desk.warn(error, "a turn cannot be stopped"));
+  const [first] = turns;
+  const stopping = stopTurns(desk, running, turns).then(async (isOver) => {
+    // What runs beside them may have started it.
+    const isAlone = desk.inFlight.of(running).length === 0;
+    if (isOver && isAlone && first !== undefined) await endOrphans(desk, running, { lineId: first.id });
+  });
+  holdNext(desk, stopping);
+}
+
+/** Nothing new begins before: it would be taken for what is being stopped. */
+function holdNext(desk: SessionDesk, stopping: Promise<void>): void {
+  const settled = stopping.catch((error) => desk.warn(error, "a turn cannot be stopped"));
+  desk.stopping = Promise.all([desk.stopping, settled]).then(() => undefined);
+}
+
+/** What a stopped turn has left behind where Claude cannot reach it. Claude's own background tasks go on. */
+async function endOrphans(
+  desk: SessionDesk,
+  { process }: HeldProcess,
+  since: { lineId: string } | { ms: number },
+): Promise<void> {
+  if (!process.alive) return;
+  try {
+    const ended = await process.endOrphans(since, desk.soon(orphansMs));
+    if (ended > 0) desk.deps.logger.info({ process: process.processId, ended }, "a stopped turn had left processes");
+  } catch (error) {
+    // E.g. the guest is one of an older image.
+    desk.warn(error, "processes of a stopped turn may live on");
+  }
 }
 
 /** Makes way for a message that went to Claude with priority: a running tool is not stopped by that alone. */
@@ -67,11 +92,12 @@ export async function makeWay(desk: SessionDesk, running: HeldProcess, turn: Tur
   await stopTurns(desk, running, before);
 }
 
-async function stopTurns(desk: SessionDesk, running: HeldProcess, turns: readonly Turn[]): Promise<void> {
+/** True when they ended as they were asked to. */
+async function stopTurns(desk: SessionDesk, running: HeldProcess, turns: readonly Turn[]): Promise<boolean> {
   // What came after them is wanted still.
   const cancelQueued = desk.inFlight.all.every((turn) => turn.stopped);
   const isOver = () => turns.every((turn) => turn.finished);
-  if (await stopProcess(desk, running, { cancelQueued, isOver })) return;
+  if (await stopProcess(desk, running, { cancelQueued, isOver })) return true;
   const left = desk.inFlight.of(running);
   abandonProcess(desk, running);
   for (const turn of left) if (!turn.stopped) turn.end({ kind: "restart", conversation: "resume" });
@@ -79,11 +105,22 @@ async function stopTurns(desk: SessionDesk, running: HeldProcess, turns: readonl
     left.filter((turn) => turn.stopped),
     new TurnStopped("its process could not be reached"),
   );
+  return false;
 }
 
 async function stopOwnTurn(desk: SessionDesk, running: HeldProcess): Promise<void> {
+  if (!running.ownTurn || running.stopped) return;
+  running.stopped = true;
+  const stopping = endOwnTurn(desk, running);
+  holdNext(desk, stopping);
+  await stopping;
+}
+
+async function endOwnTurn(desk: SessionDesk, running: HeldProcess): Promise<void> {
+  const startedMs = performance.now() - running.ownTurnMs;
   const isOver = () => !running.ownTurn;
-  if (await stopProcess(desk, running, { cancelQueued: true, isOver })) return;
+  if (await stopProcess(desk, running, { cancelQueued: true, isOver }))
+    return await endOrphans(desk, running, { ms: Math.ceil(performance.now() - startedMs) });
   abandonProcess(desk, running);
   running.ownTurn = false;
   await desk.endFailed([], new TurnStopped("its process could not be reached"));
