@@ -238,9 +238,11 @@ test("an interrupt that names a turn of nobody is refused", async () => {
 test("a turn that Claude began by itself", async () => {
   it.sandboxes.stage.script = async (claude) => {
     answer(claude, await claude.nextUser());
-    claude.print(init(claude), text("a task has ended"));
-    const asked = await claude.next(isInterrupt);
-    claude.print(controlAnswer(asked), stopped([], { origin: { kind: "task-notification" } }));
+    for (const words of ["a task has ended", "so has another"]) {
+      claude.print(init(claude), text(words));
+      const asked = await claude.next(isInterrupt);
+      claude.print(controlAnswer(asked), stopped([], { origin: { kind: "task-notification" } }));
+    }
     await answering(claude);
   };
   const session = await it.session();
@@ -251,7 +253,14 @@ test("a turn that Claude began by itself", async () => {
   );
   await session.interrupt();
   await session.idle(2, promptMs);
-  expect(await session.outcomes()).toEqual(["completed", "stopped"]);
+  await session.until(
+    "another one",
+    (events) => events.filter((e) => e.type === "session.status_running").length === 3,
+  );
+  await session.interrupt();
+  await session.idle(3, promptMs);
+  expect(await session.outcomes()).toEqual(["completed", "stopped", "stopped"]);
+  expect(it.sandboxes.stage.started[0]?.isGone).toBe(false);
   expect(await session.status()).toBe("idle");
 });
 

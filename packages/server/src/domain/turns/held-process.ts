@@ -35,11 +35,12 @@ export class HeldProcess {
   set ownTurn(isRunning: boolean) {
     if (isRunning === this.ownTurn) return;
     this.#ownTurnSince = isRunning ? performance.now() : undefined;
+    if (isRunning) this.stopped = false;
   }
 
-  /** How long ago it began, as far as this server has seen it. */
-  get ownTurnMs(): number {
-    return performance.now() - (this.#ownTurnSince ?? performance.now());
+  /** When it began, as far as this server has seen it, by `performance.now()`. */
+  get ownTurnSince(): number | undefined {
+    return this.#ownTurnSince;
   }
 
   /** Calls `work` once after `ms` without another call of `busy` or `afterIdle`. */

@@ -117,10 +117,14 @@ async function stopOwnTurn(desk: SessionDesk, running: HeldProcess): Promise<voi
 }
 
 async function endOwnTurn(desk: SessionDesk, running: HeldProcess): Promise<void> {
-  const startedMs = performance.now() - running.ownTurnMs;
-  const isOver = () => !running.ownTurn;
-  if (await stopProcess(desk, running, { cancelQueued: true, isOver }))
-    return await endOrphans(desk, running, { ms: Math.ceil(performance.now() - startedMs) });
+  const since = running.ownTurnSince ?? performance.now();
+  // Another one may begin at once.
+  const isOver = () => running.ownTurnSince !== since;
+  if (await stopProcess(desk, running, { cancelQueued: true, isOver })) {
+    const sinceMs = Math.ceil(performance.now() - since);
+    if (!running.ownTurn) await endOrphans(desk, running, { ms: sinceMs });
+    return;
+  }
   abandonProcess(desk, running);
   running.ownTurn = false;
   await desk.endFailed([], new TurnStopped("its process could not be reached"));
