@@ -14,7 +14,7 @@ import {
   wordsOf,
 } from "./_claude-lines.ts";
 import type { Line, LocalClaude } from "./_local-claude.ts";
-import { type LocalSession, type LocalSystem, localSystem } from "./_local-server.ts";
+import { endsOf, type LocalSession, type LocalSystem, localSystem } from "./_local-server.ts";
 
 let it: LocalSystem;
 beforeAll(async () => {
@@ -148,6 +148,33 @@ test("a process that has to be killed for it: it runs in the next one", async ()
   expect(await session.outcomes()).toEqual(["completed"]);
   expect(it.sandboxes.stage.started.at(-1)?.isResumed).toBe(true);
 });
+
+test.each(["begun", "not begun"])(
+  "a signal that was meant for the turn before it hits it, %s: it runs again",
+  async (how) => {
+    it.sandboxes.stage.script = async (claude) => {
+      it.sandboxes.stage.script = answering;
+      const first = await claude.nextUser();
+      begin(claude, first);
+      const second = await claude.nextUser();
+      await claude.next(({ type }) => type === "signal");
+      claude.print(stopped([first]));
+      if (how === "begun") claude.print(lifecycle(second, "started"), init(claude));
+      await claude.exit(0);
+    };
+    const session = await it.session();
+    await session.send("work");
+    await started(session);
+    await session.send("urgent", { delivery: "now" });
+    await session.until("its end", (events) => endsOf(events).at(-1)?.holdfast?.outcome === "completed");
+    expect(await said(session)).toEqual(["You said: urgent"]);
+    expect(await results(session)).toEqual(["stopped", "completed"]);
+    expect(await session.eventsOf("session.error")).toEqual([]);
+    expect(it.rows("select distinct state from messages where session_id = ?", session.id)).toEqual([
+      { state: "done" },
+    ]);
+  },
+);
 
 test("where nothing runs it is only the next one, before all that wait", async () => {
   const go = Promise.withResolvers<void>();

@@ -16,6 +16,8 @@ export class HeldProcess {
   conversationNotFound = false;
   /** Its input was closed while it was idle. */
   closing = false;
+  /** A signal went to it for the sake of a turn's end; what else it had in hand ends with that, unwanted. */
+  signalled = false;
   /** It was told to end: nothing more is asked of it. */
   ending = false;
   readonly #use: Disposable;

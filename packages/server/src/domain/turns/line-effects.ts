@@ -110,7 +110,8 @@ export function onProcessExit(desk: SessionDesk, running: HeldProcess, exit: Pro
   const conversation = restartAs(running, exit);
   const again = turns.filter((turn) => !turn.stopped && (conversation !== undefined || wasNotReached(turn, turns)));
   const over = turns.filter((turn) => !again.includes(turn));
-  const stopped = turns.length > 0 ? over.every((turn) => turn.stopped) : running.stopped;
+  const hit = over.filter(wasHitBySignal);
+  const stopped = turns.length > 0 ? over.every((turn) => turn.stopped || hit.includes(turn)) : running.stopped;
   return {
     events: [],
     more: async (tx) => {
@@ -120,7 +121,10 @@ export function onProcessExit(desk: SessionDesk, running: HeldProcess, exit: Pro
       return await goIdle(desk, tx, { over, events: said, otherwise: expired });
     },
     also: async (tx) => {
-      for (const turn of over) await markMessage(tx, turn.id, "done");
+      for (const turn of over) {
+        if (hit.includes(turn)) await queueAgain(tx, turn.id, randomUUID());
+        else await markMessage(tx, turn.id, "done");
+      }
     },
     after: () => {
       running.ownTurn = false;
@@ -132,7 +136,12 @@ export function onProcessExit(desk: SessionDesk, running: HeldProcess, exit: Pro
 
 /** The process was ended for the sake of another turn before it came to this one. */
 function wasNotReached(turn: Turn, turns: readonly Turn[]): boolean {
-  return !turn.taken && turns.some((other) => other.stopped);
+  return !turn.taken && (turn.process?.signalled === true || turns.some((other) => other.stopped));
+}
+
+/** Nobody wanted its end: the signal that made way for it came when it had begun already. */
+function wasHitBySignal(turn: Turn): boolean {
+  return turn.steers && !turn.stopped && turn.process?.signalled === true;
 }
 
 /** The CLI knows the conversation although we thought it did not, or the other way round. */

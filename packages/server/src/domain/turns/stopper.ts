@@ -133,15 +133,17 @@ async function endOwnTurn(desk: SessionDesk, running: HeldProcess): Promise<void
 /** True when it is over; false when nothing helped in time. */
 async function stopProcess(
   desk: SessionDesk,
-  { process }: HeldProcess,
+  running: HeldProcess,
   { cancelQueued, isOver }: { cancelQueued: boolean; isOver: () => boolean },
 ): Promise<boolean> {
   const { signal } = desk.stop;
+  const { process } = running;
   const say = (work: Promise<void>, what: string) => void work.catch((error) => desk.warn(error, what));
   say(process.send(interruptRequest(randomUUID(), { cancelQueued }), randomUUID(), desk.soon()), "not interrupted");
   for (const { name, afterMs } of steps) {
     if (await waitUntil(isOver, afterMs, signal)) return true;
     desk.deps.logger.warn({ process: process.processId, signal: name }, "the turn does not stop; sending a signal");
+    running.signalled = true;
     say(process.signal(name, desk.soon()), "a signal was not taken");
   }
   return await waitUntil(isOver, lastMs, signal);
