@@ -66,6 +66,10 @@ interface ReplayOptions {
   ends?: boolean;
   /** Changes a line before it is printed; undefined leaves it out. */
   change?: (line: string, index: number) => string | undefined;
+  /** Lines of the capture's stdin that this server never writes: they are not waited for. */
+  unheard?: (line: Line) => boolean;
+  /** What it does after its last line; default: nothing, until its input ends. */
+  afterwards?: ClaudeScript;
 }
 
 /**
@@ -80,12 +84,16 @@ export function replaying(name: string, options: ReplayOptions = {}): ClaudeScri
     if (first !== undefined && claude.sessionId !== "") names.set(first, claude.sessionId);
     let heard = 0;
     for (const [index, step] of steps.entries()) {
-      for (; heard < step.heard; heard++) await hear(claude, stdin[heard] ?? {}, names);
+      for (; heard < step.heard; heard++) {
+        const line = stdin[heard] ?? {};
+        if (options.unheard?.(line) !== true) await hear(claude, line, names);
+      }
       let text: string | undefined = step.text;
       for (const [from, to] of names) text = text.replaceAll(from, to);
       if (options.change !== undefined) text = options.change(text, index);
       if (text !== undefined) claude.print(text);
     }
+    if (options.afterwards !== undefined) return await options.afterwards(claude);
     const ends = options.ends ?? !steps.some(({ text }) => text.includes('"subtype":"init"'));
     if (!ends) await claude.hears(({ type }) => type === "end" || type === "signal");
     await claude.exit(exitCode);

@@ -101,18 +101,6 @@ test.each([
   expect(words(events)).toEqual(record);
 });
 
-test("steer-mid-turn: a message that was folded into the turn has no end of its own", async () => {
-  it.sandboxes.stage.script = replaying("steer-mid-turn");
-  const session = await it.session();
-  const [first = "", second = ""] = capture("steer-mid-turn").messages;
-  await session.send(first);
-  await session.until("the tool", (events) => of(events, "agent.tool_use").length === 1);
-  await session.send(second, { delivery: "now" });
-  await session.idle();
-  expect(await session.outcomes()).toEqual(["completed"]);
-  expect(it.rows("select distinct state from messages where session_id = ?", session.id)).toEqual([{ state: "done" }]);
-});
-
 test("retry-529: retries are shown with their wait and number", async () => {
   const [, events] = await play("retry-529");
   const retries = of(events, "holdfast.notice").filter(({ kind }) => kind === "api_retry");
