@@ -69,7 +69,8 @@ export async function startGateway(input: GatewayOptionsInput, deps: { log?: Log
   // Disposed first: the answers under way end, then listeners, connections and files close.
   stack.defer(() => void shared.live.cut(() => true, "the gateway is stopping"));
   const owned = stack.move();
-  log.info({ mode: credentials.current ? "anthropic" : "scripted", upstream: options.upstream }, "gateway started");
+  const mode = credentials.current ? "anthropic" : "scripted";
+  log.info({ mode, upstream: options.upstream, port: main, adminPort: side }, "gateway started");
   return {
     url: urlOf(options.host, main),
     port: main,

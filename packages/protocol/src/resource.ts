@@ -1,5 +1,6 @@
 import { z } from "zod";
 import { AgentOverrides, SessionAgent } from "./agent.ts";
+import { SentBlock } from "./content.ts";
 import { InterruptDetails, MessageDetails } from "./message.ts";
 import { Metadata, MetadataPatch } from "./metadata.ts";
 import { ConfirmationDetails } from "./question.ts";
@@ -72,15 +73,7 @@ export type Session = z.infer<typeof Session>;
 
 const UserMessageParams = z.object({
   type: z.literal("user.message"),
-  content: z.array(
-    z.discriminatedUnion("type", [
-      z.object({ type: z.literal("text"), text: z.string() }),
-      z.object({
-        type: z.literal("image"),
-        source: z.object({ type: z.literal("base64"), media_type: z.string(), data: z.string() }),
-      }),
-    ]),
-  ),
+  content: z.array(SentBlock),
   /** Ours. */
   holdfast: MessageDetails.optional(),
 });

@@ -193,3 +193,30 @@ test("what was committed by a server that died before it told anyone is there, o
     rmSync(dataDir, { recursive: true, force: true });
   }
 });
+
+test("what would be ignored is refused by name: fields, parameters, images that are none; said once", async () => {
+  const { id } = await create();
+  const post = (event: object) =>
+    it.fetch(`/v1/sessions/${id}/events`, { method: "POST", key, body: JSON.stringify({ events: [event] }) });
+  const content = [{ type: "text", text: "hi" }];
+  const image = (media_type: string, data: string) => ({
+    type: "user.message",
+    content: [...content, { type: "image", source: { type: "base64", media_type, data } }],
+  });
+  const refused: [() => Promise<Response>, string][] = [
+    [() => post({ type: "user.message", content, foo: 1 }), "events.0.foo"],
+    [() => post(image("image/png", "!!!!")), "must be base64"],
+    [() => post(image("image/png", "")), "must not be empty"],
+    [() => post(image("image/tiff", "AAAA")), "image/webp"],
+    [() => it.fetch(`/v1/sessions/${id}/events?after=3`, { key }), "after"],
+    [() => it.fetch(`/v1/sessions/${id}/events?limit=-1`, { key }), "limit"],
+  ];
+  for (const [ask, named] of refused) {
+    const response = await ask();
+    const { error } = (await response.json()) as { error: { message: string } };
+    expect([response.status, error.message]).toEqual([400, expect.stringContaining(named)]);
+    const sentences = error.message.split(". ");
+    expect(new Set(sentences).size, error.message).toBe(sentences.length);
+  }
+  expect((await post({ type: "user.message", content, foo: null })).status).toBe(200);
+});

@@ -51,12 +51,14 @@ export function check<S extends z.ZodType>(schema: S, value: unknown): z.output<
 }
 
 /** Fields of the official API that mean something which we do not do are refused, not ignored; empty ones are harmless. */
-export function refuseUnknown(value: Record<string, unknown>, known: readonly string[]): void {
-  const asked = Object.entries(value).filter(([name, content]) => !known.includes(name) && !isEmpty(content));
+export function refuseUnknown(value: Record<string, unknown>, known: readonly string[], at = ""): void {
+  const asked = Object.entries(value)
+    .filter(([name, content]) => !known.includes(name) && !isEmpty(content))
+    .map(([name]) => `${at}${name}`);
   if (asked.length === 0) return;
   throw new AppError("not_supported", {
-    detail: `Not supported: ${asked.map(([name]) => name).join(", ")}`,
-    errors: asked.map(([path]) => ({ path, message: "is not supported" })),
+    detail: `Not supported: ${asked.join(", ")}`,
+    errors: asked.map((path) => ({ path, message: "is not supported" })),
   });
 }
 

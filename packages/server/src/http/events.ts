@@ -5,13 +5,20 @@ import type { AppContext } from "../context.ts";
 import type { EventLog, LogFrame, ReadOptions } from "../ports/event-log.ts";
 import { check, readJson, refuseUnknown } from "./body.ts";
 import type { HttpEnv } from "./env.ts";
-import { integer, list, order } from "./query.ts";
+import { integer, list, order, refuseOthers } from "./query.ts";
 import { identityOf } from "./sessions.ts";
 import { createdAt, pageOf } from "./sessions-filters.ts";
 import type { SseFrame } from "./sse.ts";
 import { draftTypes, eventStream } from "./stream-frames.ts";
 
-const sendable = ["user.message", "user.interrupt", "user.tool_confirmation"];
+/** What may be sent, with the fields that mean something. */
+const sendable = new Map([
+  ["user.message", ["type", "content", "holdfast"]],
+  ["user.interrupt", ["type", "session_thread_id", "holdfast"]],
+  ["user.tool_confirmation", ["type", "tool_use_id", "result", "deny_message", "holdfast"]],
+]);
+
+const listParameters = ["limit", "order", "types", "created_at", "page", "beta"];
 
 /** `/v1/sessions/{id}/events` in Managed Agents' shape, and its stream. */
 export function eventRoutes(context: AppContext): Hono<HttpEnv> {
@@ -27,6 +34,8 @@ export function eventRoutes(context: AppContext): Hono<HttpEnv> {
   });
   app.get("/:id/events", async (c) => {
     const query = new URL(c.req.url).searchParams;
+    // A list that looks resumed and is not would be read twice.
+    refuseOthers(query, listParameters);
     const options = {
       limit: integer(query, "limit", { min: 1, max: 1000, fallback: 100 }),
       order: order(query, "asc"),
@@ -45,10 +54,13 @@ function refuseUnsupported(events: unknown): void {
   if (!Array.isArray(events)) return;
   for (const [index, event] of events.entries()) {
     const type: unknown = (event as { type?: unknown } | null)?.type;
-    if (typeof type === "string" && !sendable.includes(type)) {
+    if (typeof type !== "string") continue;
+    const fields = sendable.get(type);
+    if (fields !== undefined) refuseUnknown(event as Record<string, unknown>, fields, `events.${index}.`);
+    else {
       throw new AppError("not_supported", {
         detail: `Events of type "${type.slice(0, 60)}" cannot be sent`,
-        errors: [{ path: `events.${index}.type`, message: `must be one of ${sendable.join(", ")}` }],
+        errors: [{ path: `events.${index}.type`, message: `must be one of ${[...sendable.keys()].join(", ")}` }],
       });
     }
   }

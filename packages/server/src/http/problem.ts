@@ -30,7 +30,11 @@ export function errorResponse(c: Context<HttpEnv>, error: AppError): Response {
   const headers: Record<string, string> = { "cache-control": "no-store", "x-should-retry": String(retryable) };
   if (error.code === "database_unavailable") headers["retry-after"] = "2";
   if (isManagedAgentsPath(c.req.path)) {
-    const named = error.errors.map(({ path, message }) => `${path}: ${message}`).join("; ");
+    // What the message says already is not said again.
+    const named = error.errors
+      .filter(({ message }) => !error.message.includes(message))
+      .map(({ path, message }) => `${path}: ${message}`)
+      .join("; ");
     const parts = [error.message, named, remedy].filter((part) => part !== "");
     const body = {
       type: "error",
