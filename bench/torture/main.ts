@@ -1,6 +1,6 @@
 /**
  * Kills and cuts everything at random points of long turns, and compares what is left with what was said. Run as root:
- * `npm run torture -- [--only KIND] [--rounds N] [--round N] [--seed S] [--minutes N] [--report]`.
+ * `npm run torture -- [--only KIND] [--rounds N] [--round N,M] [--seed S] [--minutes N] [--report]`.
  */
 import { spawnSync } from "node:child_process";
 import { parseArgs } from "node:util";
@@ -33,8 +33,7 @@ let failed = 0;
 
 for (const kind of values.report && wanted === undefined ? [] : chosen) {
   const count = Number(values.rounds ?? kind.rounds);
-  const rounds =
-    values.round === undefined ? Array.from({ length: count }, (_, index) => index + 1) : [Number(values.round)];
+  const rounds = values.round?.split(",").map(Number) ?? Array.from({ length: count }, (_, index) => index + 1);
   if (kind.ownNetwork === true && process.env.HOLDFAST_TORTURE_NETWORK !== "own") {
     if (inOwnNetwork(kind.name) !== 0) failed++;
     continue;
@@ -43,7 +42,7 @@ for (const kind of values.report && wanted === undefined ? [] : chosen) {
   const startedMs = Date.now();
   const results: RoundResult[] = [];
   const save = () => {
-    if (values.round === undefined) saveResults({ kind, seed: values.seed, results, startedMs, asked: count });
+    saveResults({ kind, seed: values.seed, results, startedMs, isPart: values.round !== undefined });
   };
   await runKind({
     kind,

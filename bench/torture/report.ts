@@ -55,7 +55,7 @@ function failures(all: readonly StoredResults[]): string {
 }
 
 function kindsPart(all: readonly StoredResults[]): string {
-  const lines = all.map(({ name, what }) => `- **${name}**: ${what}.`);
+  const lines = [...new Set(all.map(({ name, what }) => `- **${name}**: ${what}.`))];
   return `## What is done
 
 The point is a number of events between none and all of the turn, and up to 40 ms more; number, kind of blow and length of cuts follow from the seed and the number of the round.

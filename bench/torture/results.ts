@@ -1,5 +1,5 @@
 import { execFileSync } from "node:child_process";
-import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { Kind } from "./kind.ts";
@@ -15,8 +15,6 @@ export interface StoredResults {
   commit: string;
   startedAt: string;
   minutes: number;
-  /** Rounds that were meant to run. */
-  asked: number;
   results: Omit<RoundResult, "evidence">[];
 }
 
@@ -25,10 +23,14 @@ interface Finished {
   seed: string;
   results: readonly RoundResult[];
   startedMs: number;
-  asked: number;
+  /** Rounds that were repeated: they take the place of those that ran before. */
+  isPart: boolean;
 }
 
-export function saveResults({ kind, seed, results, startedMs, asked }: Finished): void {
+export function saveResults({ kind, seed, results, startedMs, isPart }: Finished): void {
+  const before = isPart ? readResults(join(folder, `${kind.name}-${seed}.json`)) : undefined;
+  const repeated = new Set(results.map(({ round }) => round));
+  const kept = before?.results.filter(({ round }) => !repeated.has(round)) ?? [];
   const stored: StoredResults = {
     name: kind.name,
     what: kind.what,
@@ -37,12 +39,13 @@ export function saveResults({ kind, seed, results, startedMs, asked }: Finished)
       cwd: import.meta.dirname,
       encoding: "utf8",
     }).trim(),
-    startedAt: new Date(startedMs).toISOString(),
-    minutes: (Date.now() - startedMs) / 60_000,
-    asked,
-    results: results.map(({ evidence: _evidence, ...rest }) => rest),
+    startedAt: before?.startedAt ?? new Date(startedMs).toISOString(),
+    minutes: (before?.minutes ?? 0) + (Date.now() - startedMs) / 60_000,
+    results: [...kept, ...results.map(({ evidence: _evidence, ...rest }) => rest)].toSorted(
+      (a, b) => a.round - b.round,
+    ),
   };
-  write(`${kind.name}.json`, stored);
+  write(`${kind.name}-${seed}.json`, stored);
 }
 
 /** Gives the file. */
@@ -50,16 +53,18 @@ export function saveEvidence(name: string, seed: string, result: RoundResult): s
   return write(`failed-${name}-${seed}-${result.round}.json`, result);
 }
 
-/** Of the kinds that have run. */
+/** Of the kinds that have run, whatever their seeds. */
 export function loadResults(kinds: readonly Kind[]): StoredResults[] {
+  const files = existsSync(folder) ? readdirSync(folder) : [];
   return kinds.flatMap(({ name }) => {
-    try {
-      return [JSON.parse(readFileSync(join(folder, `${name}.json`), "utf8")) as StoredResults];
-    } catch {
-      console.error(`${name} has not run yet`);
-      return [];
-    }
+    const own = files.filter((file) => file.startsWith(`${name}-`) && file.endsWith(".json")).toSorted();
+    if (own.length === 0) console.error(`${name} has not run yet`);
+    return own.flatMap((file) => readResults(join(folder, file)) ?? []);
   });
+}
+
+function readResults(path: string): StoredResults | undefined {
+  return existsSync(path) ? (JSON.parse(readFileSync(path, "utf8")) as StoredResults) : undefined;
 }
 
 function write(name: string, value: unknown): string {

@@ -99,7 +99,16 @@ function linesOf({ processId, segments }: Tapped): string[] {
     chunks.push(chunk);
   }
   const lines = Buffer.concat(chunks).toString("utf8").split("\n");
-  // What has no line end was not said to the end.
-  lines.pop();
-  return lines;
+  // What has no line end was not said to the end, unless only that did not fit.
+  const rest = lines.pop() ?? "";
+  return isWhole(rest) ? [...lines, rest] : lines;
+}
+
+function isWhole(text: string): boolean {
+  try {
+    return typeof JSON.parse(text) === "object";
+  } catch {
+    // Cut off in the middle.
+    return false;
+  }
 }

@@ -23,8 +23,11 @@ const columns = [
   "recovery median / worst (s)",
 ] as const;
 
-/** As Markdown. */
-export function table(rows: readonly Row[]): string {
+/** As Markdown; what has the same name stands in one row. */
+export function table(parts: readonly Row[]): string {
+  const rows = [...Map.groupBy(parts, ({ name }) => name)].map(
+    ([name, same]): Row => ({ name, results: same.flatMap(({ results }) => results) }),
+  );
   const lines = [
     columns.join(" | "),
     columns.map(() => "---").join(" | "),
