@@ -53,8 +53,8 @@ export const browserKind: Kind = {
   },
   async compare(log) {
     const { page } = current();
-    await page.locator('[data-testid="state"]:not([data-state="working"])').waitFor({ timeout: 30_000 });
-    await page.locator('[data-testid="connection"][data-state="live"]').waitFor({ state: "attached", timeout: 30_000 });
+    const behind = await settled(page);
+    if (behind !== undefined) return { lost: 0, doubled: 0, disordered: 0, failures: [behind] };
     const expected = log.filter(({ type }) => shown.has(type)).map(({ id }) => ({ key: id }));
     const known = new Set(expected.map(({ key }) => key));
     const rows = await rowsOf(page);
@@ -69,6 +69,19 @@ export const browserKind: Kind = {
     return { lost, doubled, disordered: difference.disordered.length, failures };
   },
 };
+
+/** Undefined when the page shows that nothing works any more; else what it shows. */
+async function settled(page: Page): Promise<string | undefined> {
+  try {
+    await page.locator('[data-testid="state"]:not([data-state="working"])').waitFor({ timeout: 60_000 });
+    await page.locator('[data-testid="connection"][data-state="live"]').waitFor({ state: "attached", timeout: 60_000 });
+    return undefined;
+  } catch {
+    const read = (name: string) => page.getByTestId(name).getAttribute("data-state", { timeout: 1_000 });
+    const [state, connection] = await Promise.all([read("state"), read("connection")]).catch(() => ["?", "?"]);
+    return `the page still shows the state ${state}, connection ${connection}, a minute after the end`;
+  }
+}
 
 function current(): Reader {
   if (reader === undefined) throw new Error("nobody reads the page");

@@ -1,4 +1,5 @@
-import { spawnSync } from "node:child_process";
+import { spawn, spawnSync } from "node:child_process";
+import { once } from "node:events";
 import {
   chmodSync,
   chownSync,
@@ -100,6 +101,15 @@ test("the second time nothing is walked, unless something at the top is wrong", 
   chownSync(join(world.volume, "deep"), 1000, 1000);
   writeFileSync(join(world.volume, "deep/wrong"), "x");
   expect(world.run(world.mount).reports[0]).toMatchObject({ fast: false, changed: 1 });
+});
+
+test("sessions that start together do not get in each other's way", async () => {
+  await using world = new World();
+  for (let file = 0; file < 200; file++) writeFileSync(join(world.volume, `file-${file}`), "");
+  const { script, runDir } = world.guest;
+  const args = [script, "permissions", ...ids, "--volume-root", world.root, "--run-dir", runDir, "--full", world.mount];
+  const codes = Array.from({ length: 6 }, async () => (await once(spawn(process.execPath, args), "exit"))[0]);
+  expect(await Promise.all(codes)).toEqual(codes.map(() => 0));
 });
 
 test("a hostile tree: links, FIFOs, setuid files, foreign hard links, odd names; the secret stays root's", async () => {

@@ -175,8 +175,10 @@ class Marker {
   }
 
   set(): void {
-    writeFileSync(`${this.#path}.new`, this.#content, { mode: 0o600 });
-    renameSync(`${this.#path}.new`, this.#path);
+    // Sessions that start together take this step together.
+    const own = `${this.#path}.${process.pid}.new`;
+    writeFileSync(own, this.#content, { mode: 0o600 });
+    renameSync(own, this.#path);
   }
 }
 
