@@ -18,7 +18,7 @@ function intro(all: readonly StoredResults[]): string {
     all.flatMap(({ results }) => results).reduce((sum, result) => sum + of(result), 0);
   const failed = total(({ failures: found }) => (found.length > 0 ? 1 : 0));
   const days = [...new Set(all.map(({ startedAt }) => startedAt.slice(0, 10)))].toSorted().join(", ");
-  const commits = [...new Set(all.map(({ commit }) => commit))].join(", ");
+  const commits = [...new Set(all.flatMap(({ commit }) => commit.split(", ")))].join(", ");
   const seeds = [...new Set(all.map(({ seed }) => seed))].join(", ");
   const minutes = Math.round(all.reduce((sum, each) => sum + each.minutes, 0));
   return `# Reliability

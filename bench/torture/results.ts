@@ -35,10 +35,7 @@ export function saveResults({ kind, seed, results, startedMs, isPart }: Finished
     name: kind.name,
     what: kind.what,
     seed,
-    commit: execFileSync("git", ["rev-parse", "--short", "HEAD"], {
-      cwd: import.meta.dirname,
-      encoding: "utf8",
-    }).trim(),
+    commit: [...new Set([...(before?.commit.split(", ") ?? []), currentCommit()])].join(", "),
     startedAt: before?.startedAt ?? new Date(startedMs).toISOString(),
     minutes: (before?.minutes ?? 0) + (Date.now() - startedMs) / 60_000,
     results: [...kept, ...results.map(({ evidence: _evidence, ...rest }) => rest)].toSorted(
@@ -46,6 +43,10 @@ export function saveResults({ kind, seed, results, startedMs, isPart }: Finished
     ),
   };
   write(`${kind.name}-${seed}.json`, stored);
+}
+
+function currentCommit(): string {
+  return execFileSync("git", ["rev-parse", "--short", "HEAD"], { cwd: import.meta.dirname, encoding: "utf8" }).trim();
 }
 
 /** Gives the file. */
