@@ -20,7 +20,7 @@ function intro(all: readonly StoredResults[]): string {
   const days = [...new Set(all.map(({ startedAt }) => startedAt.slice(0, 10)))].toSorted().join(", ");
   const commits = [...new Set(all.flatMap(({ commit }) => commit.split(", ")))].join(", ");
   const seeds = [...new Set(all.map(({ seed }) => seed))].join(", ");
-  const minutes = Math.round(all.reduce((sum, each) => sum + each.minutes, 0));
+  const minutes = Math.round(total(({ roundMs }) => roundMs) / 60_000);
   return `# Reliability
 
 What happens to a turn when something dies in the middle of it. \`npm run torture\` kills and cuts at random points of turns of 225 events (12 messages of the model, each with thinking, text and eight calls of Bash, Write and Read), waits for the recovery, and compares everything that is left with everything that was said. This page is written by \`npm run torture -- --report\` from the results of the last runs.

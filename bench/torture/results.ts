@@ -14,7 +14,6 @@ export interface StoredResults {
   /** What ran. */
   commit: string;
   startedAt: string;
-  minutes: number;
   results: Omit<RoundResult, "evidence">[];
 }
 
@@ -37,7 +36,6 @@ export function saveResults({ kind, seed, results, startedMs, isPart }: Finished
     seed,
     commit: [...new Set([...(before?.commit.split(", ") ?? []), currentCommit()])].join(", "),
     startedAt: before?.startedAt ?? new Date(startedMs).toISOString(),
-    minutes: (before?.minutes ?? 0) + (Date.now() - startedMs) / 60_000,
     results: [...kept, ...results.map(({ evidence: _evidence, ...rest }) => rest)].toSorted(
       (a, b) => a.round - b.round,
     ),
