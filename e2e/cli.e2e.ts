@@ -214,6 +214,82 @@ test("stop a turn; stop where none runs", async () => {
   expect((await cli("stop", "last")).stdout).toBe(`No turn is running in ${id}.\n`);
 });
 
+test("the queue: send while a turn runs, list, change, remove, run now", async () => {
+  const id = await startEndless();
+  const first = await cli("send", id, "count to 2");
+  expect(first.stdout).toBe(`Sent to ${id}. It waits for its turn: holdfast queue ${id}\n`);
+  for (const text of ["count to 3", "count to 9"]) expect((await cli("send", id, text, "-o", "json")).code).toBe(0);
+  expect((await cli("queue", "last")).stdout).toMatch(
+    /^MESSAGE +STATE +SENT +TEXT\nsevt_\w+ +running +.*tail -f.*\nsevt_\w+ +next +.*count to 2\nsevt_\w+ +waits +.*count to 3\nsevt_\w+ +waits +.*count to 9\n$/,
+  );
+  const [, two = "", three = "", nine = ""] = jsonLines(await cli("queue", id, "-o", "json")).map((each) =>
+    String(each.id),
+  );
+  expect((await cli("queue", "edit", "last", two, "Create a file two.txt that says two")).stdout).toContain(
+    "now says: Create a file two.txt that says two",
+  );
+  expect((await cli("queue", "rm", id, nine)).stdout).toContain(`Removed ${nine}`);
+  expect((await cli("queue", "now", id, three)).stdout).toContain("It runs now: count to 3");
+  const states = async (of: string) =>
+    eventsOf(await kit.log(id, account), "holdfast.message").flatMap((each) =>
+      each.message_id === of ? [each.state] : [],
+    );
+  await expect.poll(() => states(two), { timeout: 60_000 }).toEqual(["edited", "started"]);
+  expect(await states(three)).toEqual(["steered"]);
+  expect(await states(nine)).toEqual(["removed"]);
+  const text = (await cli("logs", id)).stdout;
+  expect(text).toContain("· A message that waits for this turn's end: count to 9");
+  expect(text).toContain("· The message was removed, Claude does not get it: count to 9");
+  expect(text).toContain("· The turn is stopped for the message that follows\n\n> count to 3\n");
+  expect(text).toContain("\n> Create a file two.txt that says two\n");
+  expect(text).not.toContain("> count to 2\n");
+}, 240_000);
+
+test("what does not wait in the queue any more: what, why, what to do", async () => {
+  await cli("run", "count to 2");
+  const session = (await cli("ls", "-q")).stdout.trim();
+  const done = eventsOf(await kit.log(session, account), "user.message")[0]?.id ?? "";
+  const [empty, late, unknown, over] = await Promise.all([
+    cli("queue", session),
+    cli("queue", "edit", session, done, "too late"),
+    cli("queue", "rm", session, "sevt_nothing"),
+    cli("stop", session, "--message", done),
+  ]);
+  expect(empty).toMatchObject({ code: 0, stdout: "", stderr: `No message waits in ${session}.\n` });
+  expect(late.code).toBe(1);
+  expect(late.stderr).toMatch(/^Error: .*\n {2}Why: .*\n {2}What to do: .*holdfast stop/);
+  expect(unknown.stderr).toMatch(/^Error: .*\n {2}Why: .*\n {2}What to do: `holdfast queue ID` lists what waits\.\n$/);
+  expect(over.stdout).toBe(`The turn of ${done} is over already.\n`);
+});
+
+test("stop called twice in a row does not stop the turn of the next message", async () => {
+  const id = await startEndless();
+  await cli("send", id, endless);
+  const [stopped, again] = await Promise.all([cli("stop", id), cli("stop", id)]);
+  expect(stopped.stdout).toBe(`Stopping the turn of ${id}.\n`);
+  expect(again.code).toBe(0);
+  const started = async () =>
+    eventsOf(await kit.log(id, account), "holdfast.message").filter(({ state }) => state === "started").length;
+  // The one that listed the files, the stopped one, and the next.
+  await expect.poll(started, { timeout: 30_000 }).toBe(3);
+  expect(jsonLines(await cli("ls", "-o", "json"))[0]?.status).toBe("running");
+  const [runs] = jsonLines(await cli("queue", id, "-o", "json"));
+  expect((await cli("stop", id, "--message", String(runs?.id))).stdout).toBe(`Stopping the turn of ${id}.\n`);
+  await expect.poll(async () => jsonLines(await cli("ls", "-o", "json"))[0]?.status, { timeout: 30_000 }).toBe("idle");
+});
+
+test("run in a session whose turn runs waits for its own, and shows only that", async () => {
+  const id = await startEndless();
+  const run = cli("run", "-s", id, "count to 3");
+  await expect.poll(async () => jsonLines(await cli("queue", id, "-o", "json")).length, { timeout: 30_000 }).toBe(2);
+  await cli("stop", id);
+  const { code, stdout, stderr } = await run;
+  expect(stderr).toContain(`A turn is running: this waits for its end (holdfast queue ${id})`);
+  expect(stdout).not.toContain("Stopped");
+  expect(stdout).toMatch(/3[\s\S]*✓ Done in/);
+  expect(code).toBe(0);
+});
+
 test("exec: output on its own streams, the command's exit code; stop a sandbox", async () => {
   await cli("run", "Create a file e.txt that says exec");
   const run = await cli("exec", "last", "--", "sh", "-c", "cat e.txt; echo oops >&2; exit 7");

@@ -15,6 +15,10 @@ test("bash completes commands, second words, options and choices", () => {
   expect(complete("holdfast", "wor")).toEqual(["workspace"]);
   expect(complete("holdfast", "workspace", "r")).toEqual(["rules", "rename", "rm"]);
   expect(complete("holdfast", "workspace", "rm", "--y")).toEqual(["--yes"]);
+  expect(complete("holdfast", "queue", "")).toEqual(["edit", "rm", "now"]);
+  expect(complete("holdfast", "queue", "--s")).toEqual(["--server"]);
+  expect(complete("holdfast", "queue", "last", "--out")).toEqual(["--output"]);
+  expect(complete("holdfast", "queue", "edit", "last", "--out")).toEqual(["--output"]);
   expect(complete("holdfast", "logs", "--fo")).toEqual(["--follow"]);
   expect(complete("holdfast", "ls", "-o", "j")).toEqual(["json"]);
   expect(complete("holdfast", "completion", "f")).toEqual(["fish"]);

@@ -23,14 +23,18 @@ function words(commands: readonly Command[]) {
   return first;
 }
 
+/** `queue edit` before `queue`, whose pattern takes what follows it, too. */
+const byLength = (commands: readonly Command[]) => commands.toSorted((a, b) => b.name.length - a.name.length);
+
 const argumentChoices = (command: Command) => command.args.flatMap((arg) => (arg.includes("|") ? arg.split("|") : []));
 
 function bash(commands: readonly Command[]): string {
   const first = words(commands);
   const nouns = [...first].filter(([, seconds]) => seconds.length > 0);
-  const flags = commands.map((command) => {
+  const flags = byLength(commands).map((command) => {
     const names = optionsOf(command).flatMap(([name, { short }]) => [`--${name}`, ...(short ? [`-${short}`] : [])]);
-    return `    "${command.name}") words="${[...names, ...argumentChoices(command)].join(" ")}" ;;`;
+    const also = nouns.some(([noun]) => noun === command.name) ? ` | "${command.name} "*` : "";
+    return `    "${command.name}"${also}) words="${[...names, ...argumentChoices(command)].join(" ")}" ;;`;
   });
   return `# holdfast completion for bash: eval "$(holdfast completion bash)"
 _holdfast() {
@@ -44,7 +48,7 @@ _holdfast() {
     COMPREPLY=($(compgen -W "${[...first.keys()].join(" ")}" -- "$cur")); return
   fi
   case "$command" in
-${nouns.map(([noun, seconds]) => `    ${noun}) if [ "$COMP_CWORD" -eq 2 ]; then COMPREPLY=($(compgen -W "${seconds.join(" ")}" -- "$cur")); return; fi; command="${noun} \${COMP_WORDS[2]}" ;;`).join("\n")}
+${nouns.map(([noun, seconds]) => `    ${noun}) if [ "$COMP_CWORD" -eq 2 ] && [ "\${cur#-}" = "$cur" ]; then COMPREPLY=($(compgen -W "${seconds.join(" ")}" -- "$cur")); return; fi; command="${noun} \${COMP_WORDS[2]}" ;;`).join("\n")}
   esac
   case "$command" in
 ${flags.join("\n")}
@@ -63,16 +67,17 @@ const quoteZsh = (text: string) =>
 function zsh(commands: readonly Command[]): string {
   const first = words(commands);
   const summary = (name: string) => quoteZsh(commands.find((command) => command.name === name)?.summary ?? `${name} …`);
-  const cases = commands.map((command) => {
+  const nouns = [...first].filter(([, seconds]) => seconds.length > 0);
+  const cases = byLength(commands).map((command) => {
     const specs = optionsOf(command).map(([name, spec]) => {
       const value = spec.value === undefined ? "" : `:${spec.value}:${zshValue(name, spec)}`;
       return `'--${name}[${quoteZsh(spec.help)}]${value}'`;
     });
     const choices = argumentChoices(command);
     const rest = choices.length > 0 ? ` '*:argument:(${choices.join(" ")})'` : "";
-    return `    '${command.name}') _arguments ${specs.join(" ")}${rest} ;;`;
+    const also = nouns.some(([noun]) => noun === command.name) ? ` | '${command.name} '*` : "";
+    return `    '${command.name}'${also}) _arguments ${specs.join(" ")}${rest} ;;`;
   });
-  const nouns = [...first].filter(([, seconds]) => seconds.length > 0);
   return `#compdef holdfast
 # holdfast completion for zsh: put this into a file named _holdfast in a directory of $fpath.
 _holdfast() {

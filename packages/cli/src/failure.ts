@@ -81,7 +81,7 @@ function ofApi({ status, code, detail, remedy, requestId }: ApiFailure, cause: u
       { cause },
     );
   const todo = inCommands[code];
-  if (todo !== undefined) return new CliError(detail, "", todo, { cause });
+  if (todo !== undefined) return new CliError(detail, reasons[code] ?? "", todo, { cause });
   if (code === "route_not_found" || code === "method_not_allowed" || (status === 404 && code === "http_404"))
     return new CliError(
       "This server cannot do that",
@@ -98,4 +98,14 @@ const inCommands: Record<string, string> = {
   workspace_not_found: "`holdfast workspace list` lists them; `holdfast workspace add NAME` makes one.",
   sandbox_not_found: "`holdfast sandboxes` lists those that run.",
   api_key_not_found: "`holdfast key list` lists your keys.",
+  message_not_found: "`holdfast queue ID` lists what waits.",
+  message_taken: "Stop its turn with `holdfast stop ID`, or say more with `holdfast send ID TEXT`.",
+  confirmation_late: "`holdfast logs ID -n 20` shows the answer that counted, or what ended the question.",
+};
+
+/** What the server's sentence leaves open. */
+const reasons: Record<string, string> = {
+  message_not_found: "It was worked on, was removed, or is of another session.",
+  message_taken: "Its turn has begun: it cannot be changed or removed any more.",
+  confirmation_late: "Somebody was quicker, or the turn has ended.",
 };

@@ -61,9 +61,11 @@ async function call(name: string, rest: string[], context: CommandContext): Prom
 }
 
 function find(argv: readonly string[]): { command: Command; rest: string[] } | undefined {
-  for (const command of commands) {
-    const words = command.name.split(" ");
-    if (words.every((word, i) => argv[i] === word)) return { command, rest: argv.slice(words.length) };
+  // Two words before one: `queue edit` is not `queue`.
+  for (const count of [2, 1]) {
+    const name = argv.slice(0, count).join(" ");
+    const command = commands.find((each) => each.name === name);
+    if (command !== undefined) return { command, rest: argv.slice(count) };
   }
   return undefined;
 }
@@ -96,6 +98,8 @@ const synonyms: Record<string, string> = {
   kill: "stop",
   interrupt: "stop",
   follow: "logs",
+  messages: "queue",
+  steer: "queue now",
   tail: "logs",
   shell: "sh",
   ssh: "sh",

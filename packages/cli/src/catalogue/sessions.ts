@@ -1,5 +1,6 @@
 import type { Command } from "../command.ts";
 import { dataDir, output, server, timeout, wholeNumber, yes } from "../options.ts";
+import { queueCommands } from "./queue.ts";
 
 export const sessionCommands: readonly Command[] = [
   {
@@ -64,10 +65,16 @@ export const sessionCommands: readonly Command[] = [
     name: "send",
     summary: "Send a message to a session without waiting for the answer.",
     args: ["ID", "TEXT"],
-    options: { server, output },
-    examples: ['holdfast send last "Now write the tests"', "holdfast send last - < task.md"],
+    options: { now: { help: "stop the turn that runs, and let this one run at once" }, server, output },
+    details: "While a turn runs a message waits for its end: `holdfast queue ID` shows it.",
+    examples: [
+      'holdfast send last "Now write the tests"',
+      'holdfast send last --now "Leave that, and undo it"',
+      "holdfast send last - < task.md",
+    ],
     load: async () => (await import("../commands/send.ts")).send,
   },
+  ...queueCommands,
   {
     name: "logs",
     summary: "Print what was said and done in a session.",
@@ -87,9 +94,13 @@ export const sessionCommands: readonly Command[] = [
     name: "stop",
     summary: "Stop a session's running turn (sesn_…), or a sandbox (its id).",
     args: ["ID"],
-    options: { server, output },
+    options: {
+      message: { value: "MESSAGE", help: "only the turn of this message, as `holdfast queue ID` names it" },
+      server,
+      output,
+    },
     details:
-      "A stopped session keeps its conversation; a stopped sandbox keeps its workspace. Both go on at the next message.",
+      "A stopped session keeps its conversation; a stopped sandbox keeps its workspace. Both go on at the next message.\nMessages that wait run on; called twice in a row, it does not stop the turn of the next one.",
     load: async () => (await import("../commands/stop.ts")).stop,
   },
   {

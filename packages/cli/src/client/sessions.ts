@@ -1,3 +1,4 @@
+import { randomUUID } from "node:crypto";
 import Anthropic from "@anthropic-ai/sdk";
 import {
   type DraftFrame,
@@ -73,14 +74,21 @@ export class Sessions {
   }
 
   /** Returns the event as it stands in the log. */
-  async send(id: string, text: string, signal?: AbortSignal): Promise<SessionEvent | undefined> {
-    const events = [{ type: "user.message" as const, content: [{ type: "text" as const, text }] }];
-    const sent = await this.#client.beta.sessions.events.send(id, { events }, { ...call(signal) });
+  async send(id: string, text: string, options: Call & { now?: boolean } = {}): Promise<SessionEvent | undefined> {
+    const { now, signal } = options;
+    // A request that the SDK repeats counts once.
+    const holdfast = { client_id: randomUUID(), ...(now === true ? { delivery: "now" as const } : {}) };
+    const message = { type: "user.message" as const, content: [{ type: "text" as const, text }], holdfast };
+    const sent = await this.#client.beta.sessions.events.send(id, { events: [message] }, { ...call(signal) });
     return own(sent.data?.[0]);
   }
 
-  async interrupt(id: string, signal?: AbortSignal): Promise<void> {
-    await this.#client.beta.sessions.events.send(id, { events: [{ type: "user.interrupt" }] }, { ...call(signal) });
+  /** Stops the turn of this message; without one, whichever runs. */
+  async interrupt(id: string, options: Call & { messageId?: string | undefined } = {}): Promise<void> {
+    const { messageId, signal } = options;
+    const named = messageId === undefined ? {} : { holdfast: { message_id: messageId } };
+    const events = [{ type: "user.interrupt" as const, ...named }];
+    await this.#client.beta.sessions.events.send(id, { events }, { ...call(signal) });
   }
 
   /** Returns what the log says about it. */

@@ -40,23 +40,45 @@ export function createViewer({ out }: CommandContext, options: { quiet?: boolean
   };
 }
 
+interface FollowTurn {
+  sessionId: string;
+  /** Of the message whose turn it is, and where it stands in the log. */
+  message: { id: string; seq: number };
+  /** It waits for the end of another turn, which is not shown. */
+  waits: boolean;
+  /** Whether its turn is still to come although the session was idle at `seq`. */
+  isStillToCome: (seq: number) => Promise<boolean>;
+  viewer: Viewer;
+  prompter?: Prompter | undefined;
+  signal: AbortSignal;
+}
+
+/** How a turn ended, or that it waits for an answer, or that its message was removed. */
+export type TurnEnd = EventOf<"session.status_idle" | "session.status_terminated" | "holdfast.message">;
+
 /** Follows until the turn is over, or waits for an answer that `prompter` does not get; returns the event that says so. */
-export async function followTurn(
-  sessions: Sessions,
-  options: { sessionId: string; after: number; viewer: Viewer; prompter?: Prompter | undefined; signal: AbortSignal },
-): Promise<EventOf<"session.status_idle"> | EventOf<"session.status_terminated">> {
-  const { sessionId, after, viewer, prompter } = options;
+export async function followTurn(sessions: Sessions, options: FollowTurn): Promise<TurnEnd> {
+  const { sessionId, message, viewer, prompter } = options;
   const signal = prompter === undefined ? options.signal : AbortSignal.any([options.signal, prompter.leaving]);
   let last: EventOf<"session.status_idle"> | undefined;
+  let begun = false;
   try {
-    for await (const frame of sessions.follow(sessionId, { after, signal, onCut: viewer.cut })) {
-      prompter?.before(frame);
-      viewer.push(frame);
+    for await (const frame of sessions.follow(sessionId, { after: message.seq, signal, onCut: viewer.cut })) {
+      const own = frame.type === "holdfast.message" && frame.message_id === message.id ? frame.state : undefined;
+      begun ||= own === "started" || own === "steered";
+      // What another turn asks stands in the way of this one.
+      if (begun || own !== undefined || !options.waits || frame.type.startsWith("holdfast.permission_")) {
+        prompter?.before(frame);
+        viewer.push(frame);
+      }
       if (frame.type === "session.status_terminated") return frame;
+      if (frame.type === "holdfast.message" && own === "removed") return frame;
       if (frame.type !== "session.status_idle") continue;
       last = frame;
-      if (prompter === undefined || frame.stop_reason.type !== "requires_action") return frame;
-      prompter.ask();
+      if (frame.stop_reason.type === "requires_action") {
+        if (prompter === undefined) return frame;
+        prompter.ask();
+      } else if (begun || !(await options.isStillToCome(frame.seq))) return frame;
     }
   } catch (error) {
     if (prompter?.leaving.aborted !== true || last === undefined) throw error;

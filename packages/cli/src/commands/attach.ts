@@ -1,6 +1,7 @@
 import { createInterface, type Interface } from "node:readline";
 import { connection } from "../client/connection.ts";
 import { OpenQuestions } from "../client/open-questions.ts";
+import { RunningTurn } from "../client/queue.ts";
 import { type Frame, Sessions } from "../client/sessions.ts";
 import { createViewer } from "../client/turn.ts";
 import type { CommandContext, Handler } from "../command.ts";
@@ -30,7 +31,7 @@ class Conversation {
   readonly #lines: Interface;
   readonly #surface: ClosableSurface;
   readonly #transcript: Transcript;
-  #running = false;
+  readonly #turn = new RunningTurn();
   readonly #questions = new OpenQuestions();
   #failure: unknown;
 
@@ -59,8 +60,8 @@ class Conversation {
     const lines = this.#lines;
     lines.on("line", (text) => this.#typed(text));
     lines.on("SIGINT", () =>
-      this.#running || this.#questions.current !== undefined
-        ? this.#do(this.#sessions.interrupt(this.#id))
+      this.#turn.running || this.#questions.current !== undefined
+        ? this.#do(this.#sessions.interrupt(this.#id, { messageId: this.#turn.press(Date.now()) }))
         : lines.close(),
     );
     signal.addEventListener("abort", () => lines.close(), { once: true });
@@ -85,8 +86,7 @@ class Conversation {
   }
 
   #take(frame: Frame): void {
-    if (frame.type === "session.status_running") this.#running = true;
-    if (frame.type === "session.status_idle") this.#running = false;
+    this.#turn.take(frame);
     if (this.#questions.take(frame)) this.#setPrompt();
     this.#transcript.push(frame);
     if (frame.type === "session.status_terminated") this.#lines.close();

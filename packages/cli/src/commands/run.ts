@@ -1,8 +1,9 @@
 import { type Connection, connectByToken, findConnection } from "../client/connection.ts";
 import { promptFrom, titleOf } from "../client/prompt.ts";
 import { Prompter } from "../client/prompter.ts";
+import { isStillToCome, waitsIn } from "../client/queue.ts";
 import { Sessions } from "../client/sessions.ts";
-import { createViewer, followTurn } from "../client/turn.ts";
+import { createViewer, followTurn, type TurnEnd } from "../client/turn.ts";
 import { CliError, type CommandContext, type Handler, type ParsedInput, textOption } from "../command.ts";
 import { inWords } from "../failure.ts";
 import { defaultDataDir } from "../options.ts";
@@ -28,19 +29,28 @@ async function runOn(
   out.progress(`Session ${sessionId}`);
   // Not cut off by Ctrl-C: whether the message arrived must be known to stop what it begins.
   const sent = await sessions.send(sessionId, prompt);
+  if (sent === undefined) throw new Error("the server did not say which message it took");
   using viewer = createViewer(context, { quiet: input.options.quiet === true, echo: false });
   const failed = (error: unknown) => void inWords(error).then(({ message, why }) => viewer.note(`${message}. ${why}`));
   const asks = out.live && context.stdin.isTTY === true;
   using prompter = asks ? new Prompter({ sessions, sessionId, context, note: viewer.note, failed }) : undefined;
-  const following = { sessionId, after: sent?.seq ?? 0, viewer, prompter };
+  const { holdfast } = connection;
+  // In a session of its own nothing is in its way.
+  const shared = textOption(input, "session") !== undefined;
+  const waits = shared && waitsIn(await holdfast.messages.list(sessionId), sent.id);
+  if (waits) viewer.note(`A turn is running: this waits for its end (holdfast queue ${sessionId})`);
   // Ctrl-C must not end the following: the turn's end is still to be shown.
   const leave = new AbortController();
+  const isToCome = (seq: number) =>
+    isStillToCome({ holdfast, sessions }, { sessionId, messageId: sent.id, seq, signal: leave.signal });
+  const following = { sessionId, message: sent, waits, isStillToCome: isToCome, viewer, prompter };
   const interrupted = { done: false };
   const onAbort = () => {
     interrupted.done = true;
     viewer.note("Stopping the turn");
     setTimeout(() => leave.abort(context.signal.reason), interruptMs).unref();
-    sessions.interrupt(sessionId, AbortSignal.timeout(interruptMs)).catch((error: unknown) => leave.abort(error));
+    const stop = { messageId: sent.id, signal: AbortSignal.timeout(interruptMs) };
+    sessions.interrupt(sessionId, stop).catch((error: unknown) => leave.abort(error));
   };
   if (signal.aborted) onAbort();
   signal.addEventListener("abort", onAbort, { once: true });
@@ -57,8 +67,16 @@ async function runOn(
   }
 }
 
-function exitCodeOf(end: Awaited<ReturnType<typeof followTurn>>, sessionId: string, { out }: CommandContext): number {
+function exitCodeOf(end: TurnEnd, sessionId: string, { out }: CommandContext): number {
   if (end.type === "session.status_terminated") return 1;
+  if (end.type === "holdfast.message") {
+    out.error(
+      "The message was removed before Claude got it",
+      "Somebody took it out of the queue.",
+      `What happened: holdfast logs ${sessionId} -n 20`,
+    );
+    return 1;
+  }
   if (end.stop_reason.type === "requires_action") {
     out.error(
       "Claude asks something, and nobody has answered",

@@ -117,3 +117,78 @@ test("quiet: only what Claude says, and failures", () => {
     "Done\n\n❌ This did not work\n   No credit.\n   What to do: Top up.\n",
   );
 });
+
+const userMessage = (id: string, said: string, delivery?: "now"): Partial<SessionEvent> => ({
+  type: "user.message",
+  id,
+  content: text(said),
+  ...(delivery === undefined ? {} : { holdfast: { delivery } }),
+});
+const changed = (id: string, state: "edited" | "removed" | "started" | "steered", said?: string) => ({
+  type: "holdfast.message" as const,
+  message_id: id,
+  state,
+  ...(said === undefined ? {} : { content: text(said) }),
+});
+const running = { type: "session.status_running" as const };
+const idle = {
+  type: "session.status_idle" as const,
+  stop_reason: { type: "end_turn" as const },
+  stop_details: null,
+};
+
+test("a message that waits is noted when it comes, and said when its turn begins", () => {
+  const frames = [
+    userMessage("a", "first"),
+    running,
+    changed("a", "started"),
+    userMessage("b", "second\nin two lines"),
+    message("m", "One"),
+    idle,
+    running,
+    changed("b", "started"),
+    message("n", "Two"),
+    idle,
+  ];
+  expect(render(frames)).toBe(
+    [
+      "> first",
+      "",
+      "· A message that waits for this turn's end: second …",
+      "One",
+      "",
+      "> second",
+      "> in two lines",
+      "",
+      "Two",
+      "",
+    ].join("\n"),
+  );
+  expect(render(frames, { quiet: true })).toBe("One\n\nTwo\n");
+  expect(render(frames, { echo: false })).toBe("One\n\nTwo\n");
+});
+
+test("what waits can be changed, removed, or run at once", () => {
+  const begun = [userMessage("a", "first"), running, changed("a", "started")];
+  const edited = [
+    userMessage("b", "secnod"),
+    changed("b", "edited", "second"),
+    idle,
+    changed("b", "started", "second"),
+  ];
+  expect(render([...begun, ...edited])).toContain(
+    "for this turn's end: secnod\n· The message that waits was changed: second\n\n> second\n",
+  );
+  expect(render([...begun, userMessage("b", "no"), changed("b", "removed"), idle])).toMatch(
+    /: no\n· The message was removed, Claude does not get it: no\n$/,
+  );
+  expect(render([...begun, userMessage("b", "stop that", "now"), changed("b", "steered")])).toMatch(
+    /· A message that is to run now: stop that\n· The turn is stopped for the message that follows\n\n> stop that\n$/,
+  );
+});
+
+test("the log's end alone: what was said before it is not made up", () => {
+  expect(render([changed("x", "removed"), message("m", "One"), idle, changed("y", "started")])).toBe(
+    "· The message was removed, Claude does not get it\nOne\n",
+  );
+});

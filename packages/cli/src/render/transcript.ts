@@ -2,6 +2,8 @@ import type { EventOf, SessionEvent } from "@holdfast/protocol";
 import type { Frame } from "../client/sessions.ts";
 import type { Paint } from "../printer.ts";
 import { cleanText } from "./clean.ts";
+import { bodyOf, idleWords, initFacts, resultLines, stoppedCall, textOf } from "./event-words.ts";
+import { MessageView, quoted } from "./messages.ts";
 import { questionCard, resolvedLine } from "./question-card.ts";
 import { cost, duration, plural, toolWords } from "./tool-words.ts";
 
@@ -30,8 +32,6 @@ export interface TranscriptOptions {
 
 type ToolUse = EventOf<"agent.tool_use">;
 
-const resultLines = 12;
-
 /** Also to a reader who wants to see only what Claude says. */
 const alwaysShown = new Set<string>(["session.error", "holdfast.permission_request"]);
 
@@ -39,6 +39,7 @@ const alwaysShown = new Set<string>(["session.error", "holdfast.permission_reque
 export class Transcript {
   readonly #options: TranscriptOptions;
   readonly #tools = new Map<string, ToolUse>();
+  readonly #messages = new MessageView();
   readonly #steps = new Map<string, string>();
   /** Drafts that are on the screen, with what was shown of each. */
   readonly #drafts = new Map<string, string>();
@@ -96,6 +97,11 @@ export class Transcript {
   }
 
   #event(event: SessionEvent): void {
+    const { note, said } = this.#messages.take(event);
+    if (this.#options.echo && this.#options.quiet !== true) {
+      if (note !== undefined) this.#note(note);
+      if (said !== undefined) this.#user(said);
+    }
     if (event.type === "agent.message") {
       this.#message(event);
       return;
@@ -112,9 +118,6 @@ export class Transcript {
         return;
       case "holdfast.permission_resolved":
         this.#note(resolvedLine(event));
-        return;
-      case "user.message":
-        if (this.#options.echo) this.#user(event);
         return;
       case "holdfast.initialized":
         this.#block(`🚀 Claude initialized… ${this.#options.paint("dim", initFacts(event))}`);
@@ -172,13 +175,11 @@ export class Transcript {
     if (event.holdfast?.aborted === true) this.#note("(stopped here)");
   }
 
-  #user(event: EventOf<"user.message">): void {
-    const said = event.content.map((block) => (block.type === "text" ? block.text : "[image]")).join("\n");
-    const lines = cleanText(said).split("\n");
+  #user(said: string): void {
     this.#endStream();
     this.#separate = true;
     this.#gap();
-    this.#print(lines.map((line) => this.#options.paint("bold", `> ${line}`)).join("\n"));
+    this.#print(quoted(said, (line) => this.#options.paint("bold", line)));
     this.#separate = true;
   }
 
@@ -317,46 +318,4 @@ export class Transcript {
     this.#begun = true;
     this.#options.surface.print(text);
   }
-}
-
-const idleWords = {
-  completed: "",
-  stopped: "■ Stopped",
-  failed: "❌ Failed",
-  limit: "■ Stopped at a limit",
-  interrupted: "■ Cut off before its end. Everything shown is kept; send a message to go on.",
-} as const;
-
-function initFacts(event: EventOf<"holdfast.initialized">): string {
-  const facts = [
-    event.scripted ? "scripted demo, not Claude" : event.model,
-    event.claude_code_version === "" ? "" : `Claude Code ${event.claude_code_version}`,
-    event.cwd,
-  ];
-  return cleanText(facts.filter((fact) => fact !== "").join(" · "));
-}
-
-/** How Claude Code tells the model that its call was cut off. */
-const stoppedCall = /^The user doesn't want to proceed with this tool use/;
-
-const textOf = (event: EventOf<"agent.tool_result">) =>
-  event.content.map((block) => (block.type === "text" ? block.text : "[image]")).join("\n");
-
-/** The result's first lines, and how many there are beyond them. */
-function bodyOf(event: EventOf<"agent.tool_result">, use: ToolUse | undefined): string[] {
-  if (use?.name === "TodoWrite" && !event.is_error) return todoLines(use.input);
-  // The file's text, and a note that it was written, say nothing that the call has not said.
-  if ((use?.name === "Read" || use?.name === "Write" || use?.name === "Edit") && !event.is_error) return [];
-  const text = cleanText(textOf(event).replace(/^<tool_use_error>([\s\S]*)<\/tool_use_error>$/, "$1")).trimEnd();
-  if (text === "") return [];
-  const lines = text.split("\n");
-  const total = Math.max(lines.length, event.holdfast?.lines ?? 0);
-  const shown = lines.slice(0, resultLines);
-  return total > shown.length ? [...shown, `… ${plural(total - shown.length, "more line")}`] : shown;
-}
-
-function todoLines(input: Record<string, unknown>): string[] {
-  const todos = Array.isArray(input.todos) ? (input.todos as Record<string, unknown>[]) : [];
-  const signs: Record<string, string> = { completed: "✓", in_progress: "▸" };
-  return todos.map((todo) => cleanText(`${signs[String(todo.status)] ?? "○"} ${String(todo.content ?? "")}`));
 }
