@@ -247,6 +247,41 @@ test("found dead in the middle of everything, a server leaves each turn to the o
   expect(await sql("select id from sandboxes where state <> 'ended'")).toHaveLength(3);
 });
 
+test("one that does not know yet that it was found dead is refused by the guest, and raises no lease", async () => {
+  // Only what it does itself tells it.
+  const a = await server({ ...patient, beatMs: 600_000 });
+  const b = await server();
+  sandboxes.stage.script = answering;
+  const gate = Promise.withResolvers<void>();
+  const reached = Promise.withResolvers<void>();
+  let first = true;
+  sandboxes.before.start = async () => {
+    if (!first) return;
+    first = false;
+    reached.resolve();
+    await gate.promise;
+  };
+  const [onA, onB] = (await sessionOn(a, b)) as [LocalSession, LocalSession];
+  await onA.send("one");
+  await reached.promise;
+  const before = a.id();
+  await sql(`begin; delete from servers where id = '${before}';
+    update workspaces set server_id = '${b.id()}' where server_id = '${before}'; commit`);
+  await onB.idle(1, 30_000);
+  const generation = async () => Number((await sql("select generation from sessions"))[0]?.generation);
+  const raised = await generation();
+  expect(a.id()).toBe(before);
+  gate.resolve();
+  // It wanted to raise its lease, and learned that it has none.
+  await expect.poll(() => a.id(), { timeout: 10_000 }).not.toBe(before);
+  expect(await generation()).toBe(raised);
+  await onB.send("two");
+  const events = await onB.idle(2);
+  dense(events);
+  expect(events.filter(({ type }) => type === "holdfast.notice")).toEqual([]);
+  expect(await generation()).toBe(raised);
+});
+
 test("a dead server's workspace has another server in time, with what was sent meanwhile", async () => {
   const b = await server(quick);
   sandboxes.stage.script = answering;

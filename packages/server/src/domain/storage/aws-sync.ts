@@ -38,7 +38,7 @@ export async function awsSync({ id, lease, handle, prefix, store, signal, onProg
   const secrets = { ...credentials, HOLDFAST_PROCESS: id };
   const onStdout = countUploads(onProgress);
   const result = await runExec(handle, args, { secrets, timeoutMs: syncTimeoutMs, signal, onStdout });
-  if (lease !== undefined) checkStale(result.code, { id: lease.sessionId, generation: lease.generation });
+  if (lease !== undefined) checkStale(result, { id: lease.sessionId, generation: lease.generation });
   return warningsOf(result);
 }
 

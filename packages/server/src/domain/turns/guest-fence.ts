@@ -15,9 +15,22 @@ export function leaseArgs({ id, generation }: Lease): string[] {
   return ["--session", id, "--generation", String(generation)];
 }
 
-/** Throws when the guest said that a newer lease has been there. */
-export function checkStale(code: number | null, session: Lease): void {
-  if (code === guestStaleExit) throw new StaleGenerationError(session.id, session.generation);
+/** It was the guest that said so. */
+export class GuestStaleError extends StaleGenerationError {
+  override name = "GuestStaleError";
+  /** The highest generation that it has seen, where it told. */
+  readonly highest: number | undefined;
+  constructor(session: Lease, highest: number | undefined) {
+    super(session.id, session.generation);
+    this.highest = highest;
+  }
+}
+
+/** Throws when the guest said, on standard error, that a newer lease has been there. */
+export function checkStale({ code, stderr }: { code: number | null; stderr: string }, session: Lease): void {
+  if (code !== guestStaleExit) return;
+  const highest = /"code":"stale_generation".*"generation":(\d+)/.exec(stderr)?.[1];
+  throw new GuestStaleError(session, highest === undefined ? undefined : Number(highest));
 }
 
 /**
@@ -33,7 +46,7 @@ export async function fenceGuest(
     timeoutMs: fenceTimeoutMs,
     signal: AbortSignal.any([signal, sandbox.gone]),
   });
-  checkStale(result.code, session);
+  checkStale(result, session);
   if (result.code !== 0)
     throw new Error(`the guest cannot be fenced: exit code ${result.code}: ${result.stderr.trim()}`);
 }

@@ -1,19 +1,18 @@
 import { claudeArgs, claudeEnvironment, claudeSettings, createMapperState, type MapperState } from "@holdfast/claude";
 import { guestBundlePath } from "@holdfast/guest";
 import { newId, type SessionAgent } from "@holdfast/protocol";
-import { sleep } from "@holdfast/std";
 import { agentLaunch } from "../agents/launch.ts";
 import { workspaceRules } from "../questions/rules.ts";
 import { GuestAbsentError } from "../sandboxes/guest-link.ts";
 import type { SandboxImage } from "../sandboxes/image.ts";
 import type { LiveSandbox } from "../sandboxes/live-sandbox.ts";
-import { runExec } from "../sandboxes/run-exec.ts";
 import { filesMount, stateMount } from "../sandboxes/sandboxes.ts";
 import { permissionModeOf } from "../sessions/permissions.ts";
 import type { Workspace } from "../sessions/workspaces.ts";
 import { ClaudeProcess, type ProcessOwner } from "./claude-process.ts";
 import { TurnFailure, toFailure } from "./failure.ts";
 import { checkStale, fenceGuest, leaseArgs } from "./guest-fence.ts";
+import { insist } from "./insist.ts";
 import { markProcess, noteProcess } from "./process-rows.ts";
 import { startInGuest } from "./start-in-guest.ts";
 import { type AppendEvents, Step } from "./steps.ts";
@@ -28,16 +27,11 @@ export interface Session {
   environmentId: string;
 }
 
-interface PrepareInput {
+export interface PrepareInput {
   session: Session;
   append: AppendEvents;
   signal: AbortSignal;
 }
-
-/** `EX_TEMPFAIL` of sysexits: the step itself says that it may work the next time. */
-const transientExit = 75;
-const attempts = 3;
-const permissionTimeoutMs = 10 * 60 * 1000;
 
 /** The workspace's sandbox, with the image and itself told as steps where they take time. */
 export async function ensureSandbox(
@@ -109,52 +103,6 @@ async function showImage(image: SandboxImage, { append, signal }: Omit<PrepareIn
   }
 }
 
-/** Exec 1: root makes the real directories behind the mount points Claude's. Nothing else starts before it ended with 0. */
-export async function fixPermissions(
-  deps: TurnDeps,
-  sandbox: LiveSandbox,
-  { session, append, signal }: PrepareInput,
-): Promise<void> {
-  const step = Step.begin(append, "permissions", "Making the workspace writable");
-  const ids = ["--uid", "1000", "--gid", "1000", ...leaseArgs(session)];
-  const args = ["node", guestBundlePath, "permissions", ...ids, filesMount, stateMount];
-  for (let attempt = 1; ; attempt++) {
-    if (attempt === 1) await step.running({ attempt });
-    const { code, output } = await attemptPermissions(sandbox, args, signal).catch(async (error: unknown) => {
-      await step.end("skipped", { attempt, detail: "Stopped" });
-      throw error;
-    });
-    deps.logger.info({ session: session.id, sandbox: sandbox.id, attempt, code, output }, "permission step");
-    if (code === 0) return await step.end("done", { attempt });
-    checkStale(code, session);
-    const said = `Attempt ${attempt} of ${attempts}: ${code === null ? "" : `exit code ${code}: `}${output}`.trim();
-    const transient = code === null || code === transientExit;
-    if (!transient || attempt === attempts) {
-      await step.end("failed", { attempt, detail: said });
-      throw new TurnFailure("permissions_failed", {
-        detail: `The permission step ended with ${code === null ? "an error" : `exit code ${code}`} after ${attempt} attempt${attempt === 1 ? "" : "s"}`,
-        exitCode: code,
-        output,
-      });
-    }
-    await step.running({ attempt, detail: `${said}; trying again` });
-    await sleep(200 * 2 ** attempt, signal);
-  }
-}
-
-/** `code` is null when the exec itself failed. */
-async function attemptPermissions(sandbox: LiveSandbox, args: string[], signal: AbortSignal) {
-  try {
-    const both = AbortSignal.any([signal, sandbox.gone]);
-    const result = await runExec(sandbox.handle, args, { timeoutMs: permissionTimeoutMs, signal: both });
-    const output = `${result.stderr}${result.stderr === "" ? result.stdout : ""}`.trim();
-    return { code: result.code, output: output.slice(-4_000) };
-  } catch (error) {
-    if (signal.aborted || sandbox.gone.aborted) throw error;
-    return { code: null, output: error instanceof Error ? error.message : String(error) };
-  }
-}
-
 export interface StartInput extends PrepareInput {
   sandbox: LiveSandbox;
   conversation: { kind: "new" | "resume"; id: string };
@@ -172,12 +120,17 @@ export async function startProcess(deps: TurnDeps, input: StartInput): Promise<C
   await step.running();
   await noteProcess(deps, { session, sandbox, processId });
   const scripted = await isScripted(deps, signal);
-  const result = await startInGuest(deps, sandbox, {
-    args: await startArgs(deps, input, processId),
-    secrets: await secretsOf(deps, input),
-    signal: AbortSignal.any([signal, sandbox.gone]),
+  const secrets = await secretsOf(deps, input);
+  const result = await insist(deps, input, async () => {
+    const args = await startArgs(deps, input, processId);
+    const started = await startInGuest(deps, sandbox, {
+      args,
+      secrets,
+      signal: AbortSignal.any([signal, sandbox.gone]),
+    });
+    checkStale(started, session);
+    return started;
   });
-  checkStale(result.code, session);
   if (result.code !== 0) {
     const output = `${result.stderr}\n${result.stdout}`.trim();
     deps.logger.error({ session: session.id, code: result.code, output }, "Claude Code could not be started");
@@ -207,7 +160,7 @@ export async function findProcess(
     .executeTakeFirst();
   if (row === undefined) return undefined;
   // First: what an earlier lease was about to start is refused from now on, so that the list is whole.
-  await fenceGuest(session, { sandbox, signal });
+  await insist(deps, input, () => fenceGuest(session, { sandbox, signal }));
   try {
     // A connection of its own: the greeting lists the processes of now.
     await using link = await sandbox.ownLink(signal);

@@ -38,12 +38,24 @@ export class SessionDesk {
 
   /** What this session says waits for a database that is away, for as long as the session is this server's. */
   store<T>(work: (log: LogTx) => Promise<T>): Promise<T> {
-    return this.deps.log.transact(work, { patience: this.stop.signal });
+    return this.#now(() => this.deps.log.transact(work, { patience: this.stop.signal }));
   }
 
   async append(events: readonly NewEvent[], session?: AppendInput["session"]): Promise<void> {
     const more = session === undefined ? {} : { session };
-    await this.deps.log.append({ ...this.target, events, ...more }, { patience: this.stop.signal });
+    await this.#now(() => this.deps.log.append({ ...this.target, events, ...more }, { patience: this.stop.signal }));
+  }
+
+  /** Our own lease may be raised while something waits to be stored (`insist`): it is stored under the new one. */
+  async #now<T>(work: () => Promise<T>): Promise<T> {
+    for (;;) {
+      const { generation } = this.session;
+      try {
+        return await work();
+      } catch (error) {
+        if (!(error instanceof StaleGenerationError) || this.session.generation === generation) throw error;
+      }
+    }
   }
 
   row() {

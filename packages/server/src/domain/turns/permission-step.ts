@@ -1,0 +1,69 @@
+import { guestBundlePath } from "@holdfast/guest";
+import { sleep } from "@holdfast/std";
+import type { LiveSandbox } from "../sandboxes/live-sandbox.ts";
+import { runExec } from "../sandboxes/run-exec.ts";
+import { filesMount, stateMount } from "../sandboxes/sandboxes.ts";
+import { TurnFailure } from "./failure.ts";
+import { checkStale, leaseArgs } from "./guest-fence.ts";
+import { insist } from "./insist.ts";
+import type { PrepareInput, Session } from "./prepare.ts";
+import { Step } from "./steps.ts";
+import type { TurnDeps } from "./turn-deps.ts";
+
+/** `EX_TEMPFAIL` of sysexits: the step itself says that it may work the next time. */
+const transientExit = 75;
+const attempts = 3;
+const permissionTimeoutMs = 10 * 60 * 1000;
+
+/** Exec 1: root makes the real directories behind the mount points Claude's. Nothing else starts before it ended with 0. */
+export async function fixPermissions(
+  deps: TurnDeps,
+  sandbox: LiveSandbox,
+  { session, append, signal }: PrepareInput,
+): Promise<void> {
+  const step = Step.begin(append, "permissions", "Making the workspace writable");
+  const work = async () => {
+    const result = await attemptPermissions(sandbox, permissionArgs(session), signal);
+    checkStale({ code: result.code, stderr: result.output }, session);
+    return result;
+  };
+  for (let attempt = 1; ; attempt++) {
+    if (attempt === 1) await step.running({ attempt });
+    const { code, output } = await insist(deps, { session, sandbox, append }, work).catch(async (error: unknown) => {
+      await step.end("skipped", { attempt, detail: "Stopped" });
+      throw error;
+    });
+    deps.logger.info({ session: session.id, sandbox: sandbox.id, attempt, code, output }, "permission step");
+    if (code === 0) return await step.end("done", { attempt });
+    const said = `Attempt ${attempt} of ${attempts}: ${code === null ? "" : `exit code ${code}: `}${output}`.trim();
+    const transient = code === null || code === transientExit;
+    if (!transient || attempt === attempts) {
+      await step.end("failed", { attempt, detail: said });
+      throw new TurnFailure("permissions_failed", {
+        detail: `The permission step ended with ${code === null ? "an error" : `exit code ${code}`} after ${attempt} attempt${attempt === 1 ? "" : "s"}`,
+        exitCode: code,
+        output,
+      });
+    }
+    await step.running({ attempt, detail: `${said}; trying again` });
+    await sleep(200 * 2 ** attempt, signal);
+  }
+}
+
+function permissionArgs(session: Session): string[] {
+  const ids = ["--uid", "1000", "--gid", "1000", ...leaseArgs(session)];
+  return ["node", guestBundlePath, "permissions", ...ids, filesMount, stateMount];
+}
+
+/** `code` is null when the exec itself failed. */
+async function attemptPermissions(sandbox: LiveSandbox, args: string[], signal: AbortSignal) {
+  try {
+    const both = AbortSignal.any([signal, sandbox.gone]);
+    const result = await runExec(sandbox.handle, args, { timeoutMs: permissionTimeoutMs, signal: both });
+    const output = `${result.stderr}${result.stderr === "" ? result.stdout : ""}`.trim();
+    return { code: result.code, output: output.slice(-4_000) };
+  } catch (error) {
+    if (signal.aborted || sandbox.gone.aborted) throw error;
+    return { code: null, output: error instanceof Error ? error.message : String(error) };
+  }
+}
