@@ -8,7 +8,7 @@ const file = fileURLToPath(new URL("../../docs/reliability.md", import.meta.url)
 
 /** `docs/reliability.md`: nothing in it that was not measured. */
 export function writeReport(all: readonly StoredResults[]): void {
-  const parts = [intro(all), table(all), failures(all), kindsPart(all), compared, apart, notShown];
+  const parts = [intro(all), table(all), failures(all), repeated(all), kindsPart(all), compared, apart, notShown];
   writeFileSync(file, `${parts.filter((part) => part !== "").join("\n\n")}\n`);
   console.log(`wrote ${file}`);
 }
@@ -52,6 +52,17 @@ function failures(all: readonly StoredResults[]): string {
       ),
   );
   return lines.length === 0 ? "" : `## Rounds that failed\n\n${lines.join("\n")}`;
+}
+
+function repeated(all: readonly StoredResults[]): string {
+  const lines = all.flatMap(({ name, seed, results }) =>
+    results.flatMap(({ round, before = [] }) =>
+      before.length === 0 ? [] : [`- ${name}, round ${round} (seed \`${seed}\`): ${before.join("; ").slice(0, 300)}`],
+    ),
+  );
+  return lines.length === 0
+    ? ""
+    : `## Rounds that were repeated\n\nThey failed, the cause was mended (in Holdfast or in the bench), and the same blow was dealt again; the table has the second result.\n\n${lines.join("\n")}`;
 }
 
 function kindsPart(all: readonly StoredResults[]): string {

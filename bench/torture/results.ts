@@ -29,6 +29,11 @@ interface Finished {
 export function saveResults({ kind, seed, results, startedMs, isPart }: Finished): void {
   const before = isPart ? readResults(join(folder, `${kind.name}-${seed}.json`)) : undefined;
   const repeated = new Set(results.map(({ round }) => round));
+  const failedBefore = new Map(before?.results.map((each) => [each.round, each.before ?? each.failures]));
+  const again = results.map(({ evidence: _evidence, ...rest }) => {
+    const why = failedBefore.get(rest.round) ?? [];
+    return why.length === 0 ? rest : { ...rest, before: why };
+  });
   const kept = before?.results.filter(({ round }) => !repeated.has(round)) ?? [];
   const stored: StoredResults = {
     name: kind.name,
@@ -36,9 +41,7 @@ export function saveResults({ kind, seed, results, startedMs, isPart }: Finished
     seed,
     commit: [...new Set([...(before?.commit.split(", ") ?? []), currentCommit()])].join(", "),
     startedAt: before?.startedAt ?? new Date(startedMs).toISOString(),
-    results: [...kept, ...results.map(({ evidence: _evidence, ...rest }) => rest)].toSorted(
-      (a, b) => a.round - b.round,
-    ),
+    results: [...kept, ...again].toSorted((a, b) => a.round - b.round),
   };
   write(`${kind.name}-${seed}.json`, stored);
 }

@@ -39,6 +39,8 @@ export interface RoundResult extends Counts {
   outcomes: string[];
   detail: string;
   failures: string[];
+  /** Why it was run again: what failed the first time. */
+  before?: string[];
   evidence?: unknown;
 }
 
