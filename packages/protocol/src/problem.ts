@@ -144,6 +144,12 @@ export const problems = {
     "Sessions use this environment",
     "Archive it, or archive or delete its sessions first.",
   ),
+  workspace_elsewhere: entry(
+    409,
+    "conflict_error",
+    "The workspace's files are with another installation",
+    "Start Holdfast with the data directory (its `secrets.json`) that made the workspace. Two installations must not share a database; more servers of one installation may: docs/several-servers.md.",
+  ),
   environment_busy: entry(
     409,
     "conflict_error",

@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { ProviderAwayError } from "../src/ports/sandbox-provider.ts";
 import { answering } from "./_claude-lines.ts";
 import { type LocalSystem, localSystem } from "./_local-server.ts";
 import { capture, replaying } from "./_replay.ts";
@@ -54,3 +55,35 @@ test.each(["text", "bash-ok", "subagent", "thinking", "v2.1.197/write-edit-read"
     await expect.poll(stored).toBe(printed);
   },
 );
+
+test("a message that comes while the engine is being started again waits for it", async () => {
+  const session = await it.session();
+  const { find } = it.sandboxes;
+  let asked = 0;
+  it.sandboxes.find = async (...args) => {
+    if (++asked <= 3) throw new ProviderAwayError("The engine does not answer (the list of sandboxes)");
+    return await find.apply(it.sandboxes, args);
+  };
+  try {
+    await session.send("hello");
+    await session.idle();
+  } finally {
+    it.sandboxes.find = find;
+  }
+  expect(asked).toBeGreaterThan(3);
+  expect(await session.outcomes()).toEqual(["completed"]);
+});
+
+test("a workspace of another installation is refused: its volumes are not here", async () => {
+  const session = await it.session();
+  const sandboxes = it.sandboxes.stage.started.length;
+  it.write(
+    "update workspaces set files_volume = 'hf-elsewhere-x-files' where id = (select workspace_id from sessions where id = ?)",
+    session.id,
+  );
+  await session.send("hello");
+  const errors = (await session.idle()).filter((event) => event.type === "session.error");
+  expect(errors).toMatchObject([{ holdfast: { code: "workspace_elsewhere" } }]);
+  expect(await session.outcomes()).toEqual(["failed"]);
+  expect(it.sandboxes.stage.started).toHaveLength(sandboxes);
+});

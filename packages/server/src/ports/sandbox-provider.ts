@@ -1,3 +1,8 @@
+/** The provider did not answer at all: nothing is known to have happened, and it may answer the next time. */
+export class ProviderAwayError extends Error {
+  override name = "ProviderAwayError";
+}
+
 /** A recipe for an image: each layer is built, cached and told of by itself. */
 export interface ImageTemplate {
   base: string;

@@ -20,7 +20,7 @@ export interface Problem {
 
 const buildingPollMs = 15_000;
 /** For sessions that other devices begin; what is listed is followed. */
-const listPollMs = 60_000;
+const listPollMs = 10_000;
 
 /** What the whole page knows. Lives outside React: no layout change can lose it. */
 export class AppStore implements Disposable {

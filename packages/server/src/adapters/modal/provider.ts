@@ -2,13 +2,14 @@ import { AppError } from "@holdfast/protocol";
 import { withDeadline } from "@holdfast/std";
 import type { App, ContainerProcess, Image, Logger, ModalClient, Sandbox } from "modal";
 import { createModalClient } from "../../config/modal-env.ts";
-import type {
-  ExecOptions,
-  ImageTemplate,
-  RunningExec,
-  SandboxHandle,
-  SandboxProvider,
-  SandboxSpec,
+import {
+  type ExecOptions,
+  type ImageTemplate,
+  ProviderAwayError,
+  type RunningExec,
+  type SandboxHandle,
+  type SandboxProvider,
+  type SandboxSpec,
 } from "../../ports/sandbox-provider.ts";
 import { tuneConnections } from "./connections.ts";
 
@@ -246,11 +247,21 @@ async function bounded<T>(
   options: { what: string; timeoutMs: number; signal: AbortSignal },
 ): Promise<T> {
   return await withDeadline(() => {
-    const promise = work();
+    const promise = work().catch((error: unknown) => {
+      throw isUnavailable(error)
+        ? new ProviderAwayError(`The engine does not answer (${options.what})`, { cause: error })
+        : error;
+    });
     // After the deadline nobody awaits it any more.
     promise.catch(() => undefined);
     return promise;
   }, options);
+}
+
+/** gRPC's code for a peer that cannot be reached. */
+function isUnavailable(error: unknown): boolean {
+  const unavailable = 14;
+  return error instanceof Error && "code" in error && error.code === unavailable;
 }
 
 /** Some calls of the SDK pass the wire's own error on. */

@@ -45,6 +45,8 @@ export class GuestAbsentError extends LinkLostError {
 }
 
 const callTimeoutMs = 15_000;
+/** A line is in the pipe when Claude reads: one that starts, or is stopped, takes its time. A dead link is noticed by its pings. */
+const stdinTimeoutMs = 10 * 60 * 1000;
 const helloTimeoutMs = 15_000;
 /** An exec that nobody could end, because the network was cut just then, ends by itself. */
 const attachLifeMs = 2 * 60 * 60 * 1000;
@@ -106,13 +108,14 @@ export class GuestLink implements AsyncDisposable {
     const requestId = this.#nextId++;
     const answer = Promise.withResolvers<Reply>();
     this.#calls.set(requestId, answer);
+    const timeoutMs = call.type === "stdin" ? stdinTimeoutMs : callTimeoutMs;
     try {
       const reply = await withDeadline(
         async () => {
           await this.#exec.write(encodeFrame({ ...call, requestId } as GuestRequest, options.body));
           return await answer.promise;
         },
-        { what: `the guest's answer to ${call.type}`, timeoutMs: callTimeoutMs, signal: options.signal },
+        { what: `the guest's answer to ${call.type}`, timeoutMs, signal: options.signal },
       );
       if (!reply.ok) throw new GuestError(reply);
       return reply;

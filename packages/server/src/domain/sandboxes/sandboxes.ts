@@ -7,7 +7,9 @@ import type { SandboxHandle, SandboxProvider, SandboxSpec } from "../../ports/sa
 import type { Leases } from "../leases/leases.ts";
 import { LeaseLostError } from "../leases/membership.ts";
 import type { Workspace } from "../sessions/workspaces.ts";
+import { workspaceLabel } from "../workspaces/label.ts";
 import { LiveSandbox } from "./live-sandbox.ts";
+import { SandboxFinder } from "./sandbox-finder.ts";
 import { SandboxRows } from "./sandbox-rows.ts";
 import { tidyGuest } from "./tidy-guest.ts";
 
@@ -43,6 +45,7 @@ export const stateMount = "/mnt/state";
 export class Sandboxes {
   readonly #deps: SandboxesDeps;
   readonly #rows: SandboxRows;
+  readonly #finder: SandboxFinder;
   readonly #live = new Map<string, Promise<LiveSandbox>>();
   /** What those promises became. */
   readonly #watched = new Map<string, LiveSandbox>();
@@ -53,6 +56,13 @@ export class Sandboxes {
   constructor(deps: SandboxesDeps) {
     this.#deps = deps;
     this.#rows = new SandboxRows(deps);
+    const { provider, logger } = deps;
+    this.#finder = new SandboxFinder({
+      provider,
+      logger,
+      rows: this.#rows,
+      terminate: (handle) => this.#terminate(handle),
+    });
   }
 
   /** The workspace's sandbox if it runs already. */
@@ -85,7 +95,7 @@ export class Sandboxes {
     const known = this.#live.get(workspace.id);
     if (known !== undefined) return await waitFor(known, signal);
     if ((await this.#deps.leases.acquire(workspace.id)).kind !== "this") return undefined;
-    const found = await this.#find(workspace, signal);
+    const found = await this.#finder.find(workspace, signal);
     // Someone else may have found or made it meanwhile, or ends it.
     const meanwhile = this.#live.get(workspace.id);
     if (meanwhile !== undefined || found[0] === undefined || this.#stopping.has(workspace.id)) {
@@ -150,7 +160,8 @@ export class Sandboxes {
 
   async #findOrCreate(workspace: Workspace, { imageId, onCreate, environment }: EnsureOptions): Promise<LiveSandbox> {
     const signal = this.#closing.signal;
-    const [found, ...more] = await this.#find(workspace, signal);
+    this.#checkVolumes(workspace);
+    const [found, ...more] = await this.#finder.find(workspace, signal);
     if (found !== undefined) return await this.#take(workspace, found, more);
     const image = await imageId();
     onCreate?.();
@@ -172,6 +183,14 @@ export class Sandboxes {
       if (made !== undefined) await this.#endIfRetired(made, rowId);
       throw error;
     }
+  }
+
+  /** Volumes of another installation are not here: new ones of their names would be empty. */
+  #checkVolumes({ name, filesVolume }: Workspace): void {
+    if (filesVolume.startsWith(`hf-${this.#deps.installationId}-`)) return;
+    throw new AppError("workspace_elsewhere", {
+      detail: `The workspace "${workspaceLabel(name)}" was made by another installation: its files are in the volume ${filesVolume}`,
+    });
   }
 
   /** One that came to be although it was given up, by us or by the server that has the workspace now. */
@@ -196,24 +215,6 @@ export class Sandboxes {
 
   #forget(workspace: Workspace, made: Promise<LiveSandbox>): void {
     if (this.#live.get(workspace.id) === made) this.#live.delete(workspace.id);
-  }
-
-  /** Those that run, first the one that a row and its processes name. What we noted as ended is ended for good. */
-  async #find(workspace: Workspace, signal: AbortSignal): Promise<SandboxHandle[]> {
-    const { provider, logger } = this.#deps;
-    const found: { handle: SandboxHandle; rank: number }[] = [];
-    for (const handle of await provider.find(this.#rows.tagsOf(workspace), signal)) {
-      if (!(await handle.isRunning(signal))) continue;
-      const row = await this.#rows.find(handle.id, await provider.tags(handle, signal));
-      if (row?.state === "ended") {
-        logger.warn({ sandbox: handle.id, row: row.id }, "a sandbox that was to end still runs: ending it");
-        await this.#terminate(handle);
-        continue;
-      }
-      const rank = (await this.#rows.hasProcess(handle.id)) ? 2 : row === undefined ? 0 : 1;
-      found.push({ handle, rank });
-    }
-    return found.toSorted((a, b) => b.rank - a.rank).map(({ handle }) => handle);
   }
 
   async #rowOf(workspace: Workspace, handle: SandboxHandle): Promise<{ rowId: string; environment: string }> {
