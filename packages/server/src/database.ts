@@ -5,7 +5,7 @@ import { LocalBus } from "./adapters/bus/local-bus.ts";
 import { PostgresBus } from "./adapters/bus/postgres-bus.ts";
 import { type OpenDatabase, openDatabase } from "./adapters/db/database.ts";
 import { describeUrl, openPostgres } from "./adapters/db/postgres.ts";
-import type { ServerOptions } from "./config/options.ts";
+import { PostgresUrl, type ServerOptions } from "./config/options.ts";
 import { type Database, DatabaseOpenError } from "./ports/database.ts";
 import type { ServerBus } from "./ports/server-bus.ts";
 
@@ -13,7 +13,14 @@ export type DatabaseChoice = Pick<ServerOptions, "dataDir" | "databaseFile" | "d
 
 /** PostgreSQL where `databaseUrl` says so, else a SQLite file. Rejects with `DatabaseOpenError`. */
 export async function openServerDatabase(choice: DatabaseChoice, logger: Logger): Promise<OpenDatabase> {
-  if (choice.databaseUrl !== undefined) return await openPostgres({ url: choice.databaseUrl, logger });
+  const { databaseUrl: url } = choice;
+  if (url !== undefined) {
+    if (PostgresUrl.safeParse(url).success) return await openPostgres({ url, logger });
+    throw new DatabaseOpenError(
+      "What was given as the database's address names no PostgreSQL database.",
+      "Set DATABASE_URL as in postgresql://user:password@host:5432/database, or leave it out for a SQLite file.",
+    );
+  }
   refuseForgotten(choice);
   return await openDatabase(choice.databaseFile ?? join(choice.dataDir, "server.sqlite"));
 }

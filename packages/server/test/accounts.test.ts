@@ -1,5 +1,6 @@
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
+import { openAccounts } from "@holdfast/server";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { frames, loginToken, type TestServer, testServer, until } from "./_server.ts";
 
@@ -145,3 +146,13 @@ test("ready says what is missing, without paths", async () => {
   expect(await problem(answer)).toEqual({ status: 503, code: "not_ready" });
   expect(body.errors.map(({ path }) => path)).toEqual(["engine", "gateway"]);
 });
+
+test.each(["nonsense", "mysql://x/y", "postgresql://host"])(
+  "the address %s is refused in words",
+  async (databaseUrl) => {
+    await expect(openAccounts({ databaseUrl })).rejects.toMatchObject({
+      name: "DatabaseOpenError",
+      todo: expect.stringContaining("postgresql://user:password@host:5432/database"),
+    });
+  },
+);

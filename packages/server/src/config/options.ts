@@ -6,7 +6,7 @@ const filled = z.string().min(1);
 const durationMs = (fallback: number) => z.number().int().positive().default(fallback);
 
 /** Never named in an error: it has a password. */
-const PostgresUrl = z
+export const PostgresUrl = z
   .string()
   .refine(
     (value) =>
