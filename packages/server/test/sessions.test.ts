@@ -220,3 +220,18 @@ test("what would be ignored is refused by name: fields, parameters, images that 
   }
   expect((await post({ type: "user.message", content, foo: null })).status).toBe(200);
 });
+
+test("a repetition whose first result was deleted since is made anew", async () => {
+  const body = JSON.stringify({ agent: "agent_default", environment_id: "env_default", title: "made twice" });
+  const post = async (retries: number) => {
+    const headers = { "x-stainless-retry-count": String(retries) };
+    const response = await it.fetch("/v1/sessions", { method: "POST", key, body, headers });
+    return [response.status, ((await response.json()) as { id?: string }).id];
+  };
+  const [, first = ""] = await post(0);
+  expect(await post(1)).toEqual([200, first]);
+  await client.beta.sessions.delete(String(first));
+  const [status, second] = await post(1);
+  expect(status).toBe(200);
+  expect(second).not.toBe(first);
+});

@@ -29,9 +29,14 @@ interface Scope {
 
 /**
  * Runs `work` once per request: a repetition gets the first result. Everything happens in the caller's transaction, so
- * that a result is remembered if and only if its work was committed.
+ * that a result is remembered if and only if its work was committed. One that `isThere` denies, because it was deleted
+ * since, is made anew.
  */
-export async function once<T>(tx: Tx, { accountId, scope, identity, nowMs }: Scope, work: () => Promise<T>) {
+export async function once<T>(
+  tx: Tx,
+  { accountId, scope, identity, nowMs, isThere }: Scope & { isThere?: (result: T) => Promise<boolean> },
+  work: () => Promise<T>,
+) {
   const { key, bodyHash, retryCount } = identity;
   const rowKey = key === undefined ? `body:${scope}:${bodyHash}` : `key:${scope}:${key}`;
   // Of two at the same time, on whichever servers, the second finds what the first has stored.
@@ -50,7 +55,8 @@ export async function once<T>(tx: Tx, { accountId, scope, identity, nowMs }: Sco
         errors: [{ path: "Idempotency-Key", message: "use a new key for a new request" }],
       });
     }
-    return { result: JSON.parse(known.response_json) as T, repeated: true };
+    const first = JSON.parse(known.response_json) as T;
+    if (isThere === undefined || (await isThere(first))) return { result: first, repeated: true };
   }
   const result = await work();
   const row = { body_hash: bodyHash, response_json: JSON.stringify(result), created_at: nowMs };

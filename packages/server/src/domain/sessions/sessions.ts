@@ -62,8 +62,10 @@ export class Sessions {
     const nowMs = clock.now();
     const events = input.initial_events ?? [];
     checkMessages(events, "initial_events");
-    const { result, repeated } = await log.transact((logTx) =>
-      once(logTx.tx, { accountId, scope: "create", identity, nowMs }, async () => {
+    const { result, repeated } = await log.transact((logTx) => {
+      const isThere = async (id: string) =>
+        (await logTx.tx.selectFrom("sessions").select("id").where("id", "=", id).executeTakeFirst()) !== undefined;
+      return once(logTx.tx, { accountId, scope: "create", identity, nowMs, isThere }, async () => {
         const { tx } = logTx;
         const agent = await chooseAgent(tx, accountId, input.agent);
         await checkEnvironment(tx, accountId, input.environment_id ?? defaultEnvironmentId);
@@ -72,8 +74,8 @@ export class Sessions {
         const id = await insertSession(tx, { accountId, workspaceId: workspace.id, agent, input, nowMs });
         if (events.length > 0) await storeEvents(logTx, { sessionId: id, events, identity, by: "", nowMs });
         return id;
-      }),
-    );
+      });
+    });
     if (!repeated && events.length > 0) turns.wake(result);
     return toSession(await sessionRow(db, accountId, result));
   }
