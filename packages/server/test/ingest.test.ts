@@ -63,7 +63,7 @@ test("what cannot be stored yet waits in the guest, not in memory", { timeout: 1
   expect(spoken(await session.log())).toHaveLength(lines + 1);
 });
 
-test("drafts come before the event that they become, never after it", async () => {
+test("drafts come before the event that they become, never after it, and none is missing", async () => {
   await using provider = new LocalProvider();
   await using it = await testServer(localOptions, { provider });
   const session = await newSession(it);
@@ -85,4 +85,9 @@ test("drafts come before the event that they become, never after it", async () =
   );
   expect(drafts.length).toBeGreaterThan(0);
   expect(Math.max(...drafts)).toBeLessThan(at);
+  const said = drafts.map(
+    (index) => (seen[index]?.data.delta as { content: { text: string } } | undefined)?.content.text,
+  );
+  const [whole] = (message?.data.content ?? []) as { text: string }[];
+  expect(said.join("")).toBe(whole?.text);
 });

@@ -1,6 +1,7 @@
 import { setImmediate as immediate } from "node:timers/promises";
 import { endProcess, LineSplitter, type MapperState } from "@holdfast/claude";
 import type { GuestMessage, SpoolRange } from "@holdfast/guest";
+import type { DraftFrame } from "@holdfast/protocol";
 import { sleep } from "@holdfast/std";
 import { StaleGenerationError } from "../../ports/event-log.ts";
 import { isDiskFull } from "../disk-full.ts";
@@ -181,10 +182,15 @@ export class Ingest {
     if (exit !== undefined) return await this.#end(exit, batch);
     if (batch.mustCommit || (batch.end ?? 0) - this.#committed >= commitEveryBytes) {
       this.#pending = new LineBatch();
+      this.#show(batch.takeEndedDrafts());
       await this.#guard(batch);
     }
-    for (const draft of batch.takeDrafts()) this.#deps.log.publishDraft(this.#input.sessionId, draft);
+    this.#show(batch.takeDrafts());
     batch.after?.();
+  }
+
+  #show(drafts: readonly DraftFrame[]): void {
+    for (const draft of drafts) this.#deps.log.publishDraft(this.#input.sessionId, draft);
   }
 
   #trouble(item: Exclude<Item, { kind: "line" }>, batch: LineBatch): void {
@@ -211,8 +217,9 @@ export class Ingest {
     this.#mapper = ended.state;
     const exit = { code: message.code, signal: message.signal, stderr: this.#stderr.trim() };
     batch.addExit(ended, owner.onExit(exit));
+    this.#show(batch.takeEndedDrafts());
     await this.#guard(batch, { exitCode: exit.code });
-    for (const draft of batch.takeDrafts()) log.publishDraft(sessionId, draft);
+    this.#show(batch.takeDrafts());
     log.clearDrafts(sessionId);
     batch.after?.();
     this.#input.onExited();

@@ -79,13 +79,20 @@ export class LineBatch {
     return this.#hasEffect || this.events.length > 0 || this.#bytes >= maxBytes;
   }
 
-  /**
-   * To be shown once the events are. A draft that became an event of this very batch is not among them: it would come
-   * after its own end.
-   */
-  takeDrafts(): DraftFrame[] {
+  /** Of what becomes an event in this very batch: to be shown before its events are, or it would come after its end. */
+  takeEndedDrafts(): DraftFrame[] {
     const ended = new Set(this.events.map(({ id }) => id));
-    const drafts = this.#drafts.filter((draft) => !ended.has(draftId(draft)));
+    const { true: early = [], false: late = [] } = Object.groupBy(
+      this.#drafts,
+      (draft) => `${ended.has(draftId(draft))}`,
+    );
+    this.#drafts = late;
+    return early;
+  }
+
+  /** To be shown once the events are. */
+  takeDrafts(): DraftFrame[] {
+    const drafts = this.#drafts;
     this.#drafts = [];
     this.#lines = 0;
     return drafts;
