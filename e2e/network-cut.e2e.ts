@@ -23,5 +23,7 @@ test("packets between server and engine are dropped, in each direction and both,
   expect(seen).toMatchObject({ outcome: "completed", errors: [], dense: true, ranInOrder: true });
   expect(seen.said).toEqual(Array.from({ length: seen.results.length }, (_, n) => `Step ${n}.`));
   expect(new Set(seen.results)).toEqual(new Set([1]));
+  // All five cuts fall into the turn.
+  expect(seen.recoveredMs).toHaveLength(5);
   for (const ms of seen.recoveredMs) expect(ms).toBeLessThan(10_000);
 }, 300_000);
