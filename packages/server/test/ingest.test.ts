@@ -73,7 +73,8 @@ test("drafts come before the event that they become, never after it, and none is
     signal: closing.signal,
   });
   const source = frames(response);
-  await session.send("drafts 400");
+  // The last deltas are printed in one go with their message.
+  await session.send("drafts 403");
   const seen = await until(source, (frame) => frame.data.type === "session.status_idle");
   closing.abort();
   const message = seen.find((frame) => frame.data.type === "agent.message");
