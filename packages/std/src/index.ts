@@ -1,4 +1,13 @@
 export { DeadlineError, isAbort, sleep, withDeadline } from "./abort.ts";
+export {
+  type Fault,
+  type FaultCounts,
+  faultExitCode,
+  type GuardedProcess,
+  type GuardOptions,
+  guardProcess,
+  type ProcessGuard,
+} from "./guard.ts";
 export { BoundedQueue, ByteBudget, QueueOverflowError } from "./queue.ts";
 export { type RetryOptions, retry } from "./retry.ts";
 export {
