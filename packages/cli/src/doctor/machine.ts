@@ -76,6 +76,7 @@ async function enginePoints(dataDir: string): Promise<Point[]> {
     fatal ? problem("sandboxes", `${what} ${why}`, todo) : note("sandboxes", `${what} ${why}`, todo),
   );
   if (isolation.usable) points.push(ok("sandboxes", "user namespaces, idmapped mounts and overlay roots work"));
+  if (isolation.ownCounters) points.push(ok("sandboxes", "each account has kernel counters of its own"));
   const broken = network.checks.filter((check) => !check.ok);
   for (const { name, detail, remedy } of broken) points.push(problem("network", `${name}: ${detail}`, remedy ?? ""));
   if (broken.length === 0) points.push(ok("network", network.checks.at(-1)?.detail ?? "works"));

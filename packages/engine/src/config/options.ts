@@ -47,7 +47,7 @@ export const EngineOptions = z.object({
       maxTimeoutMs: z.number().int().positive().default(86_400_000).describe("no sandbox may ask for more"),
       memoryBytes: z.number().int().positive().optional().describe("hard limit unless the sandbox asks for another"),
       milliCpu: z.number().int().positive().optional().describe("1000 = one core"),
-      pids: z.number().int().positive().default(4096).describe("processes and threads of a sandbox"),
+      pids: z.number().int().positive().default(1024).describe("processes and threads of a sandbox"),
     })
     .prefault({}),
   registry: z.record(z.string(), RegistryEntry).default({}).describe("more image names, or others for built-in ones"),

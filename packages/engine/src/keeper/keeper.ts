@@ -1,5 +1,6 @@
 import { mkdirSync, readdirSync } from "node:fs";
 import { rm } from "node:fs/promises";
+import type { AccountLimits } from "./account-limits.ts";
 import { removeCgroup } from "./cgroup.ts";
 import { Children } from "./children.ts";
 import { IdMapCache } from "./id-maps.ts";
@@ -15,6 +16,8 @@ export interface KeeperOptions {
   oci: OciCommand;
   /** `crun` or `runc`. */
   kind: string;
+  /** Of one account, all its sandboxes together. */
+  limits: AccountLimits;
   /** Name and version of the OCI runtime, for whoever asks. */
   runtime: string;
   emit(event: KeeperEvent): void;
@@ -39,7 +42,7 @@ export class Keeper {
       emit,
       warn,
       children: new Children(oci.live),
-      idMaps: new IdMapCache(),
+      idMaps: new IdMapCache({ joinNamespace: options.kind === "crun", limits: options.limits }),
       seccomp: new SeccompCache({ ociState: layout.ociState, kind: options.kind }),
     };
   }

@@ -1,4 +1,5 @@
 import { closeSync, existsSync, mkdirSync, openSync, rmdirSync, rmSync, writeSync } from "node:fs";
+import { type AccountLimits, accountLimits } from "./account-limits.ts";
 import { cgroupsWritable, hideHybridTree } from "./cgroup.ts";
 import { Keeper } from "./keeper.ts";
 import { OciCommand } from "./oci-command.ts";
@@ -17,6 +18,8 @@ export interface KeeperArguments {
   stateDir: string;
   instance: string;
   runtime: { binary: string; kind: string; version: string };
+  /** Where they differ from the machine's own. */
+  accountLimits?: Partial<AccountLimits>;
 }
 
 /** The one line that the keeper prints. */
@@ -73,6 +76,7 @@ async function run(options: KeeperArguments): Promise<void> {
     layout,
     oci: new OciCommand({ ...options.runtime, root: layout.ociState, cgroups }),
     kind: options.runtime.kind,
+    limits: { ...accountLimits(), ...options.accountLimits },
     runtime: options.runtime.version,
     emit: (event) => server.emit(event),
     warn: (message) => log("warn", message),

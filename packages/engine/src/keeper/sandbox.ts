@@ -6,7 +6,7 @@ import type { ExitStatus, SandboxState } from "../runtime/types.ts";
 import { removeCgroup, sawOom } from "./cgroup.ts";
 import type { Children } from "./children.ts";
 import { readJson, writeJsonDurably } from "./durable-file.ts";
-import type { IdMapCache } from "./id-maps.ts";
+import { type IdMapCache, joinAccount } from "./id-maps.ts";
 import { KeeperError } from "./keeper-error.ts";
 import type { OciCommand } from "./oci-command.ts";
 import { execPaths, isSafeName, type Layout, type SandboxPaths, sandboxPaths } from "./paths.ts";
@@ -81,13 +81,13 @@ export class Sandbox {
     const { layout, oci, children, idMaps, seccomp } = this.#context;
     mkdirSync(this.paths.bundle, { recursive: true, mode: 0o700 });
     mkdirSync(this.paths.data, { recursive: true, mode: 0o700 });
-    const maps = await idMaps.get(request.hostIdBase);
+    using maps = await idMaps.get(request.hostIdBase);
     let started: SandboxProcess | undefined;
     try {
       const { workDir } = assembleRootFs({ request, paths: this.paths, layout, maps });
       this.#record = { hostIdBase: request.hostIdBase, workDir };
       writeFileSync(this.paths.record, JSON.stringify(this.#record));
-      writeFileSync(this.paths.config, JSON.stringify(seccomp.apply(request.config)));
+      writeFileSync(this.paths.config, JSON.stringify(joinAccount(seccomp.apply(request.config), maps)));
       started = this.#makeMain();
       await started.start(oci, children);
       this.#processes.set(MAIN, started);

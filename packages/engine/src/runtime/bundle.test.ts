@@ -73,7 +73,24 @@ describe("what the machine allows", () => {
     const file = (hard: string) =>
       `Limit  Soft  Hard  Units\nMax open files            1024                 ${hard}       files\n`;
     expect(rlimitsFrom(file("20000"))[0]).toEqual({ type: "RLIMIT_NOFILE", soft: 20_000, hard: 20_000 });
-    expect(rlimitsFrom(file("unlimited"))[0]).toEqual({ type: "RLIMIT_NOFILE", soft: 65_536, hard: 1_048_576 });
+    expect(rlimitsFrom(file("unlimited"))[0]).toEqual({ type: "RLIMIT_NOFILE", soft: 65_536, hard: 65_536 });
+  });
+
+  it("bounds what the kernel counts per user, in every process, and never asks for more than the keeper has", () => {
+    const wanted = rlimitsFrom("");
+    expect(wanted.map(({ type }) => type)).toEqual([
+      "RLIMIT_NOFILE",
+      "RLIMIT_SIGPENDING",
+      "RLIMIT_MSGQUEUE",
+      "RLIMIT_MEMLOCK",
+      "RLIMIT_CORE",
+    ]);
+    for (const { soft, hard } of wanted) expect([Number.isFinite(hard), soft <= hard]).toEqual([true, true]);
+    const tight = rlimitsFrom(
+      "Max pending signals       100                  100                  signals\nMax msgqueue size         10                   10                   bytes\n",
+    );
+    expect(tight.find(({ type }) => type === "RLIMIT_SIGPENDING")?.hard).toBe(100);
+    expect(tight.find(({ type }) => type === "RLIMIT_MSGQUEUE")?.hard).toBe(10);
   });
 
   it("leaves device rules to machines that can set them", () => {

@@ -3,6 +3,7 @@ import { closeSync, openSync } from "node:fs";
 import { createInterface } from "node:readline";
 import { setTimeout as delay } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
+import type { AccountLimits } from "../keeper/account-limits.ts";
 import type { KeeperReport } from "../keeper/main.ts";
 import { RUNTIME_ENV } from "../keeper/oci-command.ts";
 import type { Layout } from "../keeper/paths.ts";
@@ -18,6 +19,7 @@ export interface KeeperLocation {
   layout: Layout;
   instance: string;
   runtime: FoundRuntime;
+  accountLimits?: Partial<AccountLimits>;
 }
 
 /** Connects to the living keeper, or starts one. */
@@ -41,10 +43,10 @@ export async function reachKeeper(location: KeeperLocation): Promise<{ client: K
 }
 
 /** A process of its own session and mount namespace, which no death of ours reaches. True when another one is there. */
-async function startKeeper({ layout, instance, runtime }: KeeperLocation): Promise<boolean> {
+async function startKeeper({ layout, instance, runtime, accountLimits }: KeeperLocation): Promise<boolean> {
   const log = openSync(layout.log, "a", 0o600);
   try {
-    const options = JSON.stringify({ stateDir: layout.stateDir, instance, runtime });
+    const options = JSON.stringify({ stateDir: layout.stateDir, instance, runtime, accountLimits });
     const child = spawn(
       "unshare",
       // `slave`: network namespaces and disks mounted on the host later are seen; nothing of ours goes out.

@@ -1,4 +1,5 @@
 import { mkdirSync, readFileSync } from "node:fs";
+import type { AccountLimits } from "../keeper/account-limits.ts";
 import { cgroupMode } from "../keeper/cgroup.ts";
 import { execPaths, isSafeName, type Layout, layoutOf, sandboxPaths } from "../keeper/paths.ts";
 import type { ExecSnapshot, Request } from "../keeper/protocol.ts";
@@ -31,6 +32,8 @@ export interface RuntimeOptions {
   ociRuntime?: OciRuntimeName;
   /** Short name, unique per state directory on this machine: letters, digits, dashes. */
   instance: string;
+  /** Of a keeper that is started; default: `accountLimits()`. */
+  accountLimits?: Partial<AccountLimits>;
   log: RuntimeLog;
 }
 
@@ -241,9 +244,14 @@ class OciRuntime implements Runtime {
   }
 
   async #connect(): Promise<KeeperClient> {
-    const { log, instance } = this.#options;
+    const { log, instance, accountLimits } = this.#options;
     const lost = this.#client !== undefined;
-    const { client, started } = await reachKeeper({ layout: this.#layout, instance, runtime: this.#found });
+    const { client, started } = await reachKeeper({
+      layout: this.#layout,
+      instance,
+      runtime: this.#found,
+      ...(accountLimits ? { accountLimits } : {}),
+    });
     this.#client = client;
     this.#deviceRules = canSetDeviceRules(this.#cgroupMode, readFileSync(`/proc/${client.hello.pid}/status`, "utf8"));
     this.#rlimits = rlimitsFrom(readLimits(client.hello.pid));

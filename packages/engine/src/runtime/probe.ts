@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { promisify } from "node:util";
 import { type CgroupMode, cgroupMode } from "../keeper/cgroup.ts";
 import { RUNTIME_ENV } from "../keeper/oci-command.ts";
+import { counterProblems } from "./kernel-counters.ts";
 import { type PossibleLimits, possibleLimits } from "./limits.ts";
 import { type FoundRuntime, findRuntime, type OciRuntimeName } from "./oci-runtime-choice.ts";
 
@@ -22,6 +23,8 @@ export interface IsolationReport {
   root: boolean;
   kernel: string;
   userNamespaces: boolean;
+  /** Whether each account has kernel counters of its own (inotify, message queues, timers, signals, processes). */
+  ownCounters: boolean;
   /** Idmapped bind mounts on the file system of `directory`. */
   idmappedMounts: boolean;
   /** overlayfs on idmapped layers. */
@@ -61,6 +64,8 @@ export async function probeIsolation(
   });
   const mounts = root ? await probeMounts(options.directory ?? tmpdir()) : NOTHING;
   if (root) problems.push(...mountProblems(mounts));
+  const ownCounters = mounts.ownCounters && runtime?.kind === "crun";
+  if (root && mounts.userNamespaces) problems.push(...counterProblems({ ownCounters, runtime: runtime?.kind }));
   const cgroup = cgroupMode();
   const limits = possibleLimits(cgroup);
   const missing = Object.entries(limits).filter(([, there]) => !there);
@@ -77,6 +82,7 @@ export async function probeIsolation(
     root,
     kernel: readFileSync("/proc/sys/kernel/osrelease", "utf8").trim(),
     ...mounts,
+    ownCounters,
     cgroup,
     limits,
     seccomp: readFileSync("/proc/self/status", "utf8").includes("\nSeccomp:"),
@@ -87,13 +93,21 @@ export async function probeIsolation(
 
 export interface MountProbe {
   userNamespaces: boolean;
+  /** Whether an unprivileged user may make user namespaces, which is what an account's are made as. */
+  ownCounters: boolean;
   idmappedMounts: boolean;
   overlay: boolean;
   /** The kernel's answer to the first thing that failed. */
   detail: string;
 }
 
-const NOTHING: MountProbe = { userNamespaces: false, idmappedMounts: false, overlay: false, detail: "not tried" };
+const NOTHING: MountProbe = {
+  userNamespaces: false,
+  ownCounters: false,
+  idmappedMounts: false,
+  overlay: false,
+  detail: "not tried",
+};
 
 async function probeMounts(directory: string): Promise<MountProbe> {
   const scratch = mkdtempSync(join(directory, ".holdfast-probe-"));

@@ -42,20 +42,24 @@ export interface Rlimit {
   hard: number;
 }
 
-const WANTED_OPEN_FILES = 1_048_576;
-const WANTED_SOFT_OPEN_FILES = 65_536;
+/** Per process, or per user inside: enough for what people run, and no more than the account's share. */
+const WANTED: { type: string; name: string; soft: number; hard: number }[] = [
+  { type: "RLIMIT_NOFILE", name: "Max open files", soft: 65_536, hard: 65_536 },
+  { type: "RLIMIT_SIGPENDING", name: "Max pending signals", soft: 16_384, hard: 16_384 },
+  { type: "RLIMIT_MSGQUEUE", name: "Max msgqueue size", soft: 819_200, hard: 819_200 },
+  { type: "RLIMIT_MEMLOCK", name: "Max locked memory", soft: 8 * 1024 * 1024, hard: 8 * 1024 * 1024 },
+  { type: "RLIMIT_CORE", name: "Max core file size", soft: 0, hard: 0 },
+];
 
 /**
  * Limits for processes inside. Runtimes fail when asked for more than the caller's hard limit, so `limitsFile`
  * (`/proc/<pid>/limits` of the process that starts them) caps what is wanted.
  */
 export function rlimitsFrom(limitsFile: string): Rlimit[] {
-  const hard = hardLimit(limitsFile, "Max open files");
-  const cap = Math.min(WANTED_OPEN_FILES, hard);
-  return [
-    { type: "RLIMIT_NOFILE", soft: Math.min(WANTED_SOFT_OPEN_FILES, cap), hard: cap },
-    { type: "RLIMIT_CORE", soft: 0, hard: 0 },
-  ];
+  return WANTED.map(({ type, name, soft, hard }) => {
+    const cap = hardLimit(limitsFile, name);
+    return { type, soft: Math.min(soft, cap), hard: Math.min(hard, cap) };
+  });
 }
 
 export function readLimits(pid: number): string {

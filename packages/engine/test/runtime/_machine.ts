@@ -15,6 +15,7 @@ import {
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import type { AccountLimits } from "../../src/keeper/account-limits.ts";
 import {
   createRuntime,
   type ExecSpec,
@@ -66,14 +67,14 @@ export class Machine implements AsyncDisposable {
     this.netns = names.netns;
   }
 
-  static async start(): Promise<Machine> {
+  static async start(options: { accountLimits?: Partial<AccountLimits> } = {}): Promise<Machine> {
     const dir = mkdtempSync(join(tmpdir(), "holdfast-rt-"));
     makeLayer(join(dir, "layer"));
     const instance = `t${randomUUID().slice(0, 8)}`;
     const netns = `hft-${instance}`;
     execFileSync("ip", ["netns", "add", netns]);
     try {
-      const runtime = await createRuntime({ stateDir: join(dir, "state"), instance, log: quietLog });
+      const runtime = await createRuntime({ stateDir: join(dir, "state"), instance, log: quietLog, ...options });
       return new Machine(dir, runtime, { instance, netns });
     } catch (error) {
       removeTraces(dir, netns);

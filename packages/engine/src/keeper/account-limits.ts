@@ -1,0 +1,32 @@
+import { readFileSync } from "node:fs";
+
+/**
+ * What all sandboxes of one account may take together of kernel objects that no cgroup counts. The kernel binds them at
+ * the account's user namespace: POSIX rlimits of the process that made it, and the namespace's own `user.*` settings.
+ */
+export interface AccountLimits {
+  /** Queued signals and POSIX timers. */
+  pendingSignals: number;
+  messageQueueBytes: number;
+  /** Processes and threads. */
+  processes: number;
+  inotifyInstances: number;
+  inotifyWatches: number;
+}
+
+const WANTED: AccountLimits = {
+  pendingSignals: 16_384,
+  messageQueueBytes: 819_200,
+  processes: 32_768,
+  inotifyInstances: 1_024,
+  inotifyWatches: 524_288,
+};
+
+/** The limits for this machine: no account may have more than half of its process ids. */
+export function accountLimits(pidMax = readPidMax()): AccountLimits {
+  return { ...WANTED, processes: Math.min(WANTED.processes, Math.floor(pidMax / 2)) };
+}
+
+function readPidMax(): number {
+  return Number(readFileSync("/proc/sys/kernel/pid_max", "utf8"));
+}
