@@ -6,9 +6,9 @@ import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
-import { createTestKit, eventsOf, imageCacheDir, type TestAccount } from "@holdfast/testkit";
+import { createTestKit, eventsOf, imageCacheDir, leftovers, processesOf, type TestAccount } from "@holdfast/testkit";
 import { afterEach, beforeEach, expect, test } from "vitest";
-import { cliMain, holdfast, isPrivate, leftovers, processesOf, runProgram } from "./_machine.ts";
+import { cliMain, holdfast, isPrivate, runProgram } from "./_machine.ts";
 
 let dataDir: string;
 beforeEach(() => {

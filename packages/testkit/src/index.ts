@@ -9,5 +9,14 @@ export {
   type TestKitOptions,
   type Turn,
 } from "./kit.ts";
+export {
+  controlGroups,
+  endInstallation,
+  instanceOf,
+  type Leftovers,
+  leftovers,
+  networkNamespaces,
+  processesOf,
+} from "./leftovers.ts";
 export { startPostgres, type TestPostgres, type TestPostgresOptions } from "./postgres.ts";
 export { startWireRecorder, type WireCall, type WireEvent, type WireRecorder } from "./wire-recorder.ts";
