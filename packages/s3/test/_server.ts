@@ -74,16 +74,18 @@ export interface ServerProcess extends AsyncDisposable {
   stop(): Promise<number | null>;
 }
 
-/** The real process, as the supervisor starts it. */
-export async function serverProcess(options: {
-  readonly dataDir: string;
-  readonly [option: string]: unknown;
-}): Promise<ServerProcess> {
+/** The real process, as the supervisor starts it; `wrap` is a command that becomes it. */
+export async function serverProcess(
+  options: { readonly dataDir: string; readonly [option: string]: unknown },
+  wrap: readonly string[] = [],
+): Promise<ServerProcess> {
   const optionsFile = `${options.dataDir}.options.json`;
   await writeFile(optionsFile, JSON.stringify({ ...ROOT, buckets: ["test"], logLevel: "error", ...options }), {
     mode: 0o600,
   });
-  const child = spawn(process.execPath, [new URL("../src/main.ts", import.meta.url).pathname], {
+  const main = new URL("../src/main.ts", import.meta.url).pathname;
+  const [command = process.execPath, ...args] = [...wrap, process.execPath, main];
+  const child = spawn(command, args, {
     stdio: ["ignore", "pipe", "inherit"],
     env: { ...process.env, HOLDFAST_OPTIONS_FILE: optionsFile },
   });

@@ -1,10 +1,15 @@
-import { createHash, randomBytes } from "node:crypto";
+import { createHash, randomBytes, randomInt } from "node:crypto";
 import { mkdir, readdir, readFile, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { CompleteMultipartUploadCommand, CreateMultipartUploadCommand, UploadPartCommand } from "@aws-sdk/client-s3";
+import {
+  CompleteMultipartUploadCommand,
+  CopyObjectCommand,
+  CreateMultipartUploadCommand,
+  UploadPartCommand,
+} from "@aws-sdk/client-s3";
 import { describe, expect, it } from "vitest";
 import { createS3Client, S3Error } from "../src/index.ts";
-import { awsClient, REGION, ROOT, serverProcess, tempDir, testServer } from "./_server.ts";
+import { awsClient, REGION, ROOT, type ServerProcess, serverProcess, tempDir, testServer } from "./_server.ts";
 
 const bucket = "test";
 
@@ -55,6 +60,71 @@ async function writeUntilKilled(url: string, kill: () => Promise<void>) {
   return { allowed, acknowledged, overwritten };
 }
 
+interface Acknowledged {
+  readonly sizeBytes: number;
+  /** The byte that the whole object is made of. */
+  readonly letter: number;
+}
+
+/** Puts, copies and joins parts around the size at which the server writes, and kills it after so many answers. */
+async function mixUntilKilled(server: ServerProcess, answers: number): Promise<Map<string, Acknowledged>> {
+  using client = clientOf(server.url);
+  const aws = awsClient(server.url, ROOT);
+  const done = new Map<string, Acknowledged>();
+  const enough = Promise.withResolvers<void>();
+  const note = (key: string, what: Acknowledged): void => {
+    done.set(key, what);
+    const kinds = new Set([...done.keys()].map((name) => name.split("/")[0]));
+    if (done.size >= answers && kinds.size === 4) enough.resolve();
+  };
+  const put = async (key: string): Promise<Acknowledged> => {
+    const what = { sizeBytes: 512 * 1024 - 3072 + randomInt(6144), letter: 97 + randomInt(26) };
+    await client.put({ bucket, key, body: Buffer.alloc(what.sizeBytes, what.letter) });
+    return what;
+  };
+  const copy = (from: string, to: string, relabel: boolean) =>
+    aws.send(
+      new CopyObjectCommand({
+        Bucket: bucket,
+        Key: to,
+        CopySource: `${bucket}/${from}`,
+        ...(relabel ? { MetadataDirective: "REPLACE" as const, Metadata: { to } } : {}),
+      }),
+    );
+  const putter = async (worker: number): Promise<void> => {
+    for (let i = 0; ; i++) {
+      const name = `${worker}/${i}`;
+      const what = await put(`put/${name}`);
+      note(`put/${name}`, what);
+      await copy(`put/${name}`, `copied/${name}`, false);
+      note(`copied/${name}`, what);
+      await copy(`put/${name}`, `relabelled/${name}`, true);
+      note(`relabelled/${name}`, what);
+    }
+  };
+  const joiner = async (): Promise<void> => {
+    for (let i = 0; ; i++) {
+      const letter = 97 + randomInt(26);
+      const bodies = [5 * 1024 * 1024, 512 * 1024 - randomInt(400)].map((size) => Buffer.alloc(size, letter));
+      const sent = { Bucket: bucket, Key: `joined/${i}` };
+      const { UploadId } = await aws.send(new CreateMultipartUploadCommand(sent));
+      const Parts = [];
+      for (const [at, Body] of bodies.entries()) {
+        const { ETag } = await aws.send(new UploadPartCommand({ ...sent, UploadId, PartNumber: at + 1, Body }));
+        Parts.push({ PartNumber: at + 1, ETag });
+      }
+      await aws.send(new CompleteMultipartUploadCommand({ ...sent, UploadId, MultipartUpload: { Parts } }));
+      note(sent.Key, { sizeBytes: bodies.reduce((sum, body) => sum + body.length, 0), letter });
+    }
+  };
+  const ended = Promise.allSettled([putter(0), putter(1), putter(2), joiner()]);
+  await enough.promise;
+  await server.kill();
+  for (const one of await ended) expect(one.status).toBe("rejected");
+  aws.destroy();
+  return done;
+}
+
 describe("what was acknowledged", () => {
   it("is whole after kill -9 under concurrent overwrites, and nothing unfinished is left", async () => {
     await using directory = await tempDir();
@@ -71,6 +141,34 @@ describe("what was acknowledged", () => {
       expect(digest(await client.getBytes({ bucket, key })), `${key} is lost or torn`).toBe(sha256);
     }
     expect(await second.stop()).toBe(0);
+  });
+
+  it.each([1, 2, 3])("is whole after kill -9 at any point: objects, parts joined, copies (round %i)", async (round) => {
+    await using directory = await tempDir();
+    const dataDir = join(directory.path, "data");
+    await using first = await serverProcess({ dataDir });
+    const acknowledged = await mixUntilKilled(first, 20 + round * 15);
+    await using second = await serverProcess({ dataDir });
+    expect(await readdir(join(dataDir, "tmp"))).toEqual([]);
+    using client = clientOf(second.url);
+    const kinds = new Set<string>();
+    for await (const { objects } of client.list({ bucket })) {
+      // Acknowledged or not: what is there is whole.
+      for (const { key, sizeBytes } of objects) {
+        const bytes = await client.getBytes({ bucket, key });
+        expect(bytes.length, key).toBe(sizeBytes);
+        expect(
+          bytes.every((byte) => byte === bytes[0]),
+          `${key} is torn`,
+        ).toBe(true);
+      }
+    }
+    for (const [key, { sizeBytes, letter }] of acknowledged) {
+      kinds.add(key.split("/")[0] ?? "");
+      const bytes = await client.getBytes({ bucket, key });
+      expect({ key, length: bytes.length, first: bytes[0] }).toEqual({ key, length: sizeBytes, first: letter });
+    }
+    expect([...kinds].sort()).toEqual(["copied", "joined", "put", "relabelled"]);
   });
 
   it("is there after a restart: objects, buckets, uploads under way", async () => {

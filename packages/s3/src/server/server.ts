@@ -64,8 +64,9 @@ export interface S3Server extends AsyncDisposable {
 const MAX_STS_BYTES = 64 * 1024;
 const DRAIN_BYTES = 64 * 1024 * 1024;
 const DRAIN_MS = 30_000;
-/** Nobody comes back to an upload after this; it is forgotten at the next start. */
+/** Nobody comes back to an upload after this; it is forgotten, at the start and then every hour. */
 const UPLOAD_LIFE_MS = 7 * 24 * 3600_000;
+const TIDY_EVERY_MS = 3600_000;
 const CLOSE_GRACE_MS = 5_000;
 
 class RunningServer implements S3Server {
@@ -74,6 +75,7 @@ class RunningServer implements S3Server {
   #auth: AuthOptions | undefined;
   #store: ObjectStore | undefined;
   #uploads: UploadStore | undefined;
+  #tidying: NodeJS.Timeout | undefined;
   #active = 0;
   #disposed: Promise<void> | undefined;
 
@@ -125,8 +127,14 @@ class RunningServer implements S3Server {
     }
     this.#auth = { accessKeyId, secretAccessKey, seal, now };
     const uploads = new UploadStore(store);
-    await uploads.dropBefore(now() - UPLOAD_LIFE_MS);
+    const tidy = (): Promise<void> => uploads.dropBefore(now() - UPLOAD_LIFE_MS);
+    await tidy();
     this.#uploads = uploads;
+    this.#tidying = setInterval(() => {
+      tidy().catch((error: unknown) => {
+        this.#options.logger?.error({ err: error }, "old uploads could not be removed; the next round tries again");
+      });
+    }, TIDY_EVERY_MS).unref();
   }
 
   get #address(): AddressInfo {
@@ -229,6 +237,7 @@ class RunningServer implements S3Server {
   }
 
   async #dispose(): Promise<void> {
+    clearInterval(this.#tidying);
     const closed = new Promise<void>((resolve) => this.#http.close(() => resolve()));
     this.#http.closeIdleConnections();
     const timer = setTimeout(() => this.#http.closeAllConnections(), CLOSE_GRACE_MS);

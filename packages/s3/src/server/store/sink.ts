@@ -1,10 +1,13 @@
-import { type FileHandle, open, unlink } from "node:fs/promises";
+import type { FileHandle } from "node:fs/promises";
+import { unlink } from "node:fs/promises";
+import { type FileCalls, realFiles } from "./files.ts";
 
 const FLUSH_BYTES = 512 * 1024;
 
 /**
  * A temporary file that becomes an object by rename. Small chunks are gathered, so a small object costs one write.
- * Disposing removes the file unless it was committed.
+ * Writes go to the file one after another, whoever waits for them; one that failed fails `seal`. Disposing removes the
+ * file unless it was committed.
  */
 export class Sink implements AsyncDisposable {
   readonly path: string;
@@ -12,6 +15,8 @@ export class Sink implements AsyncDisposable {
   #pending: Uint8Array[] = [];
   #pendingBytes = 0;
   #sizeBytes = 0;
+  /** Of the last write begun: rejects from the first failure on. */
+  #written: Promise<void> = Promise.resolve();
   #closed = false;
   #committed = false;
 
@@ -21,36 +26,54 @@ export class Sink implements AsyncDisposable {
   }
 
   /** Creates the file; it must not exist. */
-  static async create(path: string): Promise<Sink> {
-    return new Sink(path, await open(path, "wx", 0o600));
+  static async create(path: string, files: FileCalls = realFiles): Promise<Sink> {
+    return new Sink(path, await files.open(path, "wx", 0o600));
   }
 
+  /** Of the data; what `seal` adds does not count. */
   get sizeBytes(): number {
     return this.#sizeBytes;
   }
 
   /** Takes the chunk, which is the sink's from now on; returns a promise only when it is worth waiting for. */
   write(chunk: Uint8Array): Promise<void> | undefined {
-    this.#pending.push(chunk);
-    this.#pendingBytes += chunk.length;
     this.#sizeBytes += chunk.length;
+    this.#gather(chunk);
     return this.#pendingBytes >= FLUSH_BYTES ? this.#flush() : undefined;
   }
 
-  async #flush(): Promise<void> {
-    const written = this.#pending;
-    let buffers = written;
-    this.#pending = [];
-    this.#pendingBytes = 0;
-    while (buffers.length > 0) {
-      const { bytesWritten } = await this.#handle.writev(buffers);
-      buffers = dropBytes(buffers, bytesWritten);
-    }
-    written.forEach(release);
+  #gather(chunk: Uint8Array): void {
+    this.#pending.push(chunk);
+    this.#pendingBytes += chunk.length;
   }
 
-  /** Writes what is left, makes the data durable, closes. The file is then ready to be renamed. */
-  async seal(options: { readonly durable: boolean }): Promise<void> {
+  #flush(): Promise<void> {
+    const chunks = this.#pending;
+    this.#pending = [];
+    this.#pendingBytes = 0;
+    const written = this.#written.then(() => this.#writeAll(chunks));
+    this.#written = written;
+    // Whether or not the caller waits for this write: seal() waits for it, and an upload given up needs it no more.
+    written.catch(() => undefined);
+    return written;
+  }
+
+  async #writeAll(chunks: Uint8Array[]): Promise<void> {
+    let buffers = chunks.filter((chunk) => chunk.length > 0);
+    while (buffers.length > 0) {
+      const { bytesWritten } = await this.#handle.writev(buffers);
+      if (bytesWritten === 0) throw Object.assign(new Error(`${this.path} takes no more data`), { code: "ENOSPC" });
+      buffers = dropBytes(buffers, bytesWritten);
+    }
+    chunks.forEach(release);
+  }
+
+  /**
+   * Writes what is left and `tail` behind it, waits for every write, makes the data durable, closes. Only when this
+   * has returned is the file what was given to it, ready to be renamed.
+   */
+  async seal(options: { readonly tail: Uint8Array; readonly durable: boolean }): Promise<void> {
+    this.#gather(options.tail);
     await this.#flush();
     if (options.durable) await this.#handle.datasync();
     this.#closed = true;
@@ -65,6 +88,8 @@ export class Sink implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     if (!this.#closed) {
       this.#closed = true;
+      // A write that still runs must not meet a closed descriptor, or the file that got its number next.
+      await this.#written.catch(() => undefined);
       await this.#handle.close();
     }
     if (this.#committed) return;

@@ -2,11 +2,9 @@ import { randomBytes } from "node:crypto";
 import {
   constants,
   copyFile,
-  link,
+  type FileHandle,
   mkdir,
-  open,
   readdir,
-  rename,
   rm,
   rmdir,
   stat,
@@ -16,6 +14,7 @@ import {
 import { createServer, type Server } from "node:net";
 import { dirname, join } from "node:path";
 import { errnoOf, Fault } from "../faults.ts";
+import { type FileCalls, realFiles } from "./files.ts";
 import { encodeFooter, type ObjectInfo, type OpenObject, openObjectFile, readInfo } from "./footer.ts";
 import { keyToComponents, toBinary } from "./paths.ts";
 import { Sink } from "./sink.ts";
@@ -41,6 +40,8 @@ export interface StoreOptions {
   readonly displayName?: string | undefined;
   /** False only for tests that measure something else: acknowledged data may then not survive a power cut. */
   readonly durable: boolean;
+  /** Default: the file system. */
+  readonly files?: FileCalls | undefined;
 }
 
 const COMMIT_ATTEMPTS = 20;
@@ -67,6 +68,7 @@ export class ObjectStore implements AsyncDisposable {
   readonly directories: DirectorySync;
   readonly locks = new KeyedMutex();
   readonly durable: boolean;
+  readonly files: FileCalls;
   readonly uploadsDir: string;
   readonly #bucketsDir: string;
   readonly #tmpDir: string;
@@ -76,6 +78,7 @@ export class ObjectStore implements AsyncDisposable {
 
   private constructor(options: StoreOptions, lock: Server) {
     this.durable = options.durable;
+    this.files = options.files ?? realFiles;
     this.directories = new DirectorySync(options.durable);
     this.#lock = lock;
     this.#bucketsDir = join(options.dataDir, "buckets");
@@ -155,7 +158,7 @@ export class ObjectStore implements AsyncDisposable {
         throw new Fault("BucketNotEmpty", { details: { BucketName: bucket } });
       }
       await this.directories.sync(this.#bucketsDir);
-      await rm(join(this.uploadsDir, bucket), { recursive: true, force: true });
+      await this.retire(join(this.uploadsDir, bucket));
     });
   }
 
@@ -174,7 +177,22 @@ export class ObjectStore implements AsyncDisposable {
 
   /** A place to write data into, before it is committed. */
   createSink(): Promise<Sink> {
-    return Sink.create(this.#tmpPath());
+    return Sink.create(this.#tmpPath(), this.files);
+  }
+
+  /**
+   * Takes a directory away, whole and at once; what cannot be removed then is removed at the next start. Nothing
+   * happens where there is none.
+   */
+  async retire(path: string): Promise<void> {
+    const away = this.#tmpPath();
+    try {
+      await this.files.rename(path, away);
+    } catch (error) {
+      if (errnoOf(error) === "ENOENT") return;
+      throw error;
+    }
+    await rm(away, { recursive: true, force: true }).catch(() => undefined);
   }
 
   /** Opens an object; undefined where the key does not exist. */
@@ -199,8 +217,7 @@ export class ObjectStore implements AsyncDisposable {
    */
   async commit(address: ObjectAddress, options: CommitOptions): Promise<void> {
     const { sink, info, condition } = options;
-    void sink.write(encodeFooter(info));
-    await sink.seal({ durable: this.durable });
+    await sink.seal({ tail: encodeFooter(info), durable: this.durable });
     await this.#moveIntoPlace(address, sink.path, condition);
     sink.markCommitted();
   }
@@ -213,17 +230,27 @@ export class ObjectStore implements AsyncDisposable {
       if (condition) await this.#check(path, condition);
       for (let attempt = 1; ; attempt++) {
         try {
-          await rename(from, path);
+          await this.files.rename(from, path);
           return;
         } catch (error) {
           // The directory is not there yet, or a delete next door just removed it for being empty.
           if (errnoOf(error) !== "ENOENT" || attempt === COMMIT_ATTEMPTS) throw error;
           this.requireBucket(address.bucket);
-          await this.directories.makeBelow(root, dirname(path));
+          await this.#makeParents(root, dirname(path));
         }
       }
     });
     await this.directories.syncWithAncestors(dirname(path), root);
+  }
+
+  /** Where the disk has no room for the last of them, the others do not stay. */
+  async #makeParents(root: string, path: string): Promise<void> {
+    try {
+      await this.directories.makeBelow(root, path);
+    } catch (error) {
+      await this.directories.prune(path, root);
+      throw error;
+    }
   }
 
   async #check(path: string, condition: WriteCondition): Promise<void> {
@@ -277,7 +304,7 @@ export class ObjectStore implements AsyncDisposable {
 
   async #link(source: OpenObject & { readonly address: ObjectAddress }, tmp: string): Promise<boolean> {
     try {
-      await link(this.#pathOf(source.address), tmp);
+      await this.files.link(this.#pathOf(source.address), tmp);
     } catch (error) {
       const errno = errnoOf(error);
       // Too many links, a file system without them, or the source was deleted since we opened it.
@@ -294,14 +321,23 @@ export class ObjectStore implements AsyncDisposable {
   async #copyBytes(source: OpenObject, tmp: string, info: ObjectInfo): Promise<void> {
     await copyFile(`/proc/self/fd/${source.handle.fd}`, tmp, constants.COPYFILE_FICLONE);
     await truncate(tmp, source.info.sizeBytes);
-    const handle = await open(tmp, "r+", 0o600);
+    const handle = await this.files.open(tmp, "r+", 0o600);
     try {
       await handle.chmod(0o600);
-      await handle.write(encodeFooter(info), 0, undefined, source.info.sizeBytes);
+      await writeAt(handle, encodeFooter(info), source.info.sizeBytes);
       if (this.durable) await handle.datasync();
     } finally {
       await handle.close();
     }
+  }
+}
+
+/** The kernel may take less than it was given, on a disk that is almost full above all. */
+async function writeAt(handle: FileHandle, bytes: Uint8Array, position: number): Promise<void> {
+  for (let done = 0; done < bytes.length; ) {
+    const { bytesWritten } = await handle.write(bytes, done, bytes.length - done, position + done);
+    if (bytesWritten === 0) throw Object.assign(new Error("the file takes no more data"), { code: "ENOSPC" });
+    done += bytesWritten;
   }
 }
 

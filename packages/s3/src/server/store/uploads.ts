@@ -1,5 +1,5 @@
 import { createHash, randomBytes } from "node:crypto";
-import { mkdir, readdir, readFile, rename, rm } from "node:fs/promises";
+import { mkdir, readdir, readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { type Checksum, type ChecksumAlgorithm, createChecksum } from "../../wire/checksums.ts";
 import { errnoOf, Fault } from "../faults.ts";
@@ -53,13 +53,17 @@ export class UploadStore {
     const parent = join(this.#store.uploadsDir, made.bucket);
     await mkdir(parent, { recursive: true, mode: 0o700 });
     await using sink = await this.#store.createSink();
-    void sink.write(Buffer.from(JSON.stringify(made)));
-    await sink.seal({ durable: this.#store.durable });
+    await sink.seal({ tail: Buffer.from(JSON.stringify(made)), durable: this.#store.durable });
     const dir = this.#dir(made.bucket, made.id);
     await mkdir(dir, { mode: 0o700 });
-    await rename(sink.path, join(dir, "upload.json"));
-    sink.markCommitted();
-    await Promise.all([dir, parent, this.#store.uploadsDir].map((path) => this.#store.directories.sync(path)));
+    try {
+      await this.#store.files.rename(sink.path, join(dir, "upload.json"));
+      sink.markCommitted();
+      await Promise.all([dir, parent, this.#store.uploadsDir].map((path) => this.#store.directories.sync(path)));
+    } catch (error) {
+      await this.#store.retire(dir);
+      throw error;
+    }
     return made;
   }
 
@@ -91,24 +95,24 @@ export class UploadStore {
     return found.sort((a, b) => Buffer.compare(Buffer.from(a.key), Buffer.from(b.key)) || a.startedMs - b.startedMs);
   }
 
-  /** Forgets uploads begun before a time, and directories that never became an upload. */
+  /** Forgets uploads begun before a time, and directories as old that never became an upload. */
   async dropBefore(timeMs: number): Promise<void> {
     for (const bucket of await namesIn(this.#store.uploadsDir)) {
       for (const id of await namesIn(join(this.#store.uploadsDir, bucket))) {
-        const upload = await this.#read(bucket, id);
-        if (upload && upload.startedMs >= timeMs) continue;
-        await rm(this.#dir(bucket, id), { recursive: true, force: true });
+        const dir = this.#dir(bucket, id);
+        const startedMs = (await this.#read(bucket, id))?.startedMs ?? (await changedMs(dir));
+        if (startedMs >= timeMs) continue;
+        await this.#store.locks.run(dir, () => this.#store.retire(dir));
       }
     }
   }
 
   async putPart(upload: Upload, part: { partNumber: number; sink: Sink; info: ObjectInfo }): Promise<void> {
     const dir = this.#dir(upload.bucket, upload.id);
-    void part.sink.write(encodeFooter(part.info));
-    await part.sink.seal({ durable: this.#store.durable });
+    await part.sink.seal({ tail: encodeFooter(part.info), durable: this.#store.durable });
     await this.#store.locks.run(dir, async () => {
       try {
-        await rename(part.sink.path, join(dir, String(part.partNumber)));
+        await this.#store.files.rename(part.sink.path, join(dir, String(part.partNumber)));
       } catch (error) {
         if (errnoOf(error) === "ENOENT") throw new Fault("NoSuchUpload", { details: { UploadId: upload.id } });
         throw error;
@@ -129,7 +133,7 @@ export class UploadStore {
 
   async abort(upload: Upload): Promise<void> {
     const dir = this.#dir(upload.bucket, upload.id);
-    await this.#store.locks.run(dir, () => rm(dir, { recursive: true, force: true }));
+    await this.#store.locks.run(dir, () => this.#store.retire(dir));
   }
 
   /**
@@ -155,7 +159,7 @@ export class UploadStore {
         ...(checksum ? { checksum } : {}),
       };
       await this.#store.commit(upload, { sink, info, condition });
-      await rm(dir, { recursive: true, force: true });
+      await this.#store.retire(dir);
       return info;
     });
   }
@@ -182,6 +186,16 @@ async function namesIn(dir: string): Promise<string[]> {
     return await readdir(dir);
   } catch (error) {
     if (errnoOf(error) === "ENOENT") return [];
+    throw error;
+  }
+}
+
+/** Now, for what has gone meanwhile. */
+async function changedMs(path: string): Promise<number> {
+  try {
+    return (await stat(path)).mtimeMs;
+  } catch (error) {
+    if (errnoOf(error) === "ENOENT") return Date.now();
     throw error;
   }
 }
