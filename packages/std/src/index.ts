@@ -1,5 +1,15 @@
 export { DeadlineError, isAbort, sleep, withDeadline } from "./abort.ts";
 export {
+  cutIntoPieces,
+  encodeFrame,
+  type Frame,
+  FrameDecoder,
+  type FrameLayout,
+  FrameTooLargeError,
+  MalformedFrameError,
+  pieceBytes,
+} from "./frames.ts";
+export {
   type Fault,
   type FaultCounts,
   faultExitCode,
