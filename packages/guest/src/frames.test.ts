@@ -16,6 +16,12 @@ test.each([1, 3, 1000])("frames survive being cut into pieces of %i bytes", (siz
   expect(got.map((frame) => [...frame.body])).toEqual(frames.map((frame) => [...frame.body]));
 });
 
+test("frames are, byte for byte, what guests of the first release speak", () => {
+  const frame = Buffer.from(encodeFrame({ type: "ping", requestId: 7 }, Buffer.from("ab")));
+  const json = '{"type":"ping","requestId":7}';
+  expect(frame.toString("hex")).toBe(`0000001d00000002${Buffer.from(`${json}ab`).toString("hex")}`);
+});
+
 test("foreign bytes are an error, not a wait for 3 GB", () => {
   const decoder = new FrameDecoder<GuestMessage>();
   expect(() => [...decoder.push(Buffer.from("socat[12] E connect(): refused\n"))]).toThrow("not a guest frame");

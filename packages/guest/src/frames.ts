@@ -1,7 +1,11 @@
+import { FrameDecoder as Decoder, encodeFrame as encode, type FrameLayout } from "@holdfast/std";
+
+export type { Frame } from "@holdfast/std";
+
 /**
  * What server and guest say to each other over one attached exec per sandbox (`socat - UNIX-CONNECT:…`). A frame is
  * two unsigned 32-bit big-endian lengths, then a JSON header of the first length, then raw bytes of the second. No Node
- * and no dependency here: both sides import it.
+ * here: both sides import it.
  */
 
 export const guestProtocolVersion = 1;
@@ -116,71 +120,22 @@ export type GuestMessage =
   /** The spool could not take more output (disk full): the process was stopped, this is why. */
   | { type: "spool_failed"; processId: string; message: string };
 
-export interface Frame<T> {
-  header: T;
-  body: Uint8Array;
-}
+const guestFrames: FrameLayout = {
+  name: "guest",
+  littleEndian: false,
+  lengths: "header-body",
+  maxHeaderBytes: 1024 * 1024,
+  maxBodyBytes: 64 * 1024 * 1024,
+};
 
-const maxHeaderBytes = 1024 * 1024;
-const maxBodyBytes = 64 * 1024 * 1024;
-const empty = new Uint8Array(0);
-
-/** One frame as bytes. */
-export function encodeFrame(header: GuestRequest | GuestMessage, body: Uint8Array = empty): Uint8Array {
-  const head = new TextEncoder().encode(JSON.stringify(header));
-  const frame = new Uint8Array(8 + head.length + body.length);
-  const view = new DataView(frame.buffer);
-  view.setUint32(0, head.length);
-  view.setUint32(4, body.length);
-  frame.set(head, 8);
-  frame.set(body, 8 + head.length);
-  return frame;
+/** One frame as bytes. Throws `FrameTooLargeError` when the other side would not take it. */
+export function encodeFrame(header: GuestRequest | GuestMessage, body?: Uint8Array): Uint8Array {
+  return encode(guestFrames, header, body);
 }
 
 /** Cuts a byte stream into frames. Throws when the stream is not ours: the connection is then of no use. */
-export class FrameDecoder<T> {
-  #parts: Uint8Array[] = [];
-  #length = 0;
-
-  *push(chunk: Uint8Array): Generator<Frame<T>, void, undefined> {
-    this.#parts.push(chunk);
-    this.#length += chunk.length;
-    for (;;) {
-      const lengths = this.#peek(8);
-      if (lengths === undefined) return;
-      const view = new DataView(lengths.buffer, lengths.byteOffset, 8);
-      const headerLength = view.getUint32(0);
-      const bodyLength = view.getUint32(4);
-      if (headerLength > maxHeaderBytes || bodyLength > maxBodyBytes)
-        throw new Error(`not a guest frame: lengths ${headerLength} and ${bodyLength}`);
-      const frame = this.#peek(8 + headerLength + bodyLength);
-      if (frame === undefined) return;
-      this.#drop(frame.length);
-      const header = JSON.parse(new TextDecoder().decode(frame.subarray(8, 8 + headerLength))) as T;
-      yield { header, body: frame.subarray(8 + headerLength) };
-    }
-  }
-
-  /** The first `count` bytes in one piece; undefined when they are not there yet. */
-  #peek(count: number): Uint8Array | undefined {
-    if (this.#length < count) return undefined;
-    const first = this.#parts[0];
-    if (first !== undefined && first.length >= count) return first.subarray(0, count);
-    const joined = new Uint8Array(this.#length);
-    let at = 0;
-    for (const part of this.#parts) {
-      joined.set(part, at);
-      at += part.length;
-    }
-    this.#parts = [joined];
-    return joined.subarray(0, count);
-  }
-
-  #drop(count: number): void {
-    const first = this.#parts[0];
-    if (first === undefined) return;
-    if (first.length === count) this.#parts.shift();
-    else this.#parts[0] = first.subarray(count);
-    this.#length -= count;
+export class FrameDecoder<T extends object> extends Decoder<T> {
+  constructor() {
+    super(guestFrames);
   }
 }

@@ -1,3 +1,4 @@
+import { FrameDecoder as Decoder, encodeFrame as encode, type FrameLayout } from "@holdfast/std";
 import type { ExecState, ExitStatus, RuntimeErrorCode, SandboxState } from "../runtime/types.ts";
 
 /**
@@ -8,7 +9,6 @@ import type { ExecState, ExitStatus, RuntimeErrorCode, SandboxState } from "../r
 export const PROTOCOL_VERSION = 1;
 /** The oldest keeper that this engine still understands. */
 export const OLDEST_KEEPER_VERSION = 1;
-const MAX_FRAME_BYTES = 64 * 1024 * 1024;
 
 export interface CreateRequest {
   op: "create";
@@ -75,58 +75,23 @@ export type Reply =
 
 export type SandboxSnapshot = SandboxState;
 
-export function encodeFrame(header: unknown, payload: Uint8Array = new Uint8Array(0)): Buffer {
-  const json = Buffer.from(JSON.stringify(header), "utf8");
-  const frame = Buffer.allocUnsafe(8 + json.length + payload.length);
-  frame.writeUInt32LE(4 + json.length + payload.length, 0);
-  frame.writeUInt32LE(json.length, 4);
-  json.copy(frame, 8);
-  frame.set(payload, 8 + json.length);
-  return frame;
-}
+/** What older keepers take: 64 MiB of header and payload together. Only `stdin` has a payload, and a short header. */
+const keeperFrames: FrameLayout = {
+  name: "keeper",
+  littleEndian: true,
+  lengths: "rest-header",
+  maxHeaderBytes: 16 * 1024 * 1024,
+  maxBodyBytes: 48 * 1024 * 1024,
+};
 
-export interface Frame {
-  header: unknown;
-  payload: Uint8Array;
+/** Throws `FrameTooLargeError` when the other side would not take it. */
+export function encodeFrame(header: object, payload?: Uint8Array): Uint8Array {
+  return encode(keeperFrames, header, payload);
 }
 
 /** Cuts a byte stream into frames; throws on a frame that cannot be ours. */
-export class FrameDecoder {
-  #chunks: Buffer[] = [];
-  #size = 0;
-
-  *push(chunk: Buffer): Generator<Frame> {
-    this.#chunks.push(chunk);
-    this.#size += chunk.length;
-    for (let frame = this.#next(); frame !== undefined; frame = this.#next()) yield frame;
-  }
-
-  #next(): Frame | undefined {
-    if (this.#size < 8) return undefined;
-    const head = this.#peek(8);
-    const bodyBytes = head.readUInt32LE(0);
-    const headerBytes = head.readUInt32LE(4);
-    if (bodyBytes > MAX_FRAME_BYTES || headerBytes + 4 > bodyBytes)
-      throw new Error("The keeper protocol is out of step.");
-    if (this.#size < 4 + bodyBytes) return undefined;
-    const whole = this.#peek(4 + bodyBytes);
-    const rest = whole.subarray(4 + bodyBytes);
-    this.#chunks = rest.length > 0 ? [rest] : [];
-    this.#size = rest.length;
-    const header: unknown = JSON.parse(whole.toString("utf8", 8, 8 + headerBytes));
-    return { header, payload: whole.subarray(8 + headerBytes, 4 + bodyBytes) };
-  }
-
-  /** Joins chunks only as far as needed; large frames arrive in many. */
-  #peek(bytes: number): Buffer {
-    const first = this.#chunks[0];
-    if (first !== undefined && first.length >= bytes) return first.length === this.#size ? first : this.#join();
-    return this.#join();
-  }
-
-  #join(): Buffer {
-    const joined = Buffer.concat(this.#chunks, this.#size);
-    this.#chunks = [joined];
-    return joined;
+export class FrameDecoder<T extends object> extends Decoder<T> {
+  constructor() {
+    super(keeperFrames);
   }
 }

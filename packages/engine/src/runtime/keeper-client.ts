@@ -1,5 +1,6 @@
 import { EventEmitter } from "node:events";
 import { connect, type Socket } from "node:net";
+import { FrameTooLargeError } from "@holdfast/std";
 import {
   encodeFrame,
   FrameDecoder,
@@ -39,7 +40,7 @@ export class KeeperClient {
 
   private constructor(socket: Socket) {
     this.#socket = socket;
-    const decoder = new FrameDecoder();
+    const decoder = new FrameDecoder<Reply | KeeperEvent>();
     socket.on("data", (chunk) => {
       try {
         for (const { header } of decoder.push(chunk)) this.#receive(header);
@@ -77,12 +78,20 @@ export class KeeperClient {
     return client;
   }
 
+  /** Rejects with `invalid` when the request is larger than a frame may be; the connection is as good as before. */
   request<T>(request: Request, payload?: Uint8Array): Promise<T> {
     if (this.closed) return Promise.reject(lostError());
     const id = this.#nextId++;
+    let frame: Uint8Array;
+    try {
+      frame = encodeFrame({ ...request, id }, payload);
+    } catch (error) {
+      // Only this request's fault: the connection is everybody's.
+      return Promise.reject(error instanceof FrameTooLargeError ? tooLarge(error) : error);
+    }
     return new Promise<T>((resolve, reject) => {
       this.#pending.set(id, { resolve: (result) => resolve(result as T), reject });
-      this.#socket.write(encodeFrame({ ...request, id }, payload));
+      this.#socket.write(frame);
     });
   }
 
@@ -103,8 +112,7 @@ export class KeeperClient {
     this.#lost();
   }
 
-  #receive(header: unknown): void {
-    const message = header as Reply | KeeperEvent;
+  #receive(message: Reply | KeeperEvent): void {
     if ("event" in message) {
       if (message.event === "sandbox") this.events.emit(sandboxChannel(message.sandboxId));
       else this.events.emit(execChannel(message.sandboxId, message.execId));
@@ -123,6 +131,10 @@ export class KeeperClient {
     this.#pending.clear();
     this.events.emit("close");
   }
+}
+
+function tooLarge(error: FrameTooLargeError): RuntimeError {
+  return new RuntimeError("invalid", `The request is too large: ${error.message}.`, { cause: error });
 }
 
 function lostError(): RuntimeError {

@@ -10,6 +10,7 @@ import { canLimitSwap, canSetDeviceRules, possibleLimits, withoutImpossible } fr
 import { type FoundRuntime, findRuntime, type OciRuntimeName } from "./oci-runtime-choice.ts";
 import { type Rlimit, readLimits, rlimitsFrom } from "./profile.ts";
 import { readSpool } from "./spool-reader.ts";
+import { StdinWriter } from "./stdin-writer.ts";
 import {
   type ExecSpec,
   type ExecState,
@@ -67,6 +68,7 @@ class OciRuntime implements Runtime {
   #rlimits: Rlimit[] = [];
   #disposed = false;
   #deviceRules = false;
+  readonly #stdin = new StdinWriter();
   readonly #cgroupMode = cgroupMode();
   readonly #possibleLimits = possibleLimits(this.#cgroupMode);
 
@@ -188,8 +190,12 @@ class OciRuntime implements Runtime {
   async writeStdin(
     target: { sandboxId: string; execId: string; offset: number; eof: boolean },
     data: Uint8Array,
+    options: { signal?: AbortSignal } = {},
   ): Promise<void> {
-    await this.#request({ op: "stdin", ...target }, data);
+    await this.#stdin.write(target, data, {
+      ...options,
+      send: (offset, piece, eof) => this.#request({ op: "stdin", ...target, offset, eof }, piece),
+    });
   }
 
   async execState(sandboxId: string, execId: string): Promise<ExecState> {

@@ -97,10 +97,14 @@ export interface Runtime extends AsyncDisposable {
     target: { sandboxId: string; execId: string; fd: 1 | 2; offset: number },
     options: { signal: AbortSignal },
   ): AsyncIterable<Uint8Array>;
-  /** Bytes below what was already received are dropped (a client's retry); a gap is an error. */
+  /**
+   * Bytes below what was already received are dropped (a client's retry); a gap is an error. Resolves when the process
+   * has taken most of it: a slow reader makes its writer wait. The signal gives up what was not sent yet.
+   */
   writeStdin(
     target: { sandboxId: string; execId: string; offset: number; eof: boolean },
     data: Uint8Array,
+    options?: { signal?: AbortSignal },
   ): Promise<void>;
   execState(sandboxId: string, execId: string): Promise<ExecState>;
   waitExec(sandboxId: string, execId: string, options: { signal: AbortSignal }): Promise<ExitStatus>;

@@ -55,6 +55,28 @@ describe.skipIf(printSkipReason())("execs", () => {
     expect((await machine.finish(sandboxId, execId)).exit).toEqual({ code: 0 });
   });
 
+  it("takes more input at once than a frame may hold", async () => {
+    const bytes = 80 * 1024 * 1024;
+    const execId = await machine.start(sandboxId, "wc -c");
+    const target = { sandboxId, execId, offset: 0, eof: true };
+    await machine.runtime.writeStdin(target, new Uint8Array(bytes));
+    expect(await machine.finish(sandboxId, execId)).toMatchObject({ stdout: `${bytes}\n`, exit: { code: 0 } });
+  });
+
+  it("holds little of what a process does not read, and lets others go on", async () => {
+    const slow = await machine.start(sandboxId, "until [ -e /tmp/now ]; do sleep 0.05; done; wc -c");
+    const bytes = 30 * 1024 * 1024;
+    const target = { sandboxId, execId: slow, offset: 0, eof: true };
+    const written = machine.runtime.writeStdin(target, new Uint8Array(bytes));
+    const taken = async () => (await machine.runtime.execState(sandboxId, slow)).stdinBytes;
+    await expect.poll(taken).toBeGreaterThan(1024 * 1024);
+    for (let n = 0; n < 5; n++) expect((await machine.run(sandboxId, "echo other")).stdout).toBe("other\n");
+    expect(await taken()).toBeLessThan(2 * 1024 * 1024);
+    await machine.run(sandboxId, "touch /tmp/now");
+    await written;
+    expect((await machine.finish(sandboxId, slow)).stdout).toBe(`${bytes}\n`);
+  });
+
   it("gives output again from any offset, during and after the run", async () => {
     const execId = await machine.start(sandboxId, "echo 0123456789; read -r line; echo $line");
     await machine.readUntil(sandboxId, execId, "9\n");

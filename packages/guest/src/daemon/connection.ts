@@ -32,7 +32,7 @@ const chunk = new Uint8Array(chunkBytes);
 export class Connection {
   readonly #socket: Socket;
   readonly #host: Host;
-  readonly #decoder = new FrameDecoder<unknown>();
+  readonly #decoder = new FrameDecoder<object>();
   readonly #subscriptions = new Map<string, Subscription>();
   /** Sessions that this client works on, with its generation. */
   readonly #fenced = new Map<string, number>();
@@ -66,8 +66,8 @@ export class Connection {
 
   #receive(data: Uint8Array): void {
     try {
-      for (const { header, body } of this.#decoder.push(data)) {
-        this.#answer(header, body).catch((error: unknown) => this.#socket.destroy(asError(error)));
+      for (const { header, body, refusedBytes } of this.#decoder.push(data)) {
+        this.#answer(header, body, refusedBytes).catch((error: unknown) => this.#socket.destroy(asError(error)));
       }
     } catch (error) {
       // Not our protocol: nothing that follows can be understood.
@@ -78,9 +78,10 @@ export class Connection {
     if (this.#socket.writableLength > maxQueuedBytes) this.#socket.pause();
   }
 
-  async #answer(header: unknown, body: Uint8Array): Promise<void> {
+  async #answer(header: object, body: Uint8Array, refusedBytes = 0): Promise<void> {
     const requestId = requestIdOf(header);
     try {
+      if (refusedBytes > 0) throw new RequestError("bad_request", `a body of ${refusedBytes} bytes is too large`);
       const result = await this.#handle(checkRequest(header), body);
       this.#write({ type: "reply", requestId, ok: true, ...result });
     } catch (error) {

@@ -154,6 +154,12 @@ export class HostedProcess {
     if (known !== undefined) return known.written;
     const ticks = ticksNow();
     const stdin = this.#openStdin();
+    if (line.length > maxQueuedInputBytes) {
+      throw new RequestError(
+        "bad_request",
+        `a line of ${line.length} bytes is over the limit of ${maxQueuedInputBytes}`,
+      );
+    }
     if (stdin.writableLength + line.length > maxQueuedInputBytes) {
       throw new RequestError("bad_request", "the process does not read its input; too much waits for it already");
     }

@@ -2,6 +2,7 @@ import { withDeadline } from "@holdfast/std";
 import type { CallContext } from "nice-grpc";
 import { refuse } from "../../behaviour/errors.ts";
 import { checkExecId, mainExec } from "../../behaviour/exec/execs.ts";
+import { createInput, type Input } from "../../behaviour/exec/input.ts";
 import { shown } from "../../behaviour/ids.ts";
 import { waitUntilReady } from "../../behaviour/sandbox/readiness.ts";
 import type { SandboxRecord } from "../../behaviour/sandbox/records.ts";
@@ -16,7 +17,8 @@ import type { ServiceContext } from "../context.ts";
 const chunkBytes = 128 * 1024;
 
 export function taskRouterService(context: ServiceContext): TaskCommandRouterService {
-  return { ...execMethods(context), ...stdinMethods(context), ...sandboxMethods(context) };
+  const input = createInput(context);
+  return { ...execMethods(context), ...stdinMethods(context, input), ...sandboxMethods(context, input) };
 }
 
 /** The sandbox of a task, when the call's bearer token speaks for that task. */
@@ -55,19 +57,16 @@ function execMethods(context: ServiceContext): Pick<TaskCommandRouterService, Ex
 
 type StdinMethods = "TaskExecStdinWrite" | "TaskExecStdinWriteStream" | "TaskExecStdinStatus";
 
-function stdinMethods(context: ServiceContext): Pick<TaskCommandRouterService, StdinMethods> {
-  const { runtime, sandboxes } = context;
+function stdinMethods(context: ServiceContext, input: Input): Pick<TaskCommandRouterService, StdinMethods> {
+  const { runtime } = context;
   return {
     TaskExecStdinWrite: async (request, call) => {
-      const target = locate(context, request, call);
-      sandboxes.idle(target.sandboxId)?.touched();
-      await runtime
-        .writeStdin({ ...target, offset: request.offset, eof: request.eof }, request.data)
-        .catch(asExecError(target.execId));
+      const target = { ...locate(context, request, call), offset: request.offset, eof: request.eof };
+      await input.write(target, request.data, call.signal).catch(asExecError(target.execId));
       return {};
     },
     TaskExecStdinWriteStream: async (requests, call) => {
-      let target: { sandboxId: string; execId: string } | undefined;
+      let target: ReturnType<typeof locate> | undefined;
       let offset = 0;
       for await (const message of requests) {
         if (message.payload === "start" && message.start) {
@@ -78,8 +77,7 @@ function stdinMethods(context: ServiceContext): Pick<TaskCommandRouterService, S
         if (!target) throw refuse.invalid("The first message of a stdin stream must be 'start'");
         const eof = message.payload === "end";
         const data = message.data ?? new Uint8Array();
-        sandboxes.idle(target.sandboxId)?.touched();
-        await runtime.writeStdin({ ...target, offset, eof }, data).catch(asExecError(target.execId));
+        await input.write({ ...target, offset, eof }, data, call.signal).catch(asExecError(target.execId));
         offset += data.length;
         if (eof) return {};
       }
@@ -96,8 +94,8 @@ function stdinMethods(context: ServiceContext): Pick<TaskCommandRouterService, S
 
 type SandboxMethods = Exclude<keyof TaskCommandRouterService, ExecMethods | StdinMethods>;
 
-function sandboxMethods(context: ServiceContext): Pick<TaskCommandRouterService, SandboxMethods> {
-  const { runtime, records, network, execs, sandboxes } = context;
+function sandboxMethods(context: ServiceContext, input: Input): Pick<TaskCommandRouterService, SandboxMethods> {
+  const { runtime, records, network, execs } = context;
   return {
     SandboxStdioReadV2: async function* (request, call) {
       const { id } = authorised(context, request.taskId, call);
@@ -109,9 +107,9 @@ function sandboxMethods(context: ServiceContext): Pick<TaskCommandRouterService,
       }
     },
     SandboxStdinWriteV2: async ({ taskId, offset, eof, data }, call) => {
-      const { id } = authorised(context, taskId, call);
-      sandboxes.idle(id)?.touched();
-      await runtime.writeStdin({ sandboxId: id, execId: mainExec, offset, eof }, data).catch(asExecError(mainExec));
+      const record = authorised(context, taskId, call);
+      const target = { record, execId: mainExec, offset, eof };
+      await input.write(target, data, call.signal).catch(asExecError(mainExec));
       return {};
     },
     SandboxWaitUntilReady: async ({ taskId, timeout }, call) => {
@@ -140,7 +138,7 @@ function sandboxMethods(context: ServiceContext): Pick<TaskCommandRouterService,
 
 function locate(context: ServiceContext, request: TaskExecIdRequest, call: CallContext) {
   const record = authorised(context, request.taskId, call);
-  return { sandboxId: record.id, execId: checkExecId(request.execId) };
+  return { record, sandboxId: record.id, execId: checkExecId(request.execId) };
 }
 
 function from(request: { fileDescriptor: number; offset: number }): { fd: 1 | 2; offset: number } {
