@@ -8,6 +8,7 @@ import {
 } from "@holdfast/guest";
 import { isAbort, withDeadline } from "@holdfast/std";
 import type { RunningExec, SandboxHandle } from "../../ports/sandbox-provider.ts";
+import { FrameWriter } from "./frame-writer.ts";
 import { LinkWatch } from "./link-watch.ts";
 
 type Reply = Extract<GuestMessage, { type: "reply" }>;
@@ -58,6 +59,7 @@ export class GuestLink implements AsyncDisposable {
   readonly #listeners = new Map<string, ProcessListener>();
   readonly #ended = new AbortController();
   readonly #watch: LinkWatch;
+  readonly #writer: FrameWriter;
   #nextId = 1;
   #lost: LinkLostError | undefined;
   #greeted = false;
@@ -71,6 +73,8 @@ export class GuestLink implements AsyncDisposable {
       ping: () => this.tell({ type: "ping" }),
       onSilent: (silentMs) => this.#abandon(`nothing came for ${Math.round(silentMs / 1000)} seconds`),
     });
+    // Answers to pings wait behind a large frame; that it goes on is as good a sign.
+    this.#writer = new FrameWriter({ write: (bytes) => exec.write(bytes), onTaken: () => this.#watch.heard() });
   }
 
   /** Resolves when the guest has said hello. */
@@ -111,8 +115,8 @@ export class GuestLink implements AsyncDisposable {
     const timeoutMs = call.type === "stdin" ? stdinTimeoutMs : callTimeoutMs;
     try {
       const reply = await withDeadline(
-        async () => {
-          await this.#exec.write(encodeFrame({ ...call, requestId } as GuestRequest, options.body));
+        async (signal) => {
+          await this.#writer.write(encodeFrame({ ...call, requestId } as GuestRequest, options.body), signal);
           return await answer.promise;
         },
         { what: `the guest's answer to ${call.type}`, timeoutMs, signal: options.signal },
@@ -129,7 +133,7 @@ export class GuestLink implements AsyncDisposable {
   tell(call: GuestCall): void {
     const requestId = this.#nextId++;
     // A link that is gone loses it; what is told this way is only good to know for the guest.
-    this.#exec.write(encodeFrame({ ...call, requestId } as GuestRequest)).catch(() => undefined);
+    this.#writer.write(encodeFrame({ ...call, requestId } as GuestRequest)).catch(() => undefined);
   }
 
   /** From now on this process's output goes to `listener`. Call `subscribe` afterwards. */
