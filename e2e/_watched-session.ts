@@ -1,4 +1,5 @@
 import type { EventOf, SessionEvent, SessionEventType } from "@holdfast/protocol";
+import { inBackground } from "@holdfast/std";
 import type { TestAccount, TestKit } from "@holdfast/testkit";
 
 type Frame = SessionEvent | { type: "event_delta" };
@@ -29,7 +30,9 @@ export class WatchedSession implements Disposable {
     const session = new WatchedSession(kit, account, id);
     const { signal } = session.#end;
     const stream = await sessions.events.stream(id, { event_deltas: ["agent.message"] }, { signal });
-    void session.#read(stream as AsyncIterable<unknown>);
+    inBackground(session.#read(stream as AsyncIterable<unknown>), (error) => {
+      session.#failure = error;
+    });
     return session;
   }
 

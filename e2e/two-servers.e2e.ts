@@ -46,10 +46,11 @@ async function startSession(client: Anthropic, workspace: string): Promise<strin
   return (await client.beta.sessions.create({ agent: "agent_default", environment_id: "env_default", metadata })).id;
 }
 
-const say = async (client: Anthropic, sessionId: string, words: string) =>
-  void (await client.beta.sessions.events.send(sessionId, {
+const say = async (client: Anthropic, sessionId: string, words: string) => {
+  await client.beta.sessions.events.send(sessionId, {
     events: [{ type: "user.message", content: [{ type: "text", text: words }] }],
-  }));
+  });
+};
 
 const ends = (events: SessionEvent[]) => eventsOf(events, "session.status_idle");
 const outcomes = (events: SessionEvent[]) => ends(events).map((event) => event.holdfast?.outcome);

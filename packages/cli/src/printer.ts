@@ -48,8 +48,12 @@ export function painter(stream: { isTTY?: boolean }, noColor: boolean): Paint {
 export function createPrinter({ stdout, stderr, noColor, dumbTerminal, json }: PrinterOptions): Printer {
   const aside = painter(stderr, noColor);
   const paint = painter(stdout, noColor);
-  const data = (value: unknown) => void (json && stdout.write(`${JSON.stringify(value)}\n`));
-  const line = (text: string) => void (!json && stdout.write(`${text}\n`));
+  const data = (value: unknown) => {
+    json && stdout.write(`${JSON.stringify(value)}\n`);
+  };
+  const line = (text: string) => {
+    !json && stdout.write(`${text}\n`);
+  };
   return {
     json,
     live: !json && stdout.isTTY === true && !dumbTerminal,
@@ -63,7 +67,9 @@ export function createPrinter({ stdout, stderr, noColor, dumbTerminal, json }: P
       else if (rows.length === 0) stderr.write(`${aside("dim", empty)}\n`);
       else for (const text of align(columns, rows, paint)) line(text);
     },
-    progress: (text) => void (!json && stderr.write(`${aside("dim", cleanText(text))}\n`)),
+    progress: (text) => {
+      !json && stderr.write(`${aside("dim", cleanText(text))}\n`);
+    },
     error: (what, why, todo) => {
       if (json) {
         stderr.write(`${JSON.stringify({ error: { what, why, todo } })}\n`);

@@ -13,7 +13,12 @@ export class LiveCalls {
   add(token: SandboxTokenPayload): Disposable & { controller: AbortController } {
     const call: LiveCall = { token, controller: new AbortController() };
     this.#calls.add(call);
-    return { controller: call.controller, [Symbol.dispose]: () => void this.#calls.delete(call) };
+    return {
+      controller: call.controller,
+      [Symbol.dispose]: () => {
+        this.#calls.delete(call);
+      },
+    };
   }
 
   get size(): number {

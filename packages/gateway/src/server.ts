@@ -67,7 +67,9 @@ export async function startGateway(input: GatewayOptionsInput, deps: { log?: Log
     ? await listen(stack, { door: { ...doors, serves: "admin" }, at: { host: "127.0.0.1", port: options.adminPort } })
     : main;
   // Disposed first: the answers under way end, then listeners, connections and files close.
-  stack.defer(() => void shared.live.cut(() => true, "the gateway is stopping"));
+  stack.defer(() => {
+    shared.live.cut(() => true, "the gateway is stopping");
+  });
   const owned = stack.move();
   const mode = credentials.current ? "anthropic" : "scripted";
   log.info({ mode, upstream: options.upstream, port: main, adminPort: side }, "gateway started");

@@ -90,7 +90,12 @@ test("a revocation cuts the answers under way, of that token alone", async () =>
       );
       const events = stream[Symbol.asyncIterator]();
       await events.next();
-      return { drain: async () => void (await Array.fromAsync({ [Symbol.asyncIterator]: () => events })), stream };
+      return {
+        drain: async () => {
+          await Array.fromAsync({ [Symbol.asyncIterator]: () => events });
+        },
+        stream,
+      };
     };
     const [a, b] = [await open("sb-a"), await open("sb-b")];
     const ended = a.drain();

@@ -34,7 +34,9 @@ async function run(options: object): Promise<Started> {
   await writeFile(file, JSON.stringify(full), { mode: 0o600 });
   const env = { PATH: process.env.PATH, HOLDFAST_OPTIONS_FILE: file };
   const child = spawn(process.execPath, [MAIN], { env, stdio: ["ignore", "pipe", "pipe"] });
-  onTestFinished(() => void child.kill("SIGKILL"));
+  onTestFinished(() => {
+    child.kill("SIGKILL");
+  });
   child.stderr.resume();
   const first: unknown[] = await once(createInterface({ input: child.stdout }), "line");
   return { child, line: JSON.parse(String(first[0])) as Record<string, unknown> };
@@ -98,7 +100,9 @@ test("memory stays flat while a long stream passes", async () => {
 test("a taken port and wrong options are one line with what, why and what to do", async () => {
   const blocker = createServer();
   await new Promise<void>((resolve) => blocker.listen(0, "127.0.0.1", resolve));
-  onTestFinished(() => void blocker.close());
+  onTestFinished(() => {
+    blocker.close();
+  });
   const address = blocker.address();
   const port = address !== null && typeof address === "object" ? address.port : 0;
   const taken = await run({ port });

@@ -104,8 +104,12 @@ export async function serverProcess(
   return {
     url: ready.url,
     child,
-    kill: async () => void (await end("SIGKILL")),
+    kill: async () => {
+      await end("SIGKILL");
+    },
     stop: () => end("SIGTERM"),
-    [Symbol.asyncDispose]: async () => void (await end("SIGKILL")),
+    [Symbol.asyncDispose]: async () => {
+      await end("SIGKILL");
+    },
   };
 }

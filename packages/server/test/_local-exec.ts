@@ -34,7 +34,9 @@ export function childExec(
   return {
     write: (bytes) =>
       new Promise((resolve, reject) => child.stdin?.write(bytes, (error) => (error ? reject(error) : resolve()))),
-    closeStdin: async () => void child.stdin?.end(),
+    closeStdin: async () => {
+      child.stdin?.end();
+    },
     stdout: child.stdout ?? Readable.from([]),
     stderr: child.stderr ?? Readable.from([]),
     wait: (waiting) => untilAbort(ended, waiting),
@@ -55,7 +57,9 @@ export async function socketExec(path: string, links: Set<Socket>): Promise<Runn
   return {
     write: (bytes) =>
       new Promise((resolve, reject) => socket.write(bytes, (error) => (error ? reject(error) : resolve()))),
-    closeStdin: async () => void socket.end(),
+    closeStdin: async () => {
+      socket.end();
+    },
     stdout: endsQuietly(socket),
     stderr: Readable.from(failed ? [Buffer.from("socat: no guest answers")] : []),
     wait: (signal) => untilAbort(ended, signal),

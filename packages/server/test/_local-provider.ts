@@ -152,7 +152,9 @@ export class LocalProvider implements SandboxProvider, AsyncDisposable {
     return {
       write: (bytes) =>
         new Promise((resolve, reject) => child.stdin.write(bytes, (error) => (error ? reject(error) : resolve()))),
-      closeStdin: async () => void child.stdin.end(),
+      closeStdin: async () => {
+        child.stdin.end();
+      },
       stdout: child.stdout,
       stderr: child.stderr,
       wait: () => exit,
@@ -193,7 +195,9 @@ function attach(path: string): RunningExec {
   return {
     write: (bytes) =>
       new Promise((resolve, reject) => socket.write(bytes, (error) => (error ? reject(error) : resolve()))),
-    closeStdin: async () => void socket.end(),
+    closeStdin: async () => {
+      socket.end();
+    },
     stdout: output(),
     stderr: errors(),
     wait: () => closed.then(() => (failed === "" ? 0 : 1)),

@@ -20,7 +20,9 @@ afterEach(() => stack.disposeAsync());
 function joining(timings = { beatMs: 60_000, deadMs: 100, lookMs: 60_000 }, noted: string[] = []) {
   const note = {
     read: () => [...noted],
-    write: (ids: readonly string[]) => void noted.splice(0, noted.length, ...ids),
+    write: (ids: readonly string[]) => {
+      noted.splice(0, noted.length, ...ids);
+    },
   };
   const logger = pino({ level: "silent" });
   return Membership.join({ db: database.db, clock: systemClock, logger, host: "here", note, timings });

@@ -1,3 +1,4 @@
+import { inBackground } from "@holdfast/std";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { answering, begin, isInterrupt, result, stopped, text, toolResult } from "./_claude-lines.ts";
 import type { ClaudeScript, Line, LocalClaude } from "./_local-claude.ts";
@@ -281,7 +282,7 @@ describe("what is allowed always", () => {
   test("a mode is the session's, also of its next process", async () => {
     it.sandboxes.stage.script = asking("touch one", withProposals, (claude, user) => {
       claude.print(result([user]));
-      void claude.exit(0);
+      inBackground(claude.exit(0), (error) => expect.unreachable(String(error)));
     });
     const session = await it.session();
     const started = it.sandboxes.stage.started.length;

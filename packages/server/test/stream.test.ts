@@ -190,10 +190,11 @@ test("the official SDK reads the stream", async () => {
   await append(id, { type: "user.message", content: [{ type: "text", text: "hi" }] });
   const stream = await client.beta.sessions.events.stream(id, { event_deltas: ["agent.message"] });
   const types: string[] = [];
-  void append(id, says("hello"));
+  const appended = append(id, says("hello"));
   for await (const event of stream) {
     types.push(event.type);
     if (event.type === "agent.message") break;
   }
+  await appended;
   expect(types).toEqual(["user.message", "agent.message"]);
 });

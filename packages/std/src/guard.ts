@@ -75,9 +75,14 @@ export function guardProcess(host: GuardedProcess, options: GuardOptions): Proce
     const fault: Fault = { kind: "uncaught_exception", name, error: describe(error) };
     if (uncaught === "go on") return count(fault);
     attempt(() => log(fault));
-    if (ending) return void host.exit(faultExitCode);
+    if (ending) {
+      host.exit(faultExitCode);
+      return;
+    }
     ending = true;
-    const leave = () => void host.exit(faultExitCode);
+    const leave = () => {
+      host.exit(faultExitCode);
+    };
     if (lastly === undefined) return leave();
     setTimeout(leave, lastlyMs);
     // As a promise's work: one that throws at once ends as one that rejects.

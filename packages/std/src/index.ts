@@ -1,4 +1,5 @@
 export { DeadlineError, isAbort, sleep, withDeadline } from "./abort.ts";
+export { inBackground } from "./background.ts";
 export {
   cutIntoPieces,
   encodeFrame,

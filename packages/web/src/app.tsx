@@ -14,6 +14,7 @@ import { ConnectionNote, Problems, StatusBanners } from "./features/status/banne
 import { Header } from "./features/status/header.tsx";
 import { Transcript } from "./features/transcript/transcript.tsx";
 import type { AppStore } from "./state/app-store.ts";
+import { background } from "./state/background.ts";
 import type { SessionStore } from "./state/session-store.ts";
 import { Button } from "./ui/button.tsx";
 import { useCell } from "./ui/use-cell.ts";
@@ -90,7 +91,7 @@ function Page({ store }: { store: AppStore }) {
           ) : (
             <>
               <div className={css.emptyFrame}>
-                {choosing && list.phase === "loading" ? null : <Welcome onStart={(text) => void start(text)} />}
+                {choosing && list.phase === "loading" ? null : <Welcome onStart={(text) => background(start(text))} />}
               </div>
               <Problems store={store} />
               <Composer
@@ -98,7 +99,7 @@ function Page({ store }: { store: AppStore }) {
                 draftKey="new"
                 working={false}
                 stopping={false}
-                onSend={(text) => void start(text)}
+                onSend={(text) => background(start(text))}
                 onStop={() => undefined}
               />
             </>
@@ -148,7 +149,7 @@ function Conversation({ store, session }: { store: AppStore; session: SessionSto
       {view.phase === "failed" && (
         <div className={css.failed} role="alert">
           <p>{view.problem}</p>
-          <Button onClick={() => void session.load()}>Try again</Button>
+          <Button onClick={() => background(session.load())}>Try again</Button>
         </div>
       )}
       {view.phase === "loading" && <p className={css.loading}>Reading the conversation…</p>}
@@ -162,7 +163,7 @@ function Conversation({ store, session }: { store: AppStore; session: SessionSto
         stopping={view.stopping}
         disabled={ended}
         onSend={(text) => session.send(text)}
-        onStop={() => void session.stop()}
+        onStop={() => background(session.stop())}
       />
       <Announcer view={view} />
     </>

@@ -158,7 +158,10 @@ export class ReplayServer implements AsyncDisposable {
   async #handle(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const url = new URL(request.url ?? "/", this.url);
     if (!url.pathname.startsWith("/v1/")) return this.#file(url.pathname, response);
-    if (!this.online) return void request.socket.destroy();
+    if (!this.online) {
+      request.socket.destroy();
+      return;
+    }
     const body = await readJson(request);
     const method = request.method ?? "GET";
     this.requests.push({ method, path: url.pathname, key: headerOf(request, "idempotency-key"), body });
@@ -252,7 +255,10 @@ export class ReplayServer implements AsyncDisposable {
       const entry = this.sessions.get(id);
       return entry ? [{ id, entry, cursor: Number(seq) }] : [];
     });
-    if (known.length === 0) return void response.writeHead(404).end("{}");
+    if (known.length === 0) {
+      response.writeHead(404).end("{}");
+      return;
+    }
     response.writeHead(200, { "content-type": "text/event-stream", "cache-control": "no-store" });
     const points = known.map(({ id, entry, cursor }) => {
       const resumed = cursor <= entry.events.length;

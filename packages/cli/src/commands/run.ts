@@ -1,3 +1,4 @@
+import { inBackground } from "@holdfast/std";
 import { type Connection, connectByToken, findConnection } from "../client/connection.ts";
 import { promptFrom, titleOf } from "../client/prompt.ts";
 import { Prompter } from "../client/prompter.ts";
@@ -31,7 +32,12 @@ async function runOn(
   const sent = await sessions.send(sessionId, prompt);
   if (sent === undefined) throw new Error("the server did not say which message it took");
   using viewer = createViewer(context, { quiet: input.options.quiet === true, echo: false });
-  const failed = (error: unknown) => void inWords(error).then(({ message, why }) => viewer.note(`${message}. ${why}`));
+  const failed = (error: unknown) => {
+    inBackground(
+      inWords(error).then(({ message, why }) => viewer.note(`${message}. ${why}`)),
+      () => viewer.note(String(error)),
+    );
+  };
   const asks = out.live && context.stdin.isTTY === true;
   using prompter = asks ? new Prompter({ sessions, sessionId, context, note: viewer.note, failed }) : undefined;
   const { holdfast } = connection;

@@ -2,7 +2,7 @@ import { chmodSync, mkdirSync } from "node:fs";
 import { createServer } from "node:net";
 import { join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
-import { sleep } from "@holdfast/std";
+import { inBackground, sleep } from "@holdfast/std";
 import { CliError } from "../command.ts";
 import { Service, type ServiceSpec } from "./child.ts";
 import { lockDataDir } from "./lock.ts";
@@ -80,7 +80,11 @@ async function startServices(options: StartOptions, stack: AsyncDisposableStack)
   const hooks = {
     runDir: join(options.dataDir, "run"),
     onExit: (service: Service, reason: string) => {
-      if (!stopping) void restart(service, reason, say, () => stopping);
+      if (stopping) return;
+      inBackground(
+        restart(service, reason, say, () => stopping),
+        (error) => say(`The ${service.spec.name} is not started again: ${String(error)}`),
+      );
     },
   };
   const specs = plan({ ...options, secrets, packagesDir: fileURLToPath(new URL("../../../", import.meta.url)) });

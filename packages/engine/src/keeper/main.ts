@@ -1,4 +1,5 @@
 import { closeSync, existsSync, mkdirSync, openSync, rmdirSync, rmSync, writeSync } from "node:fs";
+import { inBackground } from "@holdfast/std";
 import { type AccountLimits, accountLimits } from "./account-limits.ts";
 import { cgroupsWritable, hideHybridTree } from "./cgroup.ts";
 import { Keeper } from "./keeper.ts";
@@ -96,7 +97,8 @@ async function run(options: KeeperArguments): Promise<void> {
     });
   };
   const vanished = setInterval(() => {
-    if (!existsSync(layout.sandboxes)) void keeper.shutdown();
+    if (existsSync(layout.sandboxes)) return;
+    inBackground(keeper.shutdown(), (error) => log("warn", `The shutdown failed: ${String(error)}`));
   }, VANISHED_CHECK_MS);
   for (const signal of ["SIGTERM", "SIGINT", "SIGHUP"] as const) {
     process.on(signal, () => log("info", `${signal} is ignored; ask for a shutdown through the socket.`));

@@ -1,5 +1,6 @@
 import { closeSync, fchmodSync, fchownSync, mkdirSync, readFileSync } from "node:fs";
 import { setTimeout as delay } from "node:timers/promises";
+import { inBackground } from "@holdfast/std";
 import type { ExitStatus } from "../runtime/types.ts";
 import type { Children } from "./children.ts";
 import { writeJsonDurably } from "./durable-file.ts";
@@ -79,7 +80,7 @@ export class SandboxProcess {
     if (this.#options.timeoutMs !== undefined) {
       this.#timer = setTimeout(() => this.#killAll(), Math.min(this.#options.timeoutMs, MAX_TIMER_MS));
     }
-    children.track(this.pid, (exit) => void this.#finish(exit));
+    children.track(this.pid, (exit) => inBackground(this.#finish(exit), () => this.#options.onEnd()));
   }
 
   snapshot(): ExecSnapshot {

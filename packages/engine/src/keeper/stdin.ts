@@ -1,5 +1,6 @@
 import { write } from "node:fs";
 import { Socket } from "node:net";
+import { inBackground } from "@holdfast/std";
 import { KeeperError } from "./keeper-error.ts";
 
 /** More than this waiting for a process that does not read, and the writer has to wait too. */
@@ -80,7 +81,10 @@ export function terminalSink(fd: number): Sink {
   };
   return {
     write: push,
-    end: () => void push(Uint8Array.of(4)),
+    end: () => {
+      // A terminal that is gone needs no end.
+      inBackground(push(Uint8Array.of(4)), () => undefined);
+    },
     destroy: () => {
       destroyed = true;
     },

@@ -1,4 +1,5 @@
 import { setTimeout as delay } from "node:timers/promises";
+import { inBackground } from "@holdfast/std";
 import type { Logger } from "pino";
 import {
   type EgressConfiguration,
@@ -71,7 +72,9 @@ export class EgressKeeper {
       link.close();
       throw error;
     }
-    void this.#watch(link);
+    inBackground(this.#watch(link), (error) => {
+      this.#options.log.error({ error: reasonOf(error) }, "egress is not watched");
+    });
     return link;
   }
 

@@ -9,7 +9,9 @@ function pool(size: number, create: (slots: number[]) => Promise<void> = async (
     size,
     allocate: () => next++,
     create,
-    destroy: async (slots) => void destroyed.push(...slots),
+    destroy: async (slots) => {
+      destroyed.push(...slots);
+    },
   });
   return { made, destroyed };
 }

@@ -62,7 +62,14 @@ export async function createNetworkBench(): Promise<NetworkBench> {
     resolvConfPath: host.resolvConfPath,
   };
   const logged: Record<string, unknown>[] = [];
-  const log = pino({ level: "info" }, { write: (line: string) => void logged.push(JSON.parse(line)) });
+  const log = pino(
+    { level: "info" },
+    {
+      write: (line: string) => {
+        logged.push(JSON.parse(line));
+      },
+    },
+  );
   let before: Record<string, string> = {};
   const curl = (inside: SandboxNetwork, ...args: string[]) =>
     runInside(inside, ["curl", "-sS", "-m", "10", "--noproxy", "*", ...args], host);

@@ -34,8 +34,12 @@ export function openLive(network: { namespacePath: string }, address: string, op
   const closed = new Promise<void>((resolve) => child.on("close", () => resolve()));
   return {
     closed,
-    say: (text) => void child.stdin.write(text),
-    endInput: () => void child.stdin.end(),
+    say: (text) => {
+      child.stdin.write(text);
+    },
+    endInput: () => {
+      child.stdin.end();
+    },
     async hear() {
       while (heard.length === 0) {
         const arrived = new Promise<void>((resolve) => {
@@ -46,7 +50,9 @@ export function openLive(network: { namespacePath: string }, address: string, op
       }
       return heard.splice(0).join("");
     },
-    [Symbol.dispose]: () => void child.kill("SIGKILL"),
+    [Symbol.dispose]: () => {
+      child.kill("SIGKILL");
+    },
   };
 }
 

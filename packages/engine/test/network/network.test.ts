@@ -206,7 +206,10 @@ describe("connections", () => {
       const push = () => {
         while (sent < 200_000_000) {
           sent += 65_536;
-          if (!socket.write(Buffer.alloc(65_536))) return void socket.once("drain", push);
+          if (!socket.write(Buffer.alloc(65_536))) {
+            socket.once("drain", push);
+            return;
+          }
         }
       };
       push();

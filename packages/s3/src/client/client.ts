@@ -165,7 +165,9 @@ class Client implements S3Client {
 
   async getBytes(options: GetOptions): Promise<Buffer> {
     const { body } = await this.get(options);
-    const onAbort = (): void => void body.destroy(new DOMException("aborted", "AbortError"));
+    const onAbort = (): void => {
+      body.destroy(new DOMException("aborted", "AbortError"));
+    };
     options.signal?.addEventListener("abort", onAbort, { once: true });
     try {
       const chunks: Buffer[] = [];

@@ -140,7 +140,9 @@ export class Transport implements Disposable {
     const status = answer.statusCode ?? 0;
     if (status >= 200 && status < 300) {
       // Ends a read under way as well, for as long as the answer is being used here.
-      const onAbort = (): void => void answer.destroy(signal.reason instanceof Error ? signal.reason : undefined);
+      const onAbort = (): void => {
+        answer.destroy(signal.reason instanceof Error ? signal.reason : undefined);
+      };
       signal.addEventListener("abort", onAbort, { once: true });
       try {
         return await use(answer);

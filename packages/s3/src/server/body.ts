@@ -164,6 +164,11 @@ function verified(expectation: Expectation, trailers: Trailers): { algorithm: Ch
 export async function receiveText(options: Omit<ReceiveOptions, "write">, limitBytes: number): Promise<string> {
   if (announcedLength(options.request, options.proof) > limitBytes) throw new Fault("EntityTooLarge");
   const chunks: Buffer[] = [];
-  await receive({ ...options, write: (chunk) => void chunks.push(chunk) });
+  await receive({
+    ...options,
+    write: (chunk) => {
+      chunks.push(chunk);
+    },
+  });
   return Buffer.concat(chunks).toString("utf8");
 }

@@ -156,7 +156,12 @@ function crc32Like(step: (crc: number, data: Uint8Array) => number): Checksum {
 
 function hashLike(name: string): Checksum {
   const h = createHash(name);
-  return { update: (chunk) => void h.update(chunk), digest: () => h.digest() };
+  return {
+    update: (chunk) => {
+      h.update(chunk);
+    },
+    digest: () => h.digest(),
+  };
 }
 
 export function createChecksum(algorithm: ChecksumAlgorithm): Checksum {

@@ -146,9 +146,15 @@ export function createApi(onUnauthorized: () => void): Api {
   const at = (id: string) => `/v1/sessions/${encodeURIComponent(id)}`;
   return {
     status: async (signal) => (await call("GET", "/v1/status", signal ? { signal } : {})) as Status,
-    login: async (apiKey) => void (await call("POST", "/v1/login", { body: { api_key: apiKey } })),
-    setCredential: async (apiKey) => void (await call("PUT", "/v1/credential", { body: { api_key: apiKey } })),
-    deleteCredential: async () => void (await call("DELETE", "/v1/credential")),
+    login: async (apiKey) => {
+      await call("POST", "/v1/login", { body: { api_key: apiKey } });
+    },
+    setCredential: async (apiKey) => {
+      await call("PUT", "/v1/credential", { body: { api_key: apiKey } });
+    },
+    deleteCredential: async () => {
+      await call("DELETE", "/v1/credential");
+    },
     sessions: async (page, signal) => {
       const query = page ? `&page=${encodeURIComponent(page)}` : "";
       const list = listOf(await call("GET", `/v1/sessions?limit=50${query}`, signal ? { signal } : {}));
@@ -162,20 +168,26 @@ export function createApi(onUnauthorized: () => void): Api {
       const headers = { "idempotency-key": clientId };
       return eventsIn(await call("POST", at(id) + events, { body: { events: [message] }, headers, signal }));
     },
-    changeMessage: async (id, messageId, change) => void (await call("POST", message(id, messageId), { body: change })),
-    removeMessage: async (id, messageId) => void (await call("DELETE", message(id, messageId))),
-    interrupt: async (id, clientId, messageId) =>
-      void (await call("POST", at(id) + events, {
+    changeMessage: async (id, messageId, change) => {
+      await call("POST", message(id, messageId), { body: change });
+    },
+    removeMessage: async (id, messageId) => {
+      await call("DELETE", message(id, messageId));
+    },
+    interrupt: async (id, clientId, messageId) => {
+      await call("POST", at(id) + events, {
         body: {
           events: [{ type: "user.interrupt", ...(messageId ? { holdfast: { message_id: messageId } } : {}) }],
         },
         headers: { "idempotency-key": clientId },
-      })),
-    answer: async (id, answer, key) =>
-      void (await call("POST", at(id) + events, {
+      });
+    },
+    answer: async (id, answer, key) => {
+      await call("POST", at(id) + events, {
         body: { events: [{ type: "user.tool_confirmation", ...answer }] },
         headers: { "idempotency-key": key },
-      })),
+      });
+    },
     events: async (id, page, signal) => {
       const query = page ? `&page=${encodeURIComponent(page)}` : "";
       const answer = await call("GET", `${at(id)}${events}?limit=300&order=desc${query}`, signal ? { signal } : {});

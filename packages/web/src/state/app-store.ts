@@ -1,5 +1,6 @@
 import type { Session, SessionEvent, Status } from "@holdfast/protocol";
 import { type Api, createApi, wordsOf } from "./api.ts";
+import { background } from "./background.ts";
 import { type LiveSession, liveFrom, looksDifferent, reduceLive } from "./live-list.ts";
 import { type Cell, cell } from "./observable.ts";
 import { SessionStore } from "./session-store.ts";
@@ -55,7 +56,7 @@ export class AppStore implements Disposable {
     this.#stream = new TabStream({ url: this.api.streamUrl, onRefused: () => this.#whyRefused() });
     this.list.subscribe(() => this.#followListed());
     const refresh = () => {
-      if (document.visibilityState === "visible" && this.auth.get() === "in") void this.refresh();
+      if (document.visibilityState === "visible" && this.auth.get() === "in") background(this.refresh());
     };
     const on = { signal: this.#listeners.signal };
     addEventListener("focus", refresh, on);
@@ -63,13 +64,13 @@ export class AppStore implements Disposable {
     this.#timers.push(
       setInterval(() => {
         const waiting = this.status.get()?.image.state === "building" || this.statusProblem.get() !== null;
-        if (waiting && !document.hidden && this.auth.get() === "in") void this.refreshStatus();
+        if (waiting && !document.hidden && this.auth.get() === "in") background(this.refreshStatus());
       }, buildingPollMs),
       setInterval(() => {
-        if (!document.hidden && this.auth.get() === "in") void this.refreshList();
+        if (!document.hidden && this.auth.get() === "in") background(this.refreshList());
       }, listPollMs),
     );
-    void this.refresh();
+    background(this.refresh());
   }
 
   [Symbol.dispose](): void {
@@ -157,7 +158,7 @@ export class AppStore implements Disposable {
         id,
         onEvent: (event) => this.#onEvent(id, event),
         listed: () => this.list.get().sessions.find((session) => session.id === id),
-        onChanged: () => void this.#refreshOne(id),
+        onChanged: () => background(this.#refreshOne(id)),
         onProblem: (text) => this.report(text),
         storage: sessionStorage,
       }),
@@ -219,7 +220,7 @@ export class AppStore implements Disposable {
       },
       onGap: () => {
         this.#live.delete(id);
-        void this.#refreshOne(id);
+        background(this.#refreshOne(id));
       },
       onGone: () => this.#forget(id),
     });
@@ -234,7 +235,7 @@ export class AppStore implements Disposable {
     this.live.set(new Map(this.#live));
     if (after.state === "deleted") this.#forget(id);
     // Cost and time of the last change come from there.
-    else if (before.state !== after.state && id !== this.session.get()?.id) void this.#refreshOne(id);
+    else if (before.state !== after.state && id !== this.session.get()?.id) background(this.#refreshOne(id));
   }
 
   #forget(id: string): void {
@@ -244,8 +245,8 @@ export class AppStore implements Disposable {
 
   #whyRefused(): void {
     const session = this.session.get();
-    if (session) void session.whyRefused();
-    else void this.refresh();
+    if (session) background(session.whyRefused());
+    else background(this.refresh());
   }
 
   async #refreshOne(id: string): Promise<void> {

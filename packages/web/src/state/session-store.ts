@@ -2,6 +2,7 @@ import type { Session, SessionEvent } from "@holdfast/protocol";
 import { type Activity, activityOf, isWorking } from "./activity.ts";
 import { Answers } from "./answers.ts";
 import { type Answer, type Api, ApiError, wordsOf } from "./api.ts";
+import { background } from "./background.ts";
 import { FrameScheduler } from "./frame-scheduler.ts";
 import { type Draft, emptyLog, hasGap, type LogInput, reduce, type SessionLog } from "./log.ts";
 import { type Cell, cell } from "./observable.ts";
@@ -94,7 +95,7 @@ export class SessionStore implements Disposable {
       loadingOlder: false,
     });
     this.#restoreOutbox();
-    void this.load();
+    background(this.load());
   }
 
   [Symbol.dispose](): void {
@@ -146,7 +147,7 @@ export class SessionStore implements Disposable {
   }
 
   answer(answer: Answer): void {
-    void this.answers.send(answer);
+    background(this.answers.send(answer));
   }
 
   /** Names the turn that it means: pressed twice, or late, it never stops the next one. */
@@ -226,9 +227,9 @@ export class SessionStore implements Disposable {
       },
       onGap: (otherLog) => {
         if (otherLog) this.#queue = [{ type: "reset" }];
-        void this.#refresh();
+        background(this.#refresh());
       },
-      onGone: () => void this.whyRefused(),
+      onGone: () => background(this.whyRefused()),
       onState: (state) => this.connection.set(state),
     });
   }
@@ -269,7 +270,7 @@ export class SessionStore implements Disposable {
   #fillGap(): void {
     this.#gapTries++;
     if (this.#gapTries === 1) this.#options.stream.reopen();
-    else if (this.#gapTries % 8 === 0) void this.#refresh();
+    else if (this.#gapTries % 8 === 0) background(this.#refresh());
   }
 
   #settleOutbox(): void {

@@ -1,4 +1,5 @@
 import { memo, useState } from "react";
+import { background } from "../state/background.ts";
 import css from "./code-block.module.css";
 
 const chunkLines = 50;
@@ -52,7 +53,7 @@ export function CopyButton({ text }: { text: string }) {
     setTimeout(() => setSaid("Copy"), 2_000);
   };
   return (
-    <button type="button" className={css.copy} onClick={() => void copy()}>
+    <button type="button" className={css.copy} onClick={() => background(copy())}>
       {said}
     </button>
   );

@@ -116,7 +116,9 @@ export function createSandboxRecords(store: Store): SandboxRecords {
       }
       return byId(sandbox.id);
     },
-    remove: (id) => void store.run("DELETE FROM sandboxes WHERE id = ?", id),
+    remove: (id) => {
+      store.run("DELETE FROM sandboxes WHERE id = ?", id);
+    },
     byTask: (taskId) => {
       const record = isId(taskId, "ta") ? one("SELECT * FROM sandboxes WHERE task_id = ?", taskId) : undefined;
       if (!record) throw refuse.taskNotFound(shown(taskId));
@@ -147,22 +149,27 @@ export function createSandboxRecords(store: Store): SandboxRecords {
       }
       return many(`${sql} ORDER BY created_at DESC LIMIT ${size}`, ...values);
     },
-    setRunning: (id) =>
-      void store.run("UPDATE sandboxes SET status = 'running', started_at = ? WHERE id = ?", Date.now() / 1000, id),
-    intend: (id, result) =>
-      void store.run(
+    setRunning: (id) => {
+      store.run("UPDATE sandboxes SET status = 'running', started_at = ? WHERE id = ?", Date.now() / 1000, id);
+    },
+    intend: (id, result) => {
+      store.run(
         "UPDATE sandboxes SET result = ? WHERE id = ? AND result IS NULL AND status <> 'finished'",
         JSON.stringify(result),
         id,
-      ),
-    finish: (id, result) =>
-      void store.run(
+      );
+    },
+    finish: (id, result) => {
+      store.run(
         "UPDATE sandboxes SET status = 'finished', result = coalesce(result, ?), finished_at = ? WHERE id = ? AND status <> 'finished'",
         JSON.stringify(result),
         Date.now() / 1000,
         id,
-      ),
-    setTags: (id, tags) => void store.run("UPDATE sandboxes SET tags = ? WHERE id = ?", JSON.stringify(tags), id),
+      );
+    },
+    setTags: (id, tags) => {
+      store.run("UPDATE sandboxes SET tags = ? WHERE id = ?", JSON.stringify(tags), id);
+    },
     setName: (id, name) => {
       try {
         store.run("UPDATE sandboxes SET name = ? WHERE id = ?", name, id);
@@ -170,19 +177,23 @@ export function createSandboxRecords(store: Store): SandboxRecords {
         throw isTaken(error) ? refuse.sandboxNameExists(name) : error;
       }
     },
-    setPolicy: (id, policy) =>
-      void store.run(
+    setPolicy: (id, policy) => {
+      store.run(
         "UPDATE sandboxes SET spec = json_set(spec, '$.policy', json(?)) WHERE id = ?",
         JSON.stringify(policy),
         id,
-      ),
+      );
+    },
     withOldOutput: (before) =>
       store
         .all("SELECT id FROM sandboxes WHERE status = 'finished' AND output_kept = 1 AND finished_at < ?", before)
         .map((row) => String(row.id)),
-    setOutputGone: (id) => void store.run("UPDATE sandboxes SET output_kept = 0 WHERE id = ?", id),
-    removeFinishedBefore: (before) =>
-      void store.run("DELETE FROM sandboxes WHERE status = 'finished' AND output_kept = 0 AND finished_at < ?", before),
+    setOutputGone: (id) => {
+      store.run("UPDATE sandboxes SET output_kept = 0 WHERE id = ?", id);
+    },
+    removeFinishedBefore: (before) => {
+      store.run("DELETE FROM sandboxes WHERE status = 'finished' AND output_kept = 0 AND finished_at < ?", before);
+    },
   };
 }
 

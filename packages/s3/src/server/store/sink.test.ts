@@ -98,7 +98,9 @@ describe("a call that fails", () => {
 
   it("is no unhandled rejection where the upload is given up", async () => {
     const unhandled: unknown[] = [];
-    const note = (reason: unknown): void => void unhandled.push(reason);
+    const note = (reason: unknown): void => {
+      unhandled.push(reason);
+    };
     process.on("unhandledRejection", note);
     try {
       const files = recordedFiles({ slowWrites: true });

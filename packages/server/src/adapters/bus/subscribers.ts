@@ -26,7 +26,11 @@ export class Subscribers {
   onGap(handler: () => void): Disposable {
     const own = () => handler();
     this.#gaps.add(own);
-    return { [Symbol.dispose]: () => void this.#gaps.delete(own) };
+    return {
+      [Symbol.dispose]: () => {
+        this.#gaps.delete(own);
+      },
+    };
   }
 
   deliver(topic: string, payload: string): void {

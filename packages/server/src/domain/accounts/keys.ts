@@ -1,5 +1,6 @@
 import { createHash, randomBytes } from "node:crypto";
 import { type ApiKey, type ApiKeyCreated, AppError, newId } from "@holdfast/protocol";
+import { inBackground } from "@holdfast/std";
 import type { Selectable } from "kysely";
 import type { Logger } from "pino";
 import type { Clock } from "../../ports/clock.ts";
@@ -54,7 +55,9 @@ export class ApiKeys {
   constructor(deps: KeysDeps) {
     this.#deps = deps;
     deps.bus.subscribe(revokedTopic, (id) => this.#end(id));
-    deps.bus.onGap(() => void this.#lookAgain());
+    deps.bus.onGap(() => {
+      inBackground(this.#lookAgain(), (error) => deps.logger.error({ err: error }, "revoked keys were not looked for"));
+    });
   }
 
   async create(accountId: string, name: string): Promise<ApiKeyCreated> {

@@ -1,4 +1,4 @@
-import { withDeadline } from "@holdfast/std";
+import { inBackground, withDeadline } from "@holdfast/std";
 import type { Logger } from "pino";
 import type { ServerBus } from "../../ports/server-bus.ts";
 import { LeaseLostError } from "./membership.ts";
@@ -91,7 +91,11 @@ export class Relay implements Disposable {
       return;
     }
     const { id, from, to } = message;
-    void this.#answer(id, message.ask).then((answer) => this.#publish({ to: from, from: to, re: id, answer }));
+    const answering = this.#answer(id, message.ask);
+    inBackground(
+      answering.then((answer) => this.#publish({ to: from, from: to, re: id, answer })),
+      (error) => this.#deps.logger.warn({ err: error, to: from }, "another server was not answered; it will ask again"),
+    );
   }
 
   #answer(id: string, ask: Ask): Promise<Answer> {
@@ -109,7 +113,10 @@ export class Relay implements Disposable {
     );
     this.#done.set(id, doing);
     // What was not done may be done later, when the workspace has come here after all.
-    void doing.then((answer) => !answer.ok && answer.error.moved && this.#done.delete(id));
+    inBackground(
+      doing.then((answer) => !answer.ok && answer.error.moved && this.#done.delete(id)),
+      () => this.#done.delete(id),
+    );
     const [oldest] = this.#done.keys();
     if (this.#done.size > remembered && oldest !== undefined) this.#done.delete(oldest);
     return doing;

@@ -1,8 +1,12 @@
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import { LinkWatch } from "./link-watch.ts";
 
-beforeEach(() => void vi.useFakeTimers());
-afterEach(() => void vi.useRealTimers());
+beforeEach(() => {
+  vi.useFakeTimers();
+});
+afterEach(() => {
+  vi.useRealTimers();
+});
 
 function watch(isNeeded = () => true) {
   const seen: string[] = [];
@@ -46,7 +50,12 @@ test("nobody waits: nothing is asked, and waiting begins anew", () => {
 
 test("a reader that is slow itself takes nobody for dead", async () => {
   const { it, seen } = watch();
-  const slow = it.deaf(() => new Promise<void>((resolve) => void setTimeout(resolve, 30_000)));
+  const slow = it.deaf(
+    () =>
+      new Promise<void>((resolve) => {
+        setTimeout(resolve, 30_000);
+      }),
+  );
   await vi.advanceTimersByTimeAsync(30_000);
   await slow;
   expect(seen).toEqual([]);

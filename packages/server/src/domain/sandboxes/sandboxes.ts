@@ -1,5 +1,5 @@
 import { AppError } from "@holdfast/protocol";
-import { isAbort, sleep } from "@holdfast/std";
+import { inBackground, isAbort, sleep } from "@holdfast/std";
 import type { Logger } from "pino";
 import type { Clock } from "../../ports/clock.ts";
 import type { Database } from "../../ports/database.ts";
@@ -238,7 +238,9 @@ export class Sandboxes {
     });
     this.#watched.set(workspace.id, live);
     this.#onUse(live, 0);
-    void this.#untilEnd(live);
+    inBackground(this.#untilEnd(live), (error) =>
+      logger.error({ err: error, sandbox: live.id }, "a sandbox's end was not dealt with"),
+    );
     return live;
   }
 

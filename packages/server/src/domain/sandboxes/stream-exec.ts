@@ -1,4 +1,5 @@
 import type { SandboxExec, SandboxExecFrame } from "@holdfast/protocol";
+import { inBackground } from "@holdfast/std";
 import type { RunningExec } from "../../ports/sandbox-provider.ts";
 import type { LiveSandbox } from "./live-sandbox.ts";
 import { runExec } from "./run-exec.ts";
@@ -79,16 +80,17 @@ function follow(live: LiveSandbox, following: Following, client: AbortSignal) {
   const { session, use, timeoutMs } = following;
   const ended = Promise.withResolvers<void>();
   let left = false;
-  const timer = setTimeout(() => void killSession(live, session), timeoutMs);
+  // What fails in killing ends in killSession.
+  const timer = setTimeout(() => inBackground(killSession(live, session), () => undefined), timeoutMs);
   const leave = () => {
     if (left) return;
     left = true;
     clearTimeout(timer);
-    void killSession(live, session).finally(() => {
+    const released = killSession(live, session).finally(() => {
       following.discard();
       use[Symbol.dispose]();
-      ended.resolve();
     });
+    inBackground(released.finally(ended.resolve), () => undefined);
   };
   client.addEventListener("abort", leave, { once: true });
   if (client.aborted) leave();
@@ -147,7 +149,9 @@ async function takeFirstLine(
 ): Promise<{ line: string; rest: AsyncIterable<Uint8Array>; discard: () => void }> {
   const iterator = source[Symbol.asyncIterator]();
   // The process it belongs to is gone; so may be the connection.
-  const discard = () => void iterator.return?.().catch(() => undefined);
+  const discard = () => {
+    iterator.return?.().catch(() => undefined);
+  };
   const rest = async function* (head: Buffer): AsyncGenerator<Uint8Array, void, undefined> {
     if (head.length > 0) yield head;
     for (let next = await iterator.next(); !next.done; next = await iterator.next()) yield next.value;

@@ -132,8 +132,9 @@ export class Syncs {
   async #sync({ sessionId, sandbox, generation }: SyncInput): Promise<void> {
     const { log, storage, logger } = this.#deps;
     const closing = this.#closing.signal;
-    const append = async (events: readonly NewEvent[]) =>
-      void (await log.append({ sessionId, generation, events }, { patience: closing }));
+    const append = async (events: readonly NewEvent[]) => {
+      await log.append({ sessionId, generation, events }, { patience: closing });
+    };
     const step = Step.begin(append, "sync", "Saving the workspace to S3");
     const state = await storage.open(closing);
     if (!state.on) return await step.end("skipped", { detail: state.reason });

@@ -1,4 +1,5 @@
 import { type InputBlock, userLine } from "@holdfast/claude";
+import { inBackground } from "@holdfast/std";
 import { StaleGenerationError } from "../../ports/event-log.ts";
 import type { LiveSandbox } from "../sandboxes/live-sandbox.ts";
 import { waitFor } from "../sandboxes/sandboxes.ts";
@@ -85,7 +86,10 @@ export class Conversation {
 
   answer(): void {
     const { running, deps, stop } = this.#desk;
-    if (running !== undefined) void deliverAnswers(deps, running.process, stop.signal);
+    if (running === undefined) return;
+    inBackground(deliverAnswers(deps, running.process, stop.signal), (error) =>
+      this.#desk.warn(error, "an answer was not delivered"),
+    );
   }
 
   async #untilSettled(work: () => Promise<void>): Promise<void> {

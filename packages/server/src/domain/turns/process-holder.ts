@@ -1,4 +1,5 @@
 import { randomUUID } from "node:crypto";
+import { inBackground } from "@holdfast/std";
 import { hasDeletedRules } from "../questions/rules.ts";
 import type { LiveSandbox } from "../sandboxes/live-sandbox.ts";
 import { waitFor } from "../sandboxes/sandboxes.ts";
@@ -116,7 +117,7 @@ export class ProcessHolder {
     running.attend(new StallWatch(this.#desk, running));
     voice.running = running;
     this.#desk.running = running;
-    void running.process.follow();
+    inBackground(running.process.follow(), (error) => this.#desk.warn(error, "Claude's process is not followed"));
     return running;
   }
 

@@ -1,5 +1,6 @@
 import { randomUUID } from "node:crypto";
 import { interruptRequest, type MapResult, type Signal } from "@holdfast/claude";
+import { inBackground } from "@holdfast/std";
 import { StaleGenerationError } from "../../ports/event-log.ts";
 import { answerTo } from "./answers.ts";
 import type { LineEffect, ProcessExit, ProcessOwner } from "./claude-process.ts";
@@ -66,7 +67,9 @@ export class ProcessVoice implements ProcessOwner {
 
   /** Answers to questions that it has not got yet. */
   deliver(): void {
-    void deliverAnswers(this.#desk.deps, this.#held.process, this.#desk.stop.signal);
+    inBackground(deliverAnswers(this.#desk.deps, this.#held.process, this.#desk.stop.signal), (error) =>
+      this.#desk.warn(error, "an answer was not delivered"),
+    );
   }
 
   get #held(): HeldProcess {

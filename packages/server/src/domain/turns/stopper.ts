@@ -138,7 +138,9 @@ async function stopProcess(
 ): Promise<boolean> {
   const { signal } = desk.stop;
   const { process } = running;
-  const say = (work: Promise<void>, what: string) => void work.catch((error) => desk.warn(error, what));
+  const say = (work: Promise<void>, what: string) => {
+    work.catch((error) => desk.warn(error, what));
+  };
   say(process.send(interruptRequest(randomUUID(), { cancelQueued }), randomUUID(), desk.soon()), "not interrupted");
   for (const { name, afterMs } of steps) {
     if (await waitUntil(isOver, afterMs, signal)) return true;

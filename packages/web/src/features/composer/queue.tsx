@@ -1,4 +1,5 @@
 import { type KeyboardEvent, useEffect, useRef, useState } from "react";
+import { background } from "../../state/background.ts";
 import { textOf, type UserRow } from "../../state/rows.ts";
 import type { SessionStore, SessionView } from "../../state/session-store.ts";
 import { Button } from "../../ui/button.tsx";
@@ -62,7 +63,7 @@ function Queued({ session, row }: { session: SessionStore; row: UserRow }) {
           aria-label={`Send now: ${text}`}
           title="Stops the running turn; this message runs at once"
           data-testid="queued-now"
-          onClick={() => void during(session.sendQueuedNow(row))}
+          onClick={() => background(during(session.sendQueuedNow(row)))}
         >
           <Icon name="send" />
           <span className={css.now}>Send now</span>
@@ -81,7 +82,7 @@ function Queued({ session, row }: { session: SessionStore; row: UserRow }) {
           disabled={busy}
           aria-label={`Remove: ${text}`}
           data-testid="queued-remove"
-          onClick={() => void during(session.removeQueued(row))}
+          onClick={() => background(during(session.removeQueued(row)))}
         >
           <Icon name="cross" />
         </Button>

@@ -1,6 +1,7 @@
 import { type FormEvent, useState } from "react";
 import { ApiError, wordsOf } from "../../state/api.ts";
 import type { AppStore } from "../../state/app-store.ts";
+import { background } from "../../state/background.ts";
 import { Button } from "../../ui/button.tsx";
 import field from "../../ui/field.module.css";
 import css from "./login.module.css";
@@ -25,7 +26,7 @@ export function Login({ store }: { store: AppStore }) {
   };
   const submit = (event: FormEvent) => {
     event.preventDefault();
-    if (key.trim() !== "") void login();
+    if (key.trim() !== "") background(login());
   };
   return (
     <main className={css.login} data-testid="login">

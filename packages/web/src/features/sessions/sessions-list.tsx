@@ -1,5 +1,6 @@
 import { Link } from "wouter";
 import type { AppStore } from "../../state/app-store.ts";
+import { background } from "../../state/background.ts";
 import { liveFrom } from "../../state/live-list.ts";
 import { Button } from "../../ui/button.tsx";
 import { useNow } from "../../ui/clock.ts";
@@ -28,7 +29,7 @@ export function SessionsList({ store, currentId, onChosen }: SessionsListProps) 
       {list.problem && (
         <div className={css.problem}>
           <p>{list.problem}</p>
-          <Button onClick={() => void store.refreshList()}>Try again</Button>
+          <Button onClick={() => background(store.refreshList())}>Try again</Button>
         </div>
       )}
       {list.phase === "ready" && list.sessions.length === 0 && <p className={css.none}>No sessions yet</p>}
@@ -59,7 +60,7 @@ export function SessionsList({ store, currentId, onChosen }: SessionsListProps) 
         })}
       </ul>
       {list.nextPage && (
-        <Button look="quiet" onClick={() => void store.moreSessions()}>
+        <Button look="quiet" onClick={() => background(store.moreSessions())}>
           Show older sessions
         </Button>
       )}

@@ -2,6 +2,7 @@ import type { Status } from "@holdfast/protocol";
 import { type FormEvent, useState } from "react";
 import { wordsOf } from "../../state/api.ts";
 import type { AppStore } from "../../state/app-store.ts";
+import { background } from "../../state/background.ts";
 import type { Theme } from "../../state/theme.ts";
 import { Button } from "../../ui/button.tsx";
 import { Dialog } from "../../ui/dialog.tsx";
@@ -51,7 +52,7 @@ function CredentialSection({ store, status }: { store: AppStore; status: Status 
   const save = (event: FormEvent) => {
     event.preventDefault();
     const value = key.trim();
-    if (value !== "") void run(() => store.api.setCredential(value), "Saved. The next message goes to Claude.");
+    if (value !== "") background(run(() => store.api.setCredential(value), "Saved. The next message goes to Claude."));
   };
   return (
     <form className={field.field} onSubmit={save}>
@@ -79,7 +80,7 @@ function CredentialSection({ store, status }: { store: AppStore; status: Status 
             look="danger"
             data-testid="credential-remove"
             disabled={busy}
-            onClick={() => void run(() => store.api.deleteCredential(), "Removed.")}
+            onClick={() => background(run(() => store.api.deleteCredential(), "Removed."))}
           >
             Remove
           </Button>

@@ -1,4 +1,5 @@
 import type { AppStore } from "../../state/app-store.ts";
+import { background } from "../../state/background.ts";
 import type { SessionStore } from "../../state/session-store.ts";
 import { Button } from "../../ui/button.tsx";
 import { useNow } from "../../ui/clock.ts";
@@ -17,7 +18,7 @@ export function StatusBanners({ store, onAddKey }: { store: AppStore; onAddKey: 
         <div className={css.banner} data-level="error" data-testid="banner-status">
           <Icon name="cross" />
           <span>{problem}</span>
-          <Button onClick={() => void store.refreshStatus()}>Try again</Button>
+          <Button onClick={() => background(store.refreshStatus())}>Try again</Button>
         </div>
       </section>
     );

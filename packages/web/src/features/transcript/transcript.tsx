@@ -1,5 +1,6 @@
 import { type ReactNode, useCallback, useLayoutEffect, useMemo, useRef, useState } from "react";
 import { Virtualizer, type VirtualizerHandle } from "virtua";
+import { background } from "../../state/background.ts";
 import type { Row } from "../../state/rows.ts";
 import type { SessionStore } from "../../state/session-store.ts";
 import { Icon } from "../../ui/icons.tsx";
@@ -43,7 +44,7 @@ export function Transcript({ session, empty }: TranscriptProps) {
     const el = scroller.current;
     if (!el || !session.view.get().hasOlder || session.view.get().loadingOlder) return;
     const short = el.scrollHeight < el.clientHeight * 1.5;
-    if (short || (!following && el.scrollTop < loadAheadPx)) void session.loadOlder();
+    if (short || (!following && el.scrollTop < loadAheadPx)) background(session.loadOlder());
   }, [session, following]);
   // biome-ignore lint/correctness/useExhaustiveDependencies: new rows may leave the view as short as before
   useLayoutEffect(maybeLoadOlder, [maybeLoadOlder, rows]);
