@@ -1,3 +1,4 @@
+import { guardProcess } from "@holdfast/std";
 import { readOptionsFile } from "./config/environment.ts";
 import { parseOptions } from "./config/options.ts";
 import { startEngine } from "./engine.ts";
@@ -7,6 +8,10 @@ import { createLogger } from "./logger.ts";
 function report(line: unknown): void {
   process.stdout.write(`${JSON.stringify(line)}\n`);
 }
+
+// First of all: the parent counts what nobody handled, and starts us again after an exception. Sandboxes live on: the
+// keeper's they are.
+guardProcess(process, { name: "engine", onCount: (counts) => report({ unhandledRejections: counts }) });
 
 function failure(error: unknown): { what: string; why: string; todo: string } {
   if (error instanceof Error && "what" in error && "why" in error && "todo" in error) {

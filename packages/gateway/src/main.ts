@@ -1,3 +1,4 @@
+import { guardProcess } from "@holdfast/std";
 import { pino } from "pino";
 import { readOptionsFile } from "./config/options.ts";
 import { dropPrivileges } from "./privileges.ts";
@@ -7,6 +8,9 @@ import { type Gateway, startGateway } from "./server.ts";
 function report(line: object): void {
   process.stdout.write(`${JSON.stringify(line)}\n`);
 }
+
+// First of all: the parent counts what nobody handled, and starts us again after an exception.
+guardProcess(process, { name: "gateway", onCount: (counts) => report({ unhandledRejections: counts }) });
 
 async function start(): Promise<Gateway> {
   const options = await readOptionsFile();

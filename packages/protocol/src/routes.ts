@@ -263,6 +263,13 @@ const ourRoutes: Route[] = [
   },
 ];
 
+const Health = z.object({
+  status: z.literal("ok"),
+  unhandled_rejections: z
+    .record(z.string(), z.int().min(0))
+    .describe("By process: promises that failed and were nobody's to handle. Any number but 0 is a fault of ours"),
+});
+
 const systemRoutes: Route[] = [
   {
     method: "get",
@@ -280,7 +287,7 @@ const systemRoutes: Route[] = [
     tag: "System",
     summary: "The process lives",
     auth: "none",
-    ok: { status: 200, description: "Always", schema: z.object({ status: z.literal("ok") }) },
+    ok: { status: 200, description: "Always", schema: Health },
   },
   {
     method: "get",

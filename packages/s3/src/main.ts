@@ -1,3 +1,4 @@
+import { guardProcess } from "@holdfast/std";
 import pino from "pino";
 import { readProcessOptions, type S3ProcessOptions } from "./config/options.ts";
 import { dropPrivileges } from "./privileges.ts";
@@ -6,6 +7,9 @@ import { type S3Server, startS3Server } from "./server/server.ts";
 function say(line: object): void {
   process.stdout.write(JSON.stringify(line) + "\n");
 }
+
+// First of all: the parent counts what nobody handled, and starts us again after an exception.
+guardProcess(process, { name: "s3", onCount: (counts) => say({ unhandledRejections: counts }) });
 
 async function start(options: S3ProcessOptions): Promise<S3Server> {
   const logger = pino({ level: options.logLevel, name: "s3" }, pino.destination({ fd: 2, sync: true }));

@@ -1,4 +1,5 @@
 import type { Status } from "@holdfast/protocol";
+import type { FaultCounts } from "@holdfast/std";
 import type { Logger } from "pino";
 import type { ServerOptions } from "./config/options.ts";
 import type { WebFiles } from "./config/web-files.ts";
@@ -51,6 +52,8 @@ export interface AppContext {
   port: () => number;
   /** Aborts when the server stops: ends open streams. */
   closing: AbortSignal;
+  /** Unhandled rejections by process. */
+  faults: () => FaultCounts;
   /** What is not there to serve a request in full; empty when all is. */
   missing: () => Promise<Missing[]>;
 }

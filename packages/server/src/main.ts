@@ -1,3 +1,5 @@
+import { createInterface } from "node:readline";
+import { addCounts, type FaultCounts, guardProcess, readCounts } from "@holdfast/std";
 import { pino } from "pino";
 import { parseOptions, readOptionsFile } from "./config/options.ts";
 import { dropPrivileges } from "./config/privileges.ts";
@@ -11,6 +13,12 @@ function report(line: object): void {
   process.stdout.write(`${JSON.stringify(line)}\n`);
 }
 
+// First of all: the parent counts what nobody handled, and starts us again after an exception. Turns, sandboxes and
+// spools live on; the next server takes them up where the last commit left them.
+const guard = guardProcess(process, { name: "server", onCount: (counts) => report({ unhandledRejections: counts }) });
+/** What the parent says that other processes, and servers before this one, have counted. */
+let elsewhere: FaultCounts = {};
+
 async function start(): Promise<Server> {
   const options = parseOptions(readOptionsFile());
   // As who we were started: the checkout may be nobody else's to read.
@@ -18,7 +26,12 @@ async function start(): Promise<Server> {
   dropPrivileges({ dataDir: options.dataDir, uid: options.uid, gid: options.gid });
   const redact = ["req.headers", "headers", "apiKey", "token", "secrets"];
   const logger = pino({ name: "server", level: options.logLevel, redact }, pino.destination({ dest: 2, sync: true }));
-  return await startServer(options, { logger, web, guestBundle });
+  return await startServer(options, {
+    logger,
+    web,
+    guestBundle,
+    faults: () => addCounts(guard.counts, elsewhere),
+  });
 }
 
 function explain(error: unknown): { what: string; why: string; todo: string } {
@@ -33,7 +46,11 @@ function explain(error: unknown): { what: string; why: string; todo: string } {
 
 // Whoever started us holds our stdin open; its death, however it comes, is a SIGTERM to us.
 if (process.argv.includes("--exit-with-parent")) {
-  process.stdin.resume().once("end", () => process.kill(process.pid, "SIGTERM"));
+  const told = createInterface({ input: process.stdin });
+  told.on("line", (line) => {
+    elsewhere = readCounts(line) ?? elsewhere;
+  });
+  told.once("close", () => process.kill(process.pid, "SIGTERM"));
   process.stdin.unref();
 }
 try {

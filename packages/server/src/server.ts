@@ -2,6 +2,7 @@ import { randomBytes } from "node:crypto";
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import type { Server as HttpServer } from "node:http";
 import { join } from "node:path";
+import type { FaultCounts } from "@holdfast/std";
 import { createAdaptorServer } from "@hono/node-server";
 import type { ModalClient } from "modal";
 import { type Logger, pino } from "pino";
@@ -58,6 +59,8 @@ export interface StartExtras {
   /** Read beforehand, by who may read the checkout. */
   guestBundle?: string;
   web?: WebFiles;
+  /** Unhandled rejections by process, of all that is known here; told by `/health`. */
+  faults?: () => FaultCounts;
 }
 
 export interface Server extends AsyncDisposable {
@@ -155,6 +158,7 @@ async function compose(composing: Composing): Promise<Server> {
     cookieSecret: options.cookieSecret ?? ownCookieSecret(options.dataDir),
     port: () => port,
     closing: closing.signal,
+    faults: extras.faults ?? (() => ({})),
     missing: readiness({ db: database.db, gateway, provider: work.provider }),
   };
   const http = createAdaptorServer({ fetch: createApp(context).fetch, hostname: options.host }) as HttpServer;

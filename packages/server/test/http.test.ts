@@ -184,7 +184,7 @@ describe("strangers", () => {
 
 test("health, version, and headers of every answer", async () => {
   const health = await it.fetch("/health");
-  expect(await health.json()).toEqual({ status: "ok" });
+  expect(await health.json()).toEqual({ status: "ok", unhandled_rejections: {} });
   expect(health.headers.get("x-content-type-options")).toBe("nosniff");
   expect(health.headers.get("request-id")).toMatch(/^req_/);
   expect(await (await it.fetch("/version")).json()).toEqual({ version: expect.stringMatching(/^\d+\.\d+\.\d+/) });

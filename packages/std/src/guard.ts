@@ -27,6 +27,27 @@ export interface GuardOptions {
 /** Unhandled rejections (and exceptions that were survived) by the name of the process in which they happened. */
 export type FaultCounts = Readonly<Record<string, number>>;
 
+/** Of several processes, or of one that was started several times. */
+export function addCounts(...all: FaultCounts[]): FaultCounts {
+  const sum: Record<string, number> = {};
+  for (const counts of all) for (const [name, count] of Object.entries(counts)) sum[name] = (sum[name] ?? 0) + count;
+  return sum;
+}
+
+/**
+ * The counts in a line that a process tells its parent, or a parent its process:
+ * `{"unhandledRejections":{"server":1}}`. Undefined for every other line.
+ */
+export function readCounts(line: string): FaultCounts | undefined {
+  if (!line.startsWith('{"unhandledRejections":')) return undefined;
+  try {
+    return (JSON.parse(line) as { unhandledRejections: FaultCounts }).unhandledRejections;
+  } catch {
+    // Half a line, of a process that was killed while it wrote.
+    return undefined;
+  }
+}
+
 export interface Fault {
   kind: "unhandled_rejection" | "uncaught_exception";
   /** Which process. */

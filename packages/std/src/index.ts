@@ -11,6 +11,7 @@ export {
   pieceBytes,
 } from "./frames.ts";
 export {
+  addCounts,
   type Fault,
   type FaultCounts,
   faultExitCode,
@@ -18,6 +19,7 @@ export {
   type GuardOptions,
   guardProcess,
   type ProcessGuard,
+  readCounts,
 } from "./guard.ts";
 export { BoundedQueue, ByteBudget, QueueOverflowError } from "./queue.ts";
 export { type RetryOptions, retry } from "./retry.ts";

@@ -1,3 +1,4 @@
+export { causeFault } from "./fault.ts";
 export {
   createTestKit,
   type ExecResult,

@@ -1,4 +1,4 @@
-import { chmodSync, mkdirSync, mkdtempSync, rmSync } from "node:fs";
+import { chmodSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -25,6 +25,8 @@ export interface TestKitOptions {
   adjust?: NonNullable<StartOptions["adjust"]>;
   /** PostgreSQL instead of a SQLite file. */
   databaseUrl?: string;
+  /** Otherwise a rejection that nobody handled, or a service that ended by an exception, fails the kit's disposal. */
+  expectsFaults?: boolean;
   /** Kept after the end, and used again when given; default: a temporary one. */
   dataDir?: string;
 }
@@ -103,6 +105,7 @@ async function buildKit(options: TestKitOptions, stack: AsyncDisposableStack): P
       return options.record === true ? { ...adjusted, modal: { ...modal, serverUrl: recorder.url } } : adjusted;
     },
   });
+  if (options.expectsFaults !== true) stack.defer(() => refuseFaults(system));
   stack.defer(() => system.stop({ endTurns: true }));
   const serverDir = join(dataDir, "server");
   const database = {
@@ -120,6 +123,20 @@ async function buildKit(options: TestKitOptions, stack: AsyncDisposableStack): P
   // A data directory that is used again has the testers of before.
   kit.account = await kit.addAccount(`tester ${Math.random().toString(36).slice(2)}`);
   return kit;
+}
+
+/** Run when everything has ended: what happens while it ends counts too. */
+function refuseFaults(system: RunningSystem): void {
+  const found = Object.entries(system.faults()).flatMap(([kind, counts]) =>
+    Object.entries(counts).flatMap(([name, count]) => (count === 0 ? [] : [`${kind} in ${name}: ${count}`])),
+  );
+  if (found.length === 0) return;
+  const logs = Object.values(system.services).flatMap(({ logFile }) =>
+    existsSync(logFile) ? readFileSync(logFile, "utf8").split("\n") : [],
+  );
+  throw new Error(
+    `faults that nobody handled: ${found.join(", ")}\n${logs.filter((line) => line.includes('"fault":')).join("\n")}`,
+  );
 }
 
 function temporaryDataDir(stack: AsyncDisposableStack): string {

@@ -1,11 +1,12 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { createWriteStream, mkdirSync, rmSync, type WriteStream } from "node:fs";
+import { mkdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
-import { DeadlineError, withDeadline } from "@holdfast/std";
+import { addCounts, DeadlineError, type FaultCounts, faultExitCode, readCounts, withDeadline } from "@holdfast/std";
 import { CliError } from "../command.ts";
 import { childEnv } from "../config/env.ts";
+import { LogFile } from "./log-file.ts";
 import { writePrivateFile } from "./secrets.ts";
 
 export interface ServiceSpec {
@@ -23,7 +24,10 @@ export type Ready = Record<string, unknown> & { ready: true };
 export interface ServiceHooks {
   /** Directory of the data dir for option files and logs; root-only. */
   runDir: string;
-  onExit: (service: Service, reason: string) => void;
+  /** `livedMs` is how long it had been ready. */
+  onExit: (service: Service, ended: { reason: string; livedMs: number }) => void;
+  /** The service counted another fault. */
+  onFaults: (service: Service) => void;
 }
 
 /** One service process. Its options travel in a root-only file, its log goes to `logs/<name>.log`. */
@@ -31,8 +35,16 @@ export class Service {
   readonly spec: ServiceSpec;
   readonly #hooks: ServiceHooks;
   #child: ChildProcess | undefined;
+  #readyChild: ChildProcess | undefined;
   #tail: string[] = [];
   #stopping = false;
+  /** Of its processes that have ended. */
+  #faultsBefore: FaultCounts = {};
+  #faultsNow: FaultCounts = {};
+  /** Whose counts they are. */
+  #counted: ChildProcess | undefined;
+  /** How often it ended by an exception that nobody caught. */
+  crashes = 0;
   ready: Ready | undefined;
 
   constructor(spec: ServiceSpec, hooks: ServiceHooks) {
@@ -42,6 +54,27 @@ export class Service {
 
   get pid(): number | undefined {
     return this.#child?.pid;
+  }
+
+  /** Its present process said that it is ready. */
+  get isReady(): boolean {
+    return this.#child !== undefined && this.#readyChild === this.#child;
+  }
+
+  /** Unhandled rejections since we began, by process: the service's own and those that it hears of. */
+  get faults(): FaultCounts {
+    return addCounts({ [this.spec.name]: 0 }, this.#faultsBefore, this.#faultsNow);
+  }
+
+  /** The part of them that its present process does not know. */
+  get faultsBefore(): FaultCounts {
+    const known = this.#counted === this.#child ? {} : this.#faultsNow;
+    return addCounts(this.#faultsBefore, known);
+  }
+
+  /** One line on its stdin. */
+  tell(line: object): void {
+    this.#child?.stdin?.write(`${JSON.stringify(line)}\n`);
   }
 
   get logFile(): string {
@@ -66,8 +99,9 @@ export class Service {
     );
     this.#child = child;
     this.#stopping = false;
-    const log = createWriteStream(this.logFile, { flags: "a", mode: 0o600 });
-    this.#keepLog(child, log);
+    // It may end before it has read what we tell it.
+    child.stdin?.on("error", () => undefined);
+    this.#keepLog(child);
     try {
       this.ready = await withDeadline(() => this.#firstLine(child), {
         what: `the start of the ${this.spec.name}`,
@@ -81,9 +115,13 @@ export class Service {
     } finally {
       rmSync(optionsFile, { force: true });
     }
+    const readyAt = performance.now();
+    this.#readyChild = child;
     child.once("exit", (code, signalName) => {
       this.#child = undefined;
-      if (!this.#stopping) this.#hooks.onExit(this, signalName ?? `exit code ${code}`);
+      if (code === faultExitCode) this.crashes += 1;
+      const ended = { reason: signalName ?? `exit code ${code}`, livedMs: performance.now() - readyAt };
+      if (!this.#stopping) this.#hooks.onExit(this, ended);
     });
     if (child.exitCode !== null || child.signalCode !== null) throw this.#failure("it ended right after its start");
     return this.ready;
@@ -106,30 +144,45 @@ export class Service {
     this.#child?.kill("SIGKILL");
   }
 
-  #keepLog(child: ChildProcess, log: WriteStream): void {
-    const lines = child.stderr === null ? undefined : createInterface({ input: child.stderr });
-    lines?.on("line", (line) => {
-      log.write(`${line}\n`);
+  #keepLog(child: ChildProcess): void {
+    if (child.stderr === null) return;
+    const log = new LogFile(this.logFile);
+    const lines = createInterface({ input: child.stderr });
+    lines.on("line", (line) => {
+      log.write(line);
       this.#tail.push(line);
       if (this.#tail.length > 15) this.#tail.shift();
     });
-    lines?.on("close", () => log.end());
+    lines.on("close", () => log[Symbol.dispose]());
   }
 
   #firstLine(child: ChildProcess): Promise<Ready> {
     return new Promise((resolve, reject) => {
-      child.once("error", (error) => reject(this.#failure(error.message)));
+      child.on("error", (error) => reject(this.#failure(error.message)));
       child.once("exit", (code, signalName) =>
         reject(this.#failure(`it ended with ${signalName ?? `exit code ${code}`}`)),
       );
-      const lines = child.stdout === null ? undefined : createInterface({ input: child.stdout });
-      lines?.once("line", (line) => {
+      if (child.stdout === null) return;
+      const lines = createInterface({ input: child.stdout });
+      lines.on("line", (line) => {
+        // A fault can come before it is ready, and after.
+        const counts = readCounts(line);
+        if (counts !== undefined) return this.#noteFaults(child, counts);
         const said = parseReady(line);
         if (said === undefined) reject(this.#failure(`it said: ${line.slice(0, 200)}`));
         else if (said instanceof CliError) reject(said);
         else resolve(said);
       });
     });
+  }
+
+  #noteFaults(child: ChildProcess, counts: FaultCounts): void {
+    if (child !== this.#counted) {
+      this.#faultsBefore = addCounts(this.#faultsBefore, this.#faultsNow);
+      this.#counted = child;
+    }
+    this.#faultsNow = counts;
+    this.#hooks.onFaults(this);
   }
 
   #failure(why: string): CliError {

@@ -2,11 +2,12 @@ import { chmodSync, mkdirSync } from "node:fs";
 import { createServer } from "node:net";
 import { join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
-import { inBackground, sleep } from "@holdfast/std";
+import { addCounts, type FaultCounts } from "@holdfast/std";
 import { CliError } from "../command.ts";
 import { Service, type ServiceSpec } from "./child.ts";
 import { lockDataDir } from "./lock.ts";
 import { type PlanInput, plan } from "./plan.ts";
+import { Restarts } from "./restarts.ts";
 import { loadSecrets } from "./secrets.ts";
 
 export interface StartOptions {
@@ -29,6 +30,8 @@ export interface RunningSystem extends AsyncDisposable {
   /** Logs the browser in. */
   loginUrl: string;
   services: Record<ServiceSpec["name"], Service>;
+  /** Of all processes since the start, those of services that have ended included. Zeros are told too. */
+  faults(): { unhandledRejections: FaultCounts; crashes: FaultCounts };
   /** With `endTurns`, turns, sandboxes and everything they hold are ended; without, they wait for the next start. */
   stop(options: { endTurns: boolean }): Promise<void>;
 }
@@ -79,14 +82,20 @@ async function startServices(options: StartOptions, stack: AsyncDisposableStack)
   let stopping = false;
   const hooks = {
     runDir: join(options.dataDir, "run"),
-    onExit: (service: Service, reason: string) => {
-      if (stopping) return;
-      inBackground(
-        restart(service, reason, say, () => stopping),
-        (error) => say(`The ${service.spec.name} is not started again: ${String(error)}`),
-      );
+    onExit: (service: Service, ended: { reason: string; livedMs: number }) => {
+      if (!stopping) restarts.again(service, ended);
     },
+    // The server's `/health` tells of all.
+    onFaults: () => tellServer(),
   };
+  const tellServer = () => services.server.tell({ unhandledRejections: faultsElsewhere(services) });
+  const restarts = new Restarts({
+    say,
+    stopping: () => stopping,
+    back: (service) => {
+      if (service === services.server) tellServer();
+    },
+  });
   const specs = plan({ ...options, secrets, packagesDir: fileURLToPath(new URL("../../../", import.meta.url)) });
   const make = (name: ServiceSpec["name"]) =>
     new Service(
@@ -116,6 +125,7 @@ async function startServices(options: StartOptions, stack: AsyncDisposableStack)
     await services.engine.start(options.signal);
     say("Starting the server");
     await services.server.start(options.signal);
+    tellServer();
   } catch (error) {
     await stop({ endTurns: true });
     throw error;
@@ -125,30 +135,21 @@ async function startServices(options: StartOptions, stack: AsyncDisposableStack)
     url,
     loginUrl: `${url}/login?token=${secrets.loginToken}`,
     services,
+    faults: () => {
+      const all = Object.values(services);
+      return {
+        unhandledRejections: addCounts(...all.map((service) => service.faults)),
+        crashes: Object.fromEntries(all.map(({ spec, crashes }) => [spec.name, crashes])),
+      };
+    },
     stop,
     [Symbol.asyncDispose]: () => stop({ endTurns: true }),
   };
 }
 
-/** A service that dies is started again, after ever longer waits; the others go on meanwhile. */
-async function restart(
-  service: Service,
-  reason: string,
-  say: (text: string) => void,
-  stopping: () => boolean,
-): Promise<void> {
-  say(`The ${service.spec.name} ended (${reason}); starting it again`);
-  for (let waitMs = 200; !stopping(); waitMs = Math.min(10_000, waitMs * 2)) {
-    try {
-      await service.start();
-      say(`The ${service.spec.name} is back`);
-      return;
-    } catch (error) {
-      const why = error instanceof CliError ? error.why : String(error);
-      say(`The ${service.spec.name} did not come back: ${why.split("\n")[0] ?? ""}`);
-      await sleep(waitMs);
-    }
-  }
+/** What the server's present process has not counted itself. */
+function faultsElsewhere({ server, ...others }: RunningSystem["services"]): FaultCounts {
+  return addCounts(server.faultsBefore, ...Object.values(others).map((service) => service.faults));
 }
 
 function listenOnce(port: number): Promise<void> {

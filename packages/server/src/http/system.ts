@@ -74,7 +74,7 @@ export function loginRoutes(context: AppContext): Hono<HttpEnv> {
 /** For whoever watches the process. */
 export function healthRoutes(context: AppContext): Hono<HttpEnv> {
   const app = new Hono<HttpEnv>();
-  app.get("/health", (c) => c.json({ status: "ok" }));
+  app.get("/health", (c) => c.json({ status: "ok", unhandled_rejections: context.faults() }));
   app.get("/version", (c) => c.json({ version: context.version }));
   app.get("/ready", async (c) => {
     const missing = await context.missing();

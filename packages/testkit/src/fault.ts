@@ -1,0 +1,55 @@
+import { setTimeout as delay } from "node:timers/promises";
+
+const inspectorUrl = "http://127.0.0.1:9229";
+
+/**
+ * Makes any running Node process of this machine reject a promise that nobody handles, or throw where nobody catches:
+ * through the debugger that every Node process opens when it is asked to by SIGUSR1. Nothing in the process knows.
+ */
+export async function causeFault(pid: number, kind: "reject" | "throw", text: string): Promise<void> {
+  const error = `new Error(${JSON.stringify(text)})`;
+  const act = kind === "reject" ? `void Promise.reject(${error})` : `throw ${error}`;
+  // Closed again: the next process needs the port.
+  const close = `process.getBuiltinModule("node:inspector").close()`;
+  const signal = AbortSignal.timeout(20_000);
+  for (;;) {
+    signal.throwIfAborted();
+    const url = await openDebugger();
+    if (url === undefined) {
+      // Throws where the process is gone. Asked again when the port was another's in between.
+      process.kill(pid, "SIGUSR1");
+    } else if ((await evaluate(url, "process.pid")) === pid) {
+      await evaluate(url, `setTimeout(() => { ${close}; ${act}; }, 20); 1`);
+      return;
+    }
+    await delay(50, undefined, { signal });
+  }
+}
+
+/** The address of the one debugger that is open on this machine. */
+async function openDebugger(): Promise<string | undefined> {
+  try {
+    const answer = await fetch(`${inspectorUrl}/json/list`, { headers: { connection: "close" } });
+    return ((await answer.json()) as { webSocketDebuggerUrl: string }[])[0]?.webSocketDebuggerUrl;
+  } catch {
+    // Nobody listens.
+    return undefined;
+  }
+}
+
+/** The expression's value; undefined when the process could not be asked. */
+async function evaluate(url: string, expression: string): Promise<unknown> {
+  const socket = new WebSocket(url);
+  const done = Promise.withResolvers<unknown>();
+  socket.addEventListener("open", () =>
+    socket.send(JSON.stringify({ id: 1, method: "Runtime.evaluate", params: { expression } })),
+  );
+  socket.addEventListener("message", ({ data }) => {
+    const answer = JSON.parse(String(data)) as { id?: number; result?: { result?: { value?: unknown } } };
+    if (answer.id === 1) done.resolve(answer.result?.result?.value);
+  });
+  for (const end of ["error", "close"] as const) socket.addEventListener(end, () => done.resolve(undefined));
+  const value = await done.promise;
+  socket.close();
+  return value;
+}
