@@ -236,7 +236,8 @@ export class Sandbox {
   }
 
   #mainEnded(exit: ExitStatus): void {
-    const killed = "signal" in exit && exit.signal === 9;
+    // An init passes the end of its child on as a code.
+    const killed = "signal" in exit ? exit.signal === 9 : exit.code === 137;
     this.#end(killed && sawOom(this.cgroup) ? "oom" : "exit");
   }
 
