@@ -86,6 +86,7 @@ export interface CallOptions {
 export interface Api {
   status: (signal?: AbortSignal) => Promise<Status>;
   login: (apiKey: string) => Promise<void>;
+  logout: () => Promise<void>;
   setCredential: (apiKey: string) => Promise<void>;
   deleteCredential: () => Promise<void>;
   sessions: (page?: string, signal?: AbortSignal) => Promise<{ data: Session[]; nextPage: string | null }>;
@@ -154,6 +155,9 @@ export function createApi(onUnauthorized: () => void): Api {
     },
     deleteCredential: async () => {
       await call("DELETE", "/v1/credential");
+    },
+    logout: async () => {
+      await call("POST", "/v1/logout", { body: {} });
     },
     sessions: async (page, signal) => {
       const query = page ? `&page=${encodeURIComponent(page)}` : "";

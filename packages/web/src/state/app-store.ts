@@ -176,6 +176,22 @@ export class AppStore implements Disposable {
     await this.refresh();
   }
 
+  /** Ends this browser's login, in all of its pages. */
+  async logOut(): Promise<void> {
+    try {
+      await this.api.logout();
+    } catch (error) {
+      this.report(`You are still logged in. ${wordsOf(error)}`);
+      return;
+    }
+    this.session.get()?.[Symbol.dispose]();
+    this.session.set(null);
+    this.list.set({ phase: "loading", problem: null, sessions: [], nextPage: null });
+    this.#live.clear();
+    this.status.set(null);
+    this.auth.set("out");
+  }
+
   report(text: string): void {
     if (this.problems.get().some((problem) => problem.text === text)) return;
     this.problems.set([...this.problems.get(), { id: ++this.#problemId, text }]);

@@ -19,9 +19,14 @@ export function SettingsDialog({ store, onClose }: { store: AppStore; onClose: (
         <StorageSection status={status} />
         <ThemeSection store={store} />
         {status && (
-          <p className={field.help}>
-            Account {status.account.name} · Holdfast {status.version}
-          </p>
+          <div className={field.row}>
+            <p className={field.help}>
+              Account {status.account.name} · Holdfast {status.version}
+            </p>
+            <Button data-testid="log-out" onClick={() => void store.logOut()}>
+              Log out
+            </Button>
+          </div>
         )}
       </div>
     </Dialog>
