@@ -1,6 +1,5 @@
 import type { ConfirmationDetails, EventOf, Session, SessionEvent, Status } from "@holdfast/protocol";
 import { decodeEvent, isRecord } from "./decode.ts";
-import type { Followed } from "./tab-stream.ts";
 
 const requestTimeoutMs = 30_000;
 
@@ -113,7 +112,6 @@ export interface Api {
     page?: string,
     signal?: AbortSignal,
   ) => Promise<{ data: SessionEvent[]; nextPage: string | null }>;
-  streamUrl: (followed: readonly Followed[]) => string;
 }
 
 /** The HTTP API of the page's own origin. `onUnauthorized` is told of every 401. */
@@ -196,16 +194,6 @@ export function createApi(onUnauthorized: () => void): Api {
       const query = page ? `&page=${encodeURIComponent(page)}` : "";
       const answer = await call("GET", `${at(id)}${events}?limit=300&order=desc${query}`, signal ? { signal } : {});
       return { data: eventsIn(answer), nextPage: listOf(answer).nextPage };
-    },
-    streamUrl: (followed) => {
-      const sessions = followed.map(({ id, after }) => `${id}:${after}`).join(",");
-      const deltas = followed.filter(({ drafts }) => drafts).map(({ id }) => id);
-      const query = new URLSearchParams({ sessions });
-      if (deltas.length > 0) {
-        query.set("event_deltas", "agent.message,agent.thinking");
-        query.set("deltas_of", deltas.join(","));
-      }
-      return `/v1/events/stream?${query}`;
     },
   };
 }

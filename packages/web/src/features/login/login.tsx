@@ -40,8 +40,8 @@ export function Login({ store }: { store: AppStore }) {
       <div className={css.card}>
         <h1>Log in to Holdfast</h1>
         <p>
-          Open a link that <code>holdfast login-url</code> prints; it logs this browser in, once. Or paste the key of an
-          account:
+          Open the address that <code>script/start</code> printed, or another that <code>holdfast login-url</code>{" "}
+          prints: each logs a browser in, once. Or paste the key of an account:
         </p>
         <form className={field.field} onSubmit={submit}>
           <label htmlFor="account-key">Account key</label>

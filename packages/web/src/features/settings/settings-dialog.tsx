@@ -19,14 +19,12 @@ export function SettingsDialog({ store, onClose }: { store: AppStore; onClose: (
         <StorageSection status={status} />
         <ThemeSection store={store} />
         {status && (
-          <div className={field.row}>
-            <p className={field.help}>
-              Account {status.account.name} · Holdfast {status.version}
-            </p>
-            <Button data-testid="log-out" onClick={() => void store.logOut()}>
+          <p className={field.help}>
+            Account {status.account.name} · Holdfast {status.version}
+            <Button look="quiet" data-testid="log-out" onClick={() => void store.logOut()}>
               Log out
             </Button>
-          </div>
+          </p>
         )}
       </div>
     </Dialog>
