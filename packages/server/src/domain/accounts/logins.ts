@@ -1,6 +1,6 @@
 import { createHmac } from "node:crypto";
 import { AppError, newId } from "@holdfast/protocol";
-import { loginLinkLifetimeMs, loginLinkPayload, parseLoginLinkToken } from "@holdfast/std";
+import { inBackground, loginLinkLifetimeMs, loginLinkPayload, parseLoginLinkToken } from "@holdfast/std";
 import type { Logger } from "pino";
 import type { Clock } from "../../ports/clock.ts";
 import type { Database, Tx } from "../../ports/database.ts";
@@ -51,7 +51,9 @@ export class Logins {
   constructor(deps: LoginsDeps) {
     this.#deps = deps;
     deps.bus.subscribe(endedTopic, (id) => this.#end(id));
-    deps.bus.onGap(() => void this.#lookAgain());
+    deps.bus.onGap(() => {
+      inBackground(this.#lookAgain(), (error) => deps.logger.warn({ err: error }, "ended logins were not looked for"));
+    });
   }
 
   /** Takes a link's token, which then is worth nothing any more. Throws `login_link_used` or `key_wrong`. */
@@ -160,12 +162,7 @@ export class Logins {
 
   /** Word of an end may have been lost. */
   async #lookAgain(): Promise<void> {
-    const { logger } = this.#deps;
-    try {
-      for (const id of [...this.#inUse.keys()]) if ((await this.find(id)) === undefined) this.#end(id);
-    } catch (error) {
-      logger.warn({ err: error }, "cannot look whether logins in use were ended");
-    }
+    for (const id of [...this.#inUse.keys()]) if ((await this.find(id)) === undefined) this.#end(id);
   }
 
   #end(id: string): void {

@@ -21,7 +21,7 @@ export function SettingsDialog({ store, onClose }: { store: AppStore; onClose: (
         {status && (
           <p className={field.help}>
             Account {status.account.name} · Holdfast {status.version}
-            <Button look="quiet" data-testid="log-out" onClick={() => void store.logOut()}>
+            <Button look="quiet" data-testid="log-out" onClick={() => background(store.logOut())}>
               Log out
             </Button>
           </p>
