@@ -12,6 +12,8 @@ export interface Layout {
   socket: string;
   lock: string;
   log: string;
+  /** Takes room on the disk that is given up when there is none left. */
+  reserve: string;
   /** A tmpfs that only the keeper's mount namespace sees; traversable by every uid, as runtimes mount as the inner root. */
   privateDir: string;
   /** Parent of the sandboxes' cgroups, relative to each hierarchy's root. */
@@ -27,6 +29,7 @@ export function layoutOf(stateDir: string, instance: string): Layout {
     socket: join(stateDir, "keeper.sock"),
     lock: join(stateDir, "keeper.lock"),
     log: join(stateDir, "keeper.log"),
+    reserve: join(stateDir, "reserve"),
     privateDir: `/run/holdfast-${instance}`,
     cgroupParent: `/holdfast-${instance}`,
   };

@@ -58,8 +58,13 @@ export class Spool {
     if (this.ended) return;
     this.ended = true;
     this.#sourceFd = undefined;
-    if (this.#fd !== undefined) closeSync(this.#fd);
+    const fd = this.#fd;
     this.#fd = undefined;
+    try {
+      if (fd !== undefined) closeSync(fd);
+    } catch {
+      // It is closed all the same; what was written was counted when it was.
+    }
     this.#onChange();
   }
 

@@ -67,14 +67,25 @@ export class Machine implements AsyncDisposable {
     this.netns = names.netns;
   }
 
-  static async start(options: { accountLimits?: Partial<AccountLimits> } = {}): Promise<Machine> {
+  /** `before` runs when all is there but the keeper: it may start another one. */
+  static async start(
+    options: {
+      accountLimits?: Partial<AccountLimits>;
+      before?: (stateDir: string, instance: string) => Promise<void>;
+    } = {},
+  ): Promise<Machine> {
     const dir = mkdtempSync(join(tmpdir(), "holdfast-rt-"));
     makeLayer(join(dir, "layer"));
     const instance = `t${randomUUID().slice(0, 8)}`;
     const netns = `hft-${instance}`;
     execFileSync("ip", ["netns", "add", netns]);
     try {
-      const runtime = await createRuntime({ stateDir: join(dir, "state"), instance, log: quietLog, ...options });
+      const { before, ...more } = options;
+      if (before !== undefined) {
+        mkdirSync(join(dir, "state"), { mode: 0o700 });
+        await before(join(dir, "state"), instance);
+      }
+      const runtime = await createRuntime({ stateDir: join(dir, "state"), instance, log: quietLog, ...more });
       return new Machine(dir, runtime, { instance, netns });
     } catch (error) {
       removeTraces(dir, netns);
