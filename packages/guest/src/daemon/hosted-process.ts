@@ -3,7 +3,6 @@ import { rmSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { messageOf } from "../failure.ts";
 import type { GuestProcess } from "../frames.ts";
-import { withoutLauncher } from "./launcher.ts";
 import { noteBuffers } from "./memory.ts";
 import {
   endOrphans,
@@ -78,7 +77,7 @@ export class HostedProcess {
 
   static async start(folder: string, options: StartOptions): Promise<HostedProcess> {
     const { processId, sessionId, cwd, argv, env } = options;
-    const [command, ...args] = withoutLauncher(argv, env.PATH);
+    const [command, ...args] = argv;
     if (command === undefined) throw new RequestError("bad_request", "argv is empty");
     checkFolder(cwd);
     const record: ProcessRecord = { processId, sessionId, pid: 0, startTime: "" };
@@ -115,8 +114,7 @@ export class HostedProcess {
     for (const lineId of lineIds) hosted.#lines.set(lineId, { written: Promise.resolve(), ticks: 0 });
     if (exit !== null) return hosted;
     const isSame = record.pid > 0 && readProcess(record.pid)?.startTime === record.startTime;
-    const { pid, processId } = record;
-    signalMembers(isSame ? pid : undefined, processId, "SIGKILL", pid);
+    signalMembers(isSame ? record.pid : undefined, record.processId, "SIGKILL");
     writeExit(folder, lost);
     return hosted;
   }
