@@ -15,7 +15,6 @@ export const idPrefixes = {
   request: "req",
   server: "srv",
   rule: "rule",
-  login: "login",
 } as const;
 
 export type IdKind = keyof typeof idPrefixes;

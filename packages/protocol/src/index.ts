@@ -8,7 +8,6 @@ export {
   Credential,
   LoggedIn,
   Login,
-  Logout,
 } from "./account.ts";
 export {
   Agent,

@@ -9,7 +9,6 @@ import {
   Credential,
   LoggedIn,
   Login,
-  Logout,
 } from "./account.ts";
 import type { ProblemCode } from "./problem.ts";
 import { PermissionRule } from "./question.ts";
@@ -256,22 +255,11 @@ const ourRoutes: Route[] = [
     path: "/v1/login",
     tag: "Holdfast",
     summary: "Log a browser in",
-    description:
-      "Sets the cookie `holdfast_login_PORT` (the port that was asked for; HttpOnly, SameSite=Strict) for thirty days. A link's token is taken once.",
+    description: "Sets the cookie `holdfast_login` (HttpOnly, SameSite=Strict) for thirty days.",
     auth: "none",
     body: Login,
     ok: { status: 200, description: "The account", schema: LoggedIn },
-    problems: ["key_wrong", "login_link_used"],
-  },
-  {
-    method: "post",
-    path: "/v1/logout",
-    tag: "Holdfast",
-    summary: "Log a browser out",
-    description: "Its cookie is worth nothing from now on, and streams that it opened end. A key has no login to end.",
-    auth: "account",
-    body: Logout,
-    ok: { status: 204, description: "Logged out; also when it was before" },
+    problems: ["key_wrong"],
   },
 ];
 
@@ -287,11 +275,11 @@ const systemRoutes: Route[] = [
     method: "get",
     path: "/login",
     tag: "System",
-    summary: "A login link, which works once",
+    summary: "The start link",
     auth: "none",
     query: { token: { schema: z.string(), description: "Without it: the page" } },
     ok: { status: 302, description: "Logged in; on to the page" },
-    problems: ["key_wrong", "login_link_used"],
+    problems: ["key_wrong"],
   },
   {
     method: "get",

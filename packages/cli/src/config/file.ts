@@ -35,6 +35,7 @@ export const settable = {
     "registry",
     "buildTimeoutMs",
     "outputRetentionMs",
+    "output",
     "imageCacheDir",
     "logLevel",
   ],

@@ -114,7 +114,7 @@ function serverOptions(
     ...(databaseUrl === undefined ? {} : { databaseUrl }),
     uid: users.server,
     gid: users.server,
-    loginSecret: secrets.loginSecret,
+    loginToken: secrets.loginToken,
     cookieSecret: secrets.cookieSecret,
     webDir: join(packagesDir, "web", "dist"),
     modal: {

@@ -13,8 +13,7 @@ export interface Secrets {
   gatewayTokenSecret: string;
   s3AccessKeyId: string;
   s3SecretAccessKey: string;
-  /** Signs login links. */
-  loginSecret: string;
+  loginToken: string;
   cookieSecret: string;
 }
 
@@ -26,11 +25,9 @@ const names: (keyof Secrets)[] = [
   "gatewayTokenSecret",
   "s3AccessKeyId",
   "s3SecretAccessKey",
+  "loginToken",
   "cookieSecret",
 ];
-
-/** Came with a later version: made when it is not there. */
-const later = ["loginSecret"] as const satisfies (keyof Secrets)[];
 
 const random = (bytes: number) => randomBytes(bytes).toString("hex");
 
@@ -43,7 +40,7 @@ function newSecrets(): Secrets {
     gatewayTokenSecret: random(32),
     s3AccessKeyId: `HF${random(9).toUpperCase()}`,
     s3SecretAccessKey: random(20),
-    loginSecret: random(32),
+    loginToken: random(24),
     cookieSecret: random(32),
   };
 }
@@ -72,11 +69,7 @@ export function loadSecrets(dataDir: string): Secrets {
   }
   const missing = names.filter((name) => typeof value[name] !== "string" || value[name] === "");
   if (missing.length > 0) throw damaged(`it lacks ${missing.join(", ")}`);
-  if (later.every((name) => typeof value[name] === "string")) return value as Secrets;
-  const { loginSecret } = newSecrets();
-  // The token of links that worked for ever is worth nothing any more.
-  const { loginToken: _, ...kept } = value as Secrets & { loginToken?: string };
-  return writeSecrets(path, { ...kept, loginSecret });
+  return value as Secrets;
 }
 
 function writeSecrets(path: string, secrets: Secrets): Secrets {

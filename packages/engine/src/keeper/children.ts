@@ -13,17 +13,11 @@ export class Children {
   readonly #waiting = new Map<number, (exit: ExitStatus) => void>();
   /** Pids that libuv waits for. */
   readonly #spawned: ReadonlySet<number>;
-  readonly #warn: (message: string) => void;
+  readonly #onSignal = () => this.#reap();
 
-  constructor(spawned: ReadonlySet<number>, warn: (message: string) => void) {
+  constructor(spawned: ReadonlySet<number>) {
     this.#spawned = spawned;
-    this.#warn = warn;
-    process.on("SIGCHLD", () => this.#reap());
-  }
-
-  /** How many processes of sandboxes run. */
-  get tracked(): number {
-    return this.#waiting.size;
+    process.on("SIGCHLD", this.#onSignal);
   }
 
   track(pid: number, onExit: (exit: ExitStatus) => void): void {
@@ -61,12 +55,7 @@ export class Children {
     const exit = tryWait(pid);
     if (exit === undefined) return;
     this.#waiting.delete(pid);
-    try {
-      onExit(exit === "gone" ? { signal: 9 } : exit);
-    } catch (error) {
-      // One process's end must not keep us from the others'.
-      this.#warn(`The end of process ${pid} was taken, but not all that follows from it: ${String(error)}`);
-    }
+    onExit(exit === "gone" ? { signal: 9 } : exit);
   }
 }
 
