@@ -10,8 +10,9 @@ export default defineConfig({
     target: "es2023",
     // A data: URL would need an exception in the content security policy.
     assetsInlineLimit: 0,
-    modulePreload: { polyfill: false },
+    modulePreload: false,
     sourcemap: false,
   },
+  worker: { format: "es" },
   server: { host: "127.0.0.1", proxy: { "/v1": "http://127.0.0.1:4600", "/login": "http://127.0.0.1:4600" } },
 });

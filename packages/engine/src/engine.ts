@@ -96,7 +96,6 @@ async function openMachine({
       stateDir: join(options.dataDir, "runtime"),
       ociRuntime: options.ociRuntime,
       instance,
-      output: options.output,
       log: {
         info: (message) => log.info({ part: "runtime" }, message),
         warn: (message) => log.warn({ part: "runtime" }, message),

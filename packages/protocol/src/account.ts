@@ -40,11 +40,16 @@ export const ApiKeyCreated = ApiKey.extend({
 }).meta({ id: "ApiKeyCreated" });
 export type ApiKeyCreated = z.infer<typeof ApiKeyCreated>;
 
-/** Logs a browser in: with the token of the start link, or with an account's key. */
+/** Logs a browser in: with the token of a login link, once, or with an account's key. */
 export const Login = z
   .union([z.object({ token: z.string() }), z.object({ api_key: z.string() })])
   .meta({ id: "Login" });
 export type Login = z.infer<typeof Login>;
+
+export const Logout = z
+  .object({ everywhere: z.boolean().optional().describe("Every browser of the account") })
+  .meta({ id: "Logout" });
+export type Logout = z.infer<typeof Logout>;
 
 export const LoggedIn = z.object({ account: z.object({ id: z.string(), name: z.string() }) }).meta({ id: "LoggedIn" });
 export type LoggedIn = z.infer<typeof LoggedIn>;

@@ -15,6 +15,7 @@ export const idPrefixes = {
   request: "req",
   server: "srv",
   rule: "rule",
+  login: "login",
 } as const;
 
 export type IdKind = keyof typeof idPrefixes;

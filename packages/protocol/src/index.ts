@@ -8,6 +8,7 @@ export {
   Credential,
   LoggedIn,
   Login,
+  Logout,
 } from "./account.ts";
 export {
   Agent,

@@ -76,7 +76,13 @@ export const problems = {
     401,
     "authentication_error",
     "The API key or login is not valid",
-    "Use a key printed by `holdfast account add NAME`, or log in again by the URL that `script/start` prints.",
+    "Use a key printed by `holdfast account add NAME`, or log in again by a link that `holdfast login-url` prints.",
+  ),
+  login_link_used: entry(
+    401,
+    "authentication_error",
+    "This login link was used before or is too old",
+    "Each link works once, for a quarter of an hour; `holdfast login-url` prints another.",
   ),
   host_refused: entry(
     403,

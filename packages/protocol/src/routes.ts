@@ -9,6 +9,7 @@ import {
   Credential,
   LoggedIn,
   Login,
+  Logout,
 } from "./account.ts";
 import type { ProblemCode } from "./problem.ts";
 import { PermissionRule } from "./question.ts";
@@ -255,11 +256,22 @@ const ourRoutes: Route[] = [
     path: "/v1/login",
     tag: "Holdfast",
     summary: "Log a browser in",
-    description: "Sets the cookie `holdfast_login` (HttpOnly, SameSite=Strict) for thirty days.",
+    description:
+      "Sets the cookie `holdfast_login_PORT` (the port that was asked for; HttpOnly, SameSite=Strict) for thirty days. A link's token is taken once.",
     auth: "none",
     body: Login,
     ok: { status: 200, description: "The account", schema: LoggedIn },
-    problems: ["key_wrong"],
+    problems: ["key_wrong", "login_link_used"],
+  },
+  {
+    method: "post",
+    path: "/v1/logout",
+    tag: "Holdfast",
+    summary: "Log a browser out",
+    description: "Its cookie is worth nothing from now on, and streams that it opened end. A key has no login to end.",
+    auth: "account",
+    body: Logout,
+    ok: { status: 204, description: "Logged out; also when it was before" },
   },
 ];
 
@@ -275,11 +287,11 @@ const systemRoutes: Route[] = [
     method: "get",
     path: "/login",
     tag: "System",
-    summary: "The start link",
+    summary: "A login link, which works once",
     auth: "none",
     query: { token: { schema: z.string(), description: "Without it: the page" } },
     ok: { status: 302, description: "Logged in; on to the page" },
-    problems: ["key_wrong"],
+    problems: ["key_wrong", "login_link_used"],
   },
   {
     method: "get",

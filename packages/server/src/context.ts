@@ -5,6 +5,7 @@ import type { ServerOptions } from "./config/options.ts";
 import type { WebFiles } from "./config/web-files.ts";
 import type { Account, Accounts } from "./domain/accounts/accounts.ts";
 import type { ApiKeys } from "./domain/accounts/keys.ts";
+import type { Logins } from "./domain/accounts/logins.ts";
 import type { Agents } from "./domain/agents/agents.ts";
 import type { Environments } from "./domain/environments/environments.ts";
 import type { PermissionRules } from "./domain/questions/rules.ts";
@@ -24,7 +25,7 @@ export interface Missing {
 
 /** Everything that a request may need; made once, by `main.ts`. */
 export interface AppContext {
-  options: Pick<ServerOptions, "allowedHosts" | "allowedOrigins" | "loginToken" | "heartbeatMs">;
+  options: Pick<ServerOptions, "allowedHosts" | "allowedOrigins" | "heartbeatMs">;
   /** The built page. */
   web: WebFiles;
   version: string;
@@ -33,6 +34,7 @@ export interface AppContext {
   /** The account of a logged-in browser. */
   defaultAccount: Account;
   keys: ApiKeys;
+  logins: Logins;
   workspaces: Workspaces;
   permissionRules: PermissionRules;
   sandboxes: SandboxDirectory;

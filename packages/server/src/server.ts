@@ -20,6 +20,7 @@ import type { AppContext } from "./context.ts";
 import { noteDatabase, openBus, openServerDatabase } from "./database.ts";
 import { Accounts } from "./domain/accounts/accounts.ts";
 import { ApiKeys } from "./domain/accounts/keys.ts";
+import { Logins } from "./domain/accounts/logins.ts";
 import { Agents } from "./domain/agents/agents.ts";
 import { Environments } from "./domain/environments/environments.ts";
 import { EnvironmentImages, type Layers } from "./domain/environments/images.ts";
@@ -143,6 +144,13 @@ async function compose(composing: Composing): Promise<Server> {
     logger,
     accounts,
     keys: new ApiKeys({ db: database.db, clock: systemClock, bus, logger: logger.child({ part: "keys" }) }),
+    logins: new Logins({
+      db: database.db,
+      clock: systemClock,
+      bus,
+      linkSecret: options.loginSecret,
+      logger: logger.child({ part: "logins" }),
+    }),
     workspaces: work.workspaces,
     permissionRules: new PermissionRules({ db: database.db, clock: systemClock }),
     sandboxes: work.directory,

@@ -1,14 +1,23 @@
+import { createHmac, randomBytes } from "node:crypto";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import Anthropic from "@anthropic-ai/sdk";
 import { openAccounts, type Server, type ServerOptionsInput, type StartExtras, startServer } from "@holdfast/server";
+import { formatLoginLinkToken, loginLinkLifetimeMs, loginLinkPayload } from "@holdfast/std";
 import { startPostgres, type TestPostgres } from "@holdfast/testkit/postgres";
 import { Client } from "pg";
 import { pino } from "pino";
 
-export const loginToken = "a-login-token-for-tests";
+const loginSecret = "a-secret-for-login-links-of-tests";
+
+/** The token of a new login link; each works once. */
+export function loginToken(expiresMs: number = Date.now() + loginLinkLifetimeMs, secret = loginSecret): string {
+  const link = { nonce: randomBytes(18).toString("base64url"), expiresMs };
+  const signature = createHmac("sha256", secret).update(loginLinkPayload(link)).digest("base64url");
+  return formatLoginLinkToken({ ...link, signature });
+}
 
 export interface TestServer extends AsyncDisposable {
   server: Server;
@@ -62,7 +71,7 @@ export async function testServer(
   const dataDir = options.dataDir ?? mkdtempSync(join(tmpdir(), "holdfast-server-"));
   const database = options.databaseUrl === undefined ? await databaseOf(dataDir) : { databaseUrl: options.databaseUrl };
   const server = await startServer(
-    { port: 0, loginToken, ...options, ...database, dataDir },
+    { port: 0, loginSecret, ...options, ...database, dataDir },
     { logger: pino({ level: process.env.TEST_LOG ?? "silent" }, pino.destination(2)), ...extras },
   );
   return {

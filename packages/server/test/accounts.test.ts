@@ -8,7 +8,7 @@ let it: TestServer;
 let admin: string;
 beforeAll(async () => {
   it = await testServer();
-  const cookie = await login({ token: loginToken });
+  const cookie = await login({ token: loginToken() });
   const made = await it.fetch("/v1/api_keys", {
     ...json({ name: "admin" }),
     headers: { cookie, origin: it.url },

@@ -130,7 +130,7 @@ describe("the other routes answer with RFC 9457 problems", () => {
 });
 
 async function login(): Promise<string> {
-  const answer = await it.fetch(`/login?token=${loginToken}`);
+  const answer = await it.fetch(`/login?token=${loginToken()}`);
   expect(answer.status).toBe(302);
   const cookie = answer.headers.get("set-cookie") ?? "";
   expect(cookie).toMatch(/HttpOnly/);
@@ -178,7 +178,7 @@ describe("strangers", () => {
     expect((await it.fetch("/v1/sessions", { headers: { cookie: forged } })).status).toBe(401);
     expect((await it.fetch("/login?token=wrong")).status).toBe(401);
     expect((await it.fetch("/v1/login", json({ token: "wrong" }))).status).toBe(401);
-    expect((await it.fetch("/v1/login", json({ token: loginToken }))).status).toBe(200);
+    expect((await it.fetch("/v1/login", json({ token: loginToken() }))).status).toBe(200);
   });
 });
 

@@ -159,7 +159,7 @@ async function listed(it: Awaited<ReturnType<typeof start>>, key: string): Promi
 }
 
 async function lastSweep(it: Awaited<ReturnType<typeof start>>) {
-  const login = await it.fetch(`/login?token=${loginToken}`);
+  const login = await it.fetch(`/login?token=${loginToken()}`);
   const cookie = login.headers.get("set-cookie")?.split(";")[0] ?? "";
   const answer = await it.fetch("/v1/sweep", { headers: { cookie } });
   return (

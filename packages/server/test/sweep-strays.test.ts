@@ -33,7 +33,7 @@ interface Listed {
 
 /** Whoever logs in by the link is the administrator. */
 async function asAdmin(it: It) {
-  const login = await it.fetch(`/login?token=${loginToken}`);
+  const login = await it.fetch(`/login?token=${loginToken()}`);
   const cookie = login.headers.get("set-cookie")?.split(";")[0] ?? "";
   const get = (path: string, init: RequestInit = {}) =>
     it.fetch(path, { ...init, headers: { cookie, "content-type": "application/json", origin: it.url } });

@@ -21,6 +21,13 @@ export {
   type ProcessGuard,
   readCounts,
 } from "./guard.ts";
+export {
+  formatLoginLinkToken,
+  type LoginLinkToken,
+  loginLinkLifetimeMs,
+  loginLinkPayload,
+  parseLoginLinkToken,
+} from "./login-link.ts";
 export { BoundedQueue, ByteBudget, QueueOverflowError } from "./queue.ts";
 export { type RetryOptions, retry } from "./retry.ts";
 export {
@@ -29,4 +36,3 @@ export {
   type SandboxTokenVerdict,
   verifySandboxToken,
 } from "./sandbox-token.ts";
-export { type Segment, Segments } from "./segments.ts";

@@ -1,5 +1,4 @@
 import { useEffect, useRef, useState } from "react";
-import { Router, useLocation } from "wouter";
 import { useHashLocation } from "wouter/use-hash-location";
 import css from "./app.module.css";
 import { Composer } from "./features/composer/composer.tsx";
@@ -23,17 +22,13 @@ import { useCell } from "./ui/use-cell.ts";
 export function App({ store }: { store: AppStore }) {
   const auth = useCell(store.auth);
   if (auth === "out") return <Login store={store} />;
-  return (
-    <Router hook={useHashLocation}>
-      <Page store={store} />
-    </Router>
-  );
+  return <Page store={store} />;
 }
 
 const sessionIn = (location: string) => /^\/sessions\/([0-9A-Za-z_-]+)$/.exec(location)?.[1] ?? null;
 
 function Page({ store }: { store: AppStore }) {
-  const [location, navigate] = useLocation();
+  const [location, navigate] = useHashLocation();
   const status = useCell(store.status);
   const list = useCell(store.list);
   const session = useCell(store.session);

@@ -1,5 +1,5 @@
 import type { Command } from "../command.ts";
-import { dataDir, output, server, yes } from "../options.ts";
+import { dataDir, defaultDataDir, output, server, yes } from "../options.ts";
 
 const local = {
   ...dataDir,
@@ -19,7 +19,7 @@ export const accountCommands: readonly Command[] = [
       output,
     },
     details:
-      "URL is the link that `holdfast up` prints (it holds a token), or with --key the server's address. What is stored\nlies in $XDG_CONFIG_HOME/holdfast/config.json, readable for you only.",
+      "URL is a link that `holdfast up` or `holdfast login-url` prints (it works once), or with --key the server's\naddress. What is stored lies in $XDG_CONFIG_HOME/holdfast/config.json, readable for you only.",
     examples: [
       "holdfast login 'http://127.0.0.1:4600/login?token=…'",
       "holdfast login http://127.0.0.1:4600 --key -",
@@ -27,6 +27,22 @@ export const accountCommands: readonly Command[] = [
       "holdfast login --anthropic-key < key.txt",
     ],
     load: async () => (await import("../commands/login.ts")).login,
+  },
+  {
+    name: "login-url",
+    summary: "Print a link that logs a browser in as the administrator.",
+    args: [],
+    options: {
+      "data-dir": {
+        ...dataDir,
+        help: `of the Holdfast that runs here (default ${defaultDataDir}, or HOLDFAST_DATA_DIR)`,
+      },
+      server: { ...server, help: "the address that the browser reaches it by (default: the one it listens on)" },
+      output,
+    },
+    details: "It works once, within a quarter of an hour. Run it as the user who runs `holdfast up`.",
+    examples: ["holdfast login-url", "holdfast login-url --server https://holdfast.example"],
+    load: async () => (await import("../commands/login.ts")).loginUrl,
   },
   {
     name: "account add",

@@ -69,8 +69,10 @@ export async function connectByToken(loginUrl: string, signal: AbortSignal): Pro
   if (!answer.ok || cookie === undefined)
     throw new CliError(
       "The link is not accepted",
-      answer.status === 401 ? "Its token belongs to another installation." : `${url} answered ${answer.status}.`,
-      "Use the link that `holdfast up` printed last, or `holdfast login --data-dir DIR` as root.",
+      answer.status === 401
+        ? "It was used before, is older than a quarter of an hour, or belongs to another installation."
+        : `${url} answered ${answer.status}.`,
+      "Have another one printed by `holdfast login-url`, or use `holdfast login --data-dir DIR` as root.",
     );
   const withCookie: typeof globalThis.fetch = (target, init = {}) => {
     const headers = new Headers(init.headers);
@@ -81,6 +83,12 @@ export async function connectByToken(loginUrl: string, signal: AbortSignal): Pro
     return fetch(target, { ...init, headers });
   };
   return { url, apiKey: "by-login", fetch: withCookie, holdfast: createHoldfast({ baseUrl: url, fetch: withCookie }) };
+}
+
+/** Ends a login that was only needed for a moment. */
+export async function logOut({ url, fetch: withLogin }: Connection, signal: AbortSignal): Promise<void> {
+  const answer = await withLogin(`${url}/v1/logout`, { method: "POST", signal });
+  await answer.body?.cancel();
 }
 
 const originOf = (url: string) => {

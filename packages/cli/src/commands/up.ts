@@ -2,6 +2,7 @@ import { once } from "node:events";
 import { rmSync } from "node:fs";
 import { join } from "node:path";
 import type { Status } from "@holdfast/protocol";
+import { connectByToken, logOut } from "../client/connection.ts";
 import { CliError, type Handler, textOption } from "../command.ts";
 import { ConfigFileError, configFileName, type FileConfig, readConfigFile, withConfig } from "../config/file.ts";
 import { addressFile, writeAddress } from "../local/running.ts";
@@ -23,11 +24,12 @@ export const up: Handler = async (input, { env, out, signal }) => {
   });
   writeAddress(dataDir, system.url);
   out.line("");
-  out.line("Holdfast is ready. Open this in your browser; it logs you in:");
+  out.line("Holdfast is ready. Open this in your browser; it logs you in, once, within a quarter of an hour:");
   out.line("");
   out.line(`  ${system.loginUrl}`);
+  out.line("`holdfast login-url` prints another such link.");
   out.line("");
-  const { model, storage } = await readStatus(system.url, system.loginUrl);
+  const { model, storage } = await readStatus(system.loginUrl, signal);
   if (model.mode === "scripted")
     out.line("Scripted demo, not Claude: there is no Anthropic key. Set ANTHROPIC_API_KEY, or add one in the page.");
   else out.line("The model is Anthropic's; the key stays in the gateway.");
@@ -59,15 +61,9 @@ async function configOf(dataDir: string): Promise<FileConfig> {
   }
 }
 
-async function readStatus(url: string, loginUrl: string): Promise<Status> {
-  const login = await fetch(loginUrl, { redirect: "manual" });
-  const cookie = login.headers.get("set-cookie")?.split(";")[0] ?? "";
-  const answer = await fetch(`${url}/v1/status`, { headers: { cookie } });
-  if (!answer.ok)
-    throw new CliError(
-      "The server does not answer as it should",
-      `It said ${answer.status}.`,
-      "Look at run/logs/server.log in the data directory.",
-    );
-  return (await answer.json()) as Status;
+async function readStatus(loginUrl: string, signal: AbortSignal): Promise<Status> {
+  const login = await connectByToken(loginUrl, signal);
+  const status = await login.holdfast.status({ signal });
+  await logOut(login, signal);
+  return status;
 }

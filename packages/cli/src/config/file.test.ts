@@ -22,7 +22,7 @@ test("no file is no configuration", async () => {
 
 test("all problems at once, each with its path and none with its value", async () => {
   write({
-    server: { sandbox: { idleSandboxMs: "soon" }, loginToken: "a-secret-value" },
+    server: { sandbox: { idleSandboxMs: "soon" }, loginSecret: "a-secret-value" },
     engine: { ociRuntime: "docker" },
     web: {},
   });
@@ -31,7 +31,7 @@ test("all problems at once, each with its path and none with its value", async (
   const { problems } = error as ConfigFileError;
   const about = (text: string) => problems.filter((problem) => problem.includes(text)).length;
   expect(about("server.sandbox.idleSandboxMs")).toBe(1);
-  expect(about("server.loginToken: cannot be set")).toBe(1);
+  expect(about("server.loginSecret: cannot be set")).toBe(1);
   expect(about("engine.ociRuntime")).toBe(1);
   expect(about("web: cannot be set")).toBe(1);
   expect(problems.join()).not.toContain("a-secret-value");

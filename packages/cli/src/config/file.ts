@@ -35,7 +35,6 @@ export const settable = {
     "registry",
     "buildTimeoutMs",
     "outputRetentionMs",
-    "output",
     "imageCacheDir",
     "logLevel",
   ],

@@ -12,7 +12,7 @@ beforeEach(() => {
 afterEach(() => rmSync(dir, { recursive: true }));
 
 test("the bundle holds versions and logs, and none of the secrets", () => {
-  const secrets = { loginToken: "f".repeat(48), s3SecretAccessKey: "plain-looking-secret" };
+  const secrets = { loginSecret: "f".repeat(48), s3SecretAccessKey: "plain-looking-secret" };
   writeFileSync(join(dir, "secrets.json"), JSON.stringify(secrets));
   mkdirSync(join(dir, "run", "logs"), { recursive: true });
   const log = `started\nkey plain-looking-secret used\nGET /login?token=abcdef\nsk-ant-api03-${"x".repeat(30)}\n`;

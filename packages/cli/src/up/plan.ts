@@ -114,7 +114,7 @@ function serverOptions(
     ...(databaseUrl === undefined ? {} : { databaseUrl }),
     uid: users.server,
     gid: users.server,
-    loginToken: secrets.loginToken,
+    loginSecret: secrets.loginSecret,
     cookieSecret: secrets.cookieSecret,
     webDir: join(packagesDir, "web", "dist"),
     modal: {

@@ -24,3 +24,11 @@ test.each([
   writeFileSync(join(dir, "secrets.json"), content);
   expect(() => loadSecrets(dir)).toThrow("is damaged");
 });
+
+test("an installation of before links worked once gets a secret for them, and keeps everything else", () => {
+  const { loginSecret: _, ...before } = loadSecrets(dir);
+  writeFileSync(join(dir, "secrets.json"), JSON.stringify({ ...before, loginToken: "f".repeat(48) }));
+  const after = loadSecrets(dir);
+  expect(after).toEqual({ ...before, loginSecret: expect.stringMatching(/^[0-9a-f]{64}$/) });
+  expect(loadSecrets(dir)).toEqual(after);
+});

@@ -13,7 +13,8 @@ export interface Secrets {
   gatewayTokenSecret: string;
   s3AccessKeyId: string;
   s3SecretAccessKey: string;
-  loginToken: string;
+  /** Signs login links. */
+  loginSecret: string;
   cookieSecret: string;
 }
 
@@ -25,9 +26,11 @@ const names: (keyof Secrets)[] = [
   "gatewayTokenSecret",
   "s3AccessKeyId",
   "s3SecretAccessKey",
-  "loginToken",
   "cookieSecret",
 ];
+
+/** Came with a later version: made when it is not there. */
+const later = ["loginSecret"] as const satisfies (keyof Secrets)[];
 
 const random = (bytes: number) => randomBytes(bytes).toString("hex");
 
@@ -40,7 +43,7 @@ function newSecrets(): Secrets {
     gatewayTokenSecret: random(32),
     s3AccessKeyId: `HF${random(9).toUpperCase()}`,
     s3SecretAccessKey: random(20),
-    loginToken: random(24),
+    loginSecret: random(32),
     cookieSecret: random(32),
   };
 }
@@ -69,7 +72,11 @@ export function loadSecrets(dataDir: string): Secrets {
   }
   const missing = names.filter((name) => typeof value[name] !== "string" || value[name] === "");
   if (missing.length > 0) throw damaged(`it lacks ${missing.join(", ")}`);
-  return value as Secrets;
+  if (later.every((name) => typeof value[name] === "string")) return value as Secrets;
+  const { loginSecret } = newSecrets();
+  // The token of links that worked for ever is worth nothing any more.
+  const { loginToken: _, ...kept } = value as Secrets & { loginToken?: string };
+  return writeSecrets(path, { ...kept, loginSecret });
 }
 
 function writeSecrets(path: string, secrets: Secrets): Secrets {

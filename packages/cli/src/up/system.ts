@@ -4,6 +4,7 @@ import { join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { addCounts, type FaultCounts } from "@holdfast/std";
 import { CliError } from "../command.ts";
+import { makeLoginUrl } from "../local/login-url.ts";
 import { Service, type ServiceSpec } from "./child.ts";
 import { lockDataDir } from "./lock.ts";
 import { type PlanInput, plan } from "./plan.ts";
@@ -27,8 +28,8 @@ export interface StartOptions {
 
 export interface RunningSystem extends AsyncDisposable {
   url: string;
-  /** Logs the browser in. */
-  loginUrl: string;
+  /** Logs a browser in, once, within a quarter of an hour. Another one each time that it is read. */
+  readonly loginUrl: string;
   services: Record<ServiceSpec["name"], Service>;
   /** Of all processes since the start, those of services that have ended included. Zeros are told too. */
   faults(): { unhandledRejections: FaultCounts; crashes: FaultCounts };
@@ -133,7 +134,9 @@ async function startServices(options: StartOptions, stack: AsyncDisposableStack)
   const url = `http://127.0.0.1:${Number(services.server.ready?.port)}`;
   return {
     url,
-    loginUrl: `${url}/login?token=${secrets.loginToken}`,
+    get loginUrl() {
+      return makeLoginUrl(url, secrets.loginSecret);
+    },
     services,
     faults: () => {
       const all = Object.values(services);

@@ -58,28 +58,6 @@ export const EngineOptions = z.object({
     .positive()
     .default(3_600_000)
     .describe("how long the output of a finished sandbox stays readable"),
-  output: z
-    .object({
-      sandboxBytes: z
-        .number()
-        .int()
-        .min(1024 * 1024)
-        .default(1024 ** 3)
-        .describe("what a sandbox's processes printed is kept on disk up to this; beyond it the oldest goes"),
-      accountBytes: z
-        .number()
-        .int()
-        .min(1024 * 1024)
-        .default(4 * 1024 ** 3)
-        .describe("the same for all sandboxes of one account together"),
-      execRetentionMs: z
-        .number()
-        .int()
-        .positive()
-        .default(300_000)
-        .describe("an exec that has ended is forgotten so long after its exit was read"),
-    })
-    .prefault({}),
   logLevel: z
     .enum(["trace", "debug", "info", "warn", "error", "fatal", "silent"])
     .default("info")

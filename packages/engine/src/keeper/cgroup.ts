@@ -1,7 +1,16 @@
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmdirSync, statfsSync } from "node:fs";
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  rmdirSync,
+  statfsSync,
+  symlinkSync,
+} from "node:fs";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
-import { MS_NODEV, MS_NOSUID, mount, unmountDetach } from "./syscalls.ts";
+import { MS_BIND, MS_MOVE, MS_NODEV, MS_NOEXEC, MS_NOSUID, MS_REC, mount } from "./syscalls.ts";
 
 const ROOT = "/sys/fs/cgroup";
 const CGROUP2_MAGIC = 0x63677270;
@@ -23,21 +32,47 @@ function hierarchies(): string[] {
     return readdirSync(ROOT)
       .map((name) => join(ROOT, name))
       .filter((dir) => existsSync(join(dir, "cgroup.procs")));
-  } catch {
-    // No cgroup file system at all.
-    return [];
+  } catch (error) {
+    // No cgroup file system at all; anything else must not be taken for that.
+    if (error instanceof Error && "code" in error && error.code === "ENOENT") return [];
+    throw error;
   }
 }
 
 /**
  * crun 1.8 refuses "hybrid" machines, where a v2 tree with controllers hangs below v1. In our private mount namespace
- * the v2 tree is taken away; an empty tmpfs in its place swallows what the runtime would write there.
+ * the root is put together anew from the v1 controllers alone, so that nothing is looked for or written below
+ * `unified`. `scratch` is an empty directory in a mount of our own.
  */
-export function hideHybridTree(): void {
-  const unified = join(ROOT, "unified");
-  if (cgroupMode() !== "v1" || !existsSync(unified) || statfsSync(unified).type !== CGROUP2_MAGIC) return;
-  unmountDetach(unified);
-  mount({ source: "tmpfs", target: unified, type: "tmpfs", flags: MS_NOSUID | MS_NODEV, data: "size=1m" });
+export function leaveOutUnified(scratch: string): void {
+  if (cgroupMode() !== "v1" || !existsSync(join(ROOT, "unified"))) return;
+  const entries = readdirSync(ROOT, { withFileTypes: true }).filter(({ name }) => name !== "unified");
+  mount({
+    source: "holdfast-cgroup",
+    target: scratch,
+    type: "tmpfs",
+    flags: MS_NOSUID | MS_NODEV | MS_NOEXEC,
+    data: "mode=755,size=64k",
+  });
+  for (const entry of entries) {
+    const target = join(scratch, entry.name);
+    // `cpu -> cpu,cpuacct`: a runtime takes either name.
+    if (entry.isSymbolicLink()) symlinkSync(readlinkSync(join(ROOT, entry.name)), target);
+    if (!entry.isDirectory()) continue;
+    mkdirSync(target, { mode: 0o755 });
+    mount({ source: join(ROOT, entry.name), target, type: "", flags: MS_BIND | MS_REC, data: "" });
+  }
+  mount({ source: scratch, target: ROOT, type: "", flags: MS_MOVE, data: "" });
+}
+
+/** The names of the cgroups right below `parent`, in any hierarchy. */
+export function cgroupsBelow(parent: string): string[] {
+  const names = directoriesOf(parent).flatMap((dir) =>
+    readdirSync(dir, { withFileTypes: true })
+      .filter((entry) => entry.isDirectory())
+      .map(({ name }) => name),
+  );
+  return [...new Set(names)];
 }
 
 /** Whether we may make cgroups here; in many containers the tree is read-only. */
@@ -65,15 +100,19 @@ export function sawOom(cgroup: string): boolean {
   return false;
 }
 
-/** Kills what is left in a sandbox's cgroup and removes it from every hierarchy. Returns what could not be removed. */
-export async function removeCgroup(cgroup: string): Promise<string[]> {
+/**
+ * Kills what is left in a sandbox's cgroup and removes it from every hierarchy; throws when some of it stays. True when
+ * nothing that was in it can run any more; false where this machine has no cgroups.
+ */
+export async function removeCgroup(cgroup: string): Promise<boolean> {
   let left = directoriesOf(cgroup);
   for (let attempt = 0; left.length > 0 && attempt < REMOVE_ATTEMPTS; attempt++) {
     for (const dir of left) removeTree(dir);
     left = left.filter((dir) => existsSync(dir));
     if (left.length > 0) await delay(REMOVE_PAUSE_MS);
   }
-  return left;
+  if (left.length > 0) throw new Error(`${left.join(", ")} cannot be removed: something in it does not end.`);
+  return hierarchies().length > 0;
 }
 
 function directoriesOf(cgroup: string): string[] {
@@ -85,13 +124,21 @@ function directoriesOf(cgroup: string): string[] {
 function removeTree(dir: string): void {
   try {
     for (const pid of readFileSync(join(dir, "cgroup.procs"), "utf8").split("\n")) {
-      if (Number(pid) > 0) process.kill(Number(pid), "SIGKILL");
+      if (Number(pid) > 0) kill(Number(pid));
     }
     for (const entry of readdirSync(dir, { withFileTypes: true })) {
       if (entry.isDirectory()) removeTree(join(dir, entry.name));
     }
     rmdirSync(dir);
   } catch {
-    // ESRCH, EBUSY or ENOENT while processes end: the caller looks again.
+    // EBUSY or ENOENT while processes end: the caller looks again.
+  }
+}
+
+function kill(pid: number): void {
+  try {
+    process.kill(pid, "SIGKILL");
+  } catch {
+    // It ended by itself between the two looks.
   }
 }

@@ -13,11 +13,17 @@ export class Children {
   readonly #waiting = new Map<number, (exit: ExitStatus) => void>();
   /** Pids that libuv waits for. */
   readonly #spawned: ReadonlySet<number>;
-  readonly #onSignal = () => this.#reap();
+  readonly #warn: (message: string) => void;
 
-  constructor(spawned: ReadonlySet<number>) {
+  constructor(spawned: ReadonlySet<number>, warn: (message: string) => void) {
     this.#spawned = spawned;
-    process.on("SIGCHLD", this.#onSignal);
+    this.#warn = warn;
+    process.on("SIGCHLD", () => this.#reap());
+  }
+
+  /** How many processes of sandboxes run. */
+  get tracked(): number {
+    return this.#waiting.size;
   }
 
   track(pid: number, onExit: (exit: ExitStatus) => void): void {
@@ -55,7 +61,12 @@ export class Children {
     const exit = tryWait(pid);
     if (exit === undefined) return;
     this.#waiting.delete(pid);
-    onExit(exit === "gone" ? { signal: 9 } : exit);
+    try {
+      onExit(exit === "gone" ? { signal: 9 } : exit);
+    } catch (error) {
+      // One process's end must not keep us from the others'.
+      this.#warn(`The end of process ${pid} was taken, but not all that follows from it: ${String(error)}`);
+    }
   }
 }
 

@@ -1,6 +1,6 @@
 import type { Socket } from "node:net";
 import { FrameTooLargeError } from "@holdfast/std";
-import { KeeperError } from "./keeper-error.ts";
+import { inWords, KeeperError } from "./keeper-error.ts";
 import { encodeFrame, FrameDecoder, type KeeperEvent, type Reply, type Request } from "./protocol.ts";
 
 /** What may wait for an engine that does not read; beyond it events are gathered and no further request is taken. */
@@ -98,8 +98,8 @@ export class Connection {
     } catch (error) {
       const known = error instanceof KeeperError;
       if (!known) this.#options.warn(`${request.op} failed: ${describe(error)}`);
-      const code = known ? error.code : error instanceof FrameTooLargeError ? "resource_exhausted" : "unavailable";
-      this.#reply({ id, error: { code, message: error instanceof Error ? error.message : String(error) } });
+      const { code, message } = inWords(error, request.op);
+      this.#reply({ id, error: { code: error instanceof FrameTooLargeError ? "resource_exhausted" : code, message } });
     }
   }
 

@@ -1,23 +1,23 @@
 import { mkdirSync, readdirSync } from "node:fs";
-import { rm } from "node:fs/promises";
+import { setTimeout as delay } from "node:timers/promises";
+import { DiskReserve, isNoRoom } from "../disk-reserve.ts";
 import type { AccountLimits } from "./account-limits.ts";
-import { removeCgroup } from "./cgroup.ts";
+import { cgroupsBelow, removeCgroup } from "./cgroup.ts";
 import { Children } from "./children.ts";
+import { Leftovers, runSteps } from "./ending.ts";
 import { IdMapCache } from "./id-maps.ts";
 import { KeeperError } from "./keeper-error.ts";
+import { lanes } from "./lanes.ts";
 import type { OciCommand } from "./oci-command.ts";
-import { OutputLedger } from "./output-ledger.ts";
 import { isSafeName, type Layout } from "./paths.ts";
-import {
-  type AttachResult,
-  type HelloResult,
-  type KeeperEvent,
-  type OutputLimits,
-  PROTOCOL_VERSION,
-  type Request,
-} from "./protocol.ts";
+import { type HelloResult, type KeeperEvent, PROTOCOL_VERSION, type Request } from "./protocol.ts";
 import { type KeeperContext, Sandbox } from "./sandbox.ts";
 import { SeccompCache } from "./seccomp-cache.ts";
+import { Trash } from "./trash.ts";
+
+/** Each lost sandbox takes a call of the runtime to end. */
+const RECOVERY_LANES = 4;
+const TRASH_WAIT_MS = 5_000;
 
 export interface KeeperOptions {
   layout: Layout;
@@ -31,7 +31,7 @@ export interface KeeperOptions {
   emit(event: KeeperEvent): void;
   warn(message: string): void;
   /** Called after `shutdown` has cleaned up. */
-  onShutdown(): void;
+  onShutdown(): Promise<void>;
 }
 
 /** All sandboxes of one engine, and the answers to its requests. */
@@ -44,44 +44,67 @@ export class Keeper {
   constructor(options: KeeperOptions) {
     this.#options = options;
     const { layout, oci, emit, warn } = options;
+    const reserve = new DiskReserve({ path: layout.reserve, bytes: 0, tell: warn });
     this.#context = {
       layout,
       oci,
       emit,
       warn,
-      children: new Children(oci.live),
+      trash: new Trash(layout.trash, warn),
+      leftovers: new Leftovers(warn),
+      withRoom: async (write) => {
+        try {
+          return await write();
+        } catch (error) {
+          if (!isNoRoom(error) || !reserve.giveUp()) throw error;
+          return await write();
+        }
+      },
+      children: new Children(oci.live, warn),
       idMaps: new IdMapCache({ joinNamespace: options.kind === "crun", limits: options.limits }),
-      outputs: new OutputLedger(),
       seccomp: new SeccompCache({ ociState: layout.ociState, kind: options.kind }),
     };
   }
 
-  /** Takes over what an earlier keeper left: ended sandboxes stay readable, others are ended as lost. */
-  async recover(): Promise<void> {
+  /**
+   * Takes over what an earlier keeper left: ended sandboxes stay readable, others are ended as lost, wherever a trace
+   * of them is found. Returns at once; questions about each wait until it is known.
+   */
+  recover(): void {
     const { layout, warn } = this.#options;
-    const emptied = rm(layout.trash, { recursive: true, force: true });
-    await emptied;
     for (const dir of [layout.sandboxes, layout.trash, layout.ociState]) {
       mkdirSync(dir, { recursive: true, mode: 0o700 });
     }
-    for (const id of readdirSync(layout.sandboxes)) {
+    this.#context.trash.empty();
+    const found = [...readdirSync(layout.sandboxes), ...readdirSync(layout.ociState), ...this.#cgroups()];
+    const turn = lanes(RECOVERY_LANES);
+    for (const id of new Set(found)) {
       if (!isSafeName(id)) continue;
       const sandbox = new Sandbox(id, this.#context);
       this.#sandboxes.set(id, sandbox);
-      await sandbox.recover().catch((error: unknown) => warn(`Sandbox ${id} could not be recovered: ${String(error)}`));
+      sandbox.recover(turn).catch((error: unknown) => warn(`Sandbox ${id} could not be recovered: ${String(error)}`));
+    }
+  }
+
+  #cgroups(): string[] {
+    try {
+      return cgroupsBelow(this.#options.layout.cgroupParent);
+    } catch (error) {
+      this.#options.warn(`The cgroups of lost sandboxes could not be listed: ${String(error)}`);
+      return [];
     }
   }
 
   async handle(request: Request, payload: Uint8Array): Promise<unknown> {
     switch (request.op) {
       case "hello":
-        return this.#hello(request.output);
+        return { version: PROTOCOL_VERSION, pid: process.pid, runtime: this.#options.runtime } satisfies HelloResult;
       case "create":
         return this.#create(request);
       case "list":
         return [...this.#sandboxes.keys()];
       case "state":
-        return this.#get(request.sandboxId).state;
+        return this.#get(request.sandboxId).known();
       case "destroy":
         return this.#sandboxes.get(request.sandboxId)?.destroy();
       case "forget":
@@ -90,10 +113,6 @@ export class Keeper {
         return this.#get(request.sandboxId).exec(request);
       case "execState":
         return this.#get(request.sandboxId).execSnapshot(request.execId);
-      case "attach":
-        return { base: this.#get(request.sandboxId).attach(request.execId, request) } satisfies AttachResult;
-      case "acknowledge":
-        return this.#get(request.sandboxId).acknowledge(request.execId, request);
       case "stdin":
         return (await this.#living(request)).writeStdin(request.offset, payload, request.eof);
       case "kill":
@@ -105,11 +124,6 @@ export class Keeper {
       default:
         throw new KeeperError("invalid", "This keeper is older than the engine and does not know the request.");
     }
-  }
-
-  #hello(output: OutputLimits | undefined): HelloResult {
-    if (output !== undefined) this.#context.outputs.limits = output;
-    return { version: PROTOCOL_VERSION, pid: process.pid, runtime: this.#options.runtime, acknowledges: true };
   }
 
   async #create(request: Extract<Request, { op: "create" }>): Promise<void> {
@@ -159,7 +173,10 @@ export class Keeper {
     const { layout, warn } = this.#options;
     const ends = await Promise.allSettled([...this.#sandboxes.values()].map((sandbox) => sandbox.destroy()));
     for (const end of ends) if (end.status === "rejected") warn(String(end.reason));
-    await removeCgroup(layout.cgroupParent);
-    this.#options.onShutdown();
+    await this.#context.leftovers.again();
+    await runSteps([{ name: "removing the cgroup of all", run: () => removeCgroup(layout.cgroupParent) }], warn);
+    // What is not removed by then is left to the next keeper.
+    await Promise.race([this.#context.trash.settled(), delay(TRASH_WAIT_MS, undefined, { ref: false })]);
+    await this.#options.onShutdown();
   }
 }

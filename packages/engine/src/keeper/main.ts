@@ -1,7 +1,9 @@
 import { closeSync, existsSync, mkdirSync, openSync, rmdirSync, rmSync, writeSync } from "node:fs";
-import { inBackground } from "@holdfast/std";
+import { guardProcess, inBackground } from "@holdfast/std";
+import { LineLog } from "../log-line.ts";
 import { type AccountLimits, accountLimits } from "./account-limits.ts";
-import { cgroupsWritable, hideHybridTree } from "./cgroup.ts";
+import { cgroupsWritable, leaveOutUnified } from "./cgroup.ts";
+import { runSteps } from "./ending.ts";
 import { Keeper } from "./keeper.ts";
 import { OciCommand } from "./oci-command.ts";
 import { type Layout, layoutOf } from "./paths.ts";
@@ -14,6 +16,8 @@ import { becomeSubreaper, MS_NODEV, MS_NOSUID, mount, tryLock, unmountDetach } f
  */
 
 const VANISHED_CHECK_MS = 5_000;
+/** The keeper lives for months: its log begins anew where it would grow beyond this. */
+const MAX_LOG_BYTES = 4_000_000;
 
 export interface KeeperArguments {
   stateDir: string;
@@ -32,8 +36,10 @@ export interface KeeperReport {
   error?: string;
 }
 
-function log(level: "info" | "warn", message: string): void {
-  process.stderr.write(`${JSON.stringify({ time: new Date().toISOString(), level, msg: message })}\n`);
+const lines = new LineLog(2, { maxBytes: MAX_LOG_BYTES });
+
+function log(level: "info" | "warn" | "error", message: string): void {
+  lines.write(JSON.stringify({ time: new Date().toISOString(), level, msg: message }));
 }
 
 /** One line on stdout, after which nobody reads it any more. */
@@ -50,7 +56,7 @@ function preparePrivateDir(layout: Layout): void {
     flags: MS_NOSUID | MS_NODEV,
     data: "mode=0711,size=64m",
   });
-  for (const name of ["s", "l"]) mkdirSync(`${layout.privateDir}/${name}`, { mode: 0o711 });
+  for (const name of ["s", "l", "cg"]) mkdirSync(`${layout.privateDir}/${name}`, { mode: 0o711 });
 }
 
 async function run(options: KeeperArguments): Promise<void> {
@@ -62,8 +68,8 @@ async function run(options: KeeperArguments): Promise<void> {
   }
   process.umask(0o022);
   becomeSubreaper();
-  hideHybridTree();
   preparePrivateDir(layout);
+  leaveOutUnified(`${layout.privateDir}/cg`);
   const cgroups = cgroupsWritable(layout.cgroupParent);
   if (!cgroups) log("warn", "No cgroups can be made here: sandboxes run without limits.");
   rmSync(layout.socket, { force: true });
@@ -83,11 +89,17 @@ async function run(options: KeeperArguments): Promise<void> {
     warn: (message) => log("warn", message),
     onShutdown: () => leave(),
   });
-  const leave = (): void => {
+  const leave = async (): Promise<void> => {
     clearInterval(vanished);
-    rmSync(layout.socket, { force: true });
-    unmountDetach(layout.privateDir);
-    rmdirSync(layout.privateDir);
+    const { privateDir, socket } = layout;
+    await runSteps(
+      [
+        { name: "removing the socket", run: () => rmSync(socket, { force: true }) },
+        { name: "detaching the private directory", run: () => unmountDetach(privateDir) },
+        { name: "removing the private directory", run: () => rmdirSync(privateDir) },
+      ],
+      (message) => log("warn", message),
+    );
     // The reply to `shutdown` still has to be written; connections end after it, then the process.
     setImmediate(() => {
       server.close(() => {
@@ -103,12 +115,18 @@ async function run(options: KeeperArguments): Promise<void> {
   for (const signal of ["SIGTERM", "SIGINT", "SIGHUP"] as const) {
     process.on(signal, () => log("info", `${signal} is ignored; ask for a shutdown through the socket.`));
   }
-  await keeper.recover();
+  keeper.recover();
   await server.listen();
   log("info", `keeper ready, ${options.runtime.version}`);
   report({ ready: true, pid: process.pid });
 }
 
+// Its end would be the end of every account's sandboxes: nothing that one of them causes may bring it about.
+guardProcess(process, {
+  name: "keeper",
+  uncaught: "go on",
+  log: ({ kind, error }) => log("error", `${kind}: ${error.stack ?? error.message}`),
+});
 try {
   await run(JSON.parse(process.argv[2] ?? "{}") as KeeperArguments);
 } catch (error) {

@@ -10,6 +10,8 @@ export interface OciCommandOptions {
   log: string;
   stdio: ("ignore" | number)[];
   timeoutMs: number;
+  /** Kills the call when it aborts. */
+  stop?: AbortSignal;
 }
 
 export interface OciResult {
@@ -39,13 +41,20 @@ export class OciCommand {
     const child = spawn(this.#binary, args, { stdio: options.stdio, env: RUNTIME_ENV, detached: true, cwd: "/" });
     const pid = child.pid;
     if (pid !== undefined) this.live.add(pid);
-    const timer = setTimeout(() => child.kill("SIGKILL"), options.timeoutMs);
+    let killed = "";
+    const kill = (why: string) => {
+      killed = why;
+      child.kill("SIGKILL");
+    };
+    const onStop = () => kill("the sandbox is ending");
+    const timer = setTimeout(() => kill(`no answer within ${options.timeoutMs} ms`), options.timeoutMs);
+    options.stop?.addEventListener("abort", onStop, { once: true });
     try {
       const code = await exitOf(child);
-      const late = code !== 0 && child.signalCode === "SIGKILL" ? `no answer within ${options.timeoutMs} ms` : "";
-      return { code, message: code === 0 ? "" : lastMessage(options.log) || late };
+      return { code, message: code === 0 ? "" : lastMessage(options.log) || killed };
     } finally {
       clearTimeout(timer);
+      options.stop?.removeEventListener("abort", onStop);
       if (pid !== undefined) this.live.delete(pid);
     }
   }

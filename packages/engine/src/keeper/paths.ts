@@ -12,6 +12,8 @@ export interface Layout {
   socket: string;
   lock: string;
   log: string;
+  /** Takes room on the disk that is given up when there is none left. */
+  reserve: string;
   /** A tmpfs that only the keeper's mount namespace sees; traversable by every uid, as runtimes mount as the inner root. */
   privateDir: string;
   /** Parent of the sandboxes' cgroups, relative to each hierarchy's root. */
@@ -27,6 +29,7 @@ export function layoutOf(stateDir: string, instance: string): Layout {
     socket: join(stateDir, "keeper.sock"),
     lock: join(stateDir, "keeper.lock"),
     log: join(stateDir, "keeper.log"),
+    reserve: join(stateDir, "reserve"),
     privateDir: `/run/holdfast-${instance}`,
     cgroupParent: `/holdfast-${instance}`,
   };
@@ -86,23 +89,6 @@ export function execPaths(layout: Layout, sandboxId: string, execId: string): Ex
     stderr: join(dir, "stderr"),
     exit: join(dir, "exit.json"),
   };
-}
-
-export type OutputName = "stdout" | "stderr";
-
-/**
- * The file of an output's segment that begins at byte `start`. The first is named as the only file was that keepers of
- * the first release wrote, so that every reader finds both.
- */
-export function segmentFile(name: OutputName, start: number): string {
-  return start === 0 ? name : `${name}.${start}`;
-}
-
-/** Where a segment begins, by its file's name; undefined for every other file. */
-export function segmentStart(name: OutputName, file: string): number | undefined {
-  if (file === name) return 0;
-  const digits = file.startsWith(`${name}.`) ? file.slice(name.length + 1) : "";
-  return /^[1-9]\d{0,15}$/.test(digits) ? Number(digits) : undefined;
 }
 
 const SAFE_NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/;

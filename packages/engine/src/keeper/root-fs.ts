@@ -25,6 +25,8 @@ import { cloneMount, MS_NODEV, MS_NOSUID, mount, openInRoot, SyscallError, unmou
 const MAX_LAYERS = 80;
 
 let nextLayer = 0;
+/** Layers' mounts that could not be taken away when they should have been: tried again at every occasion. */
+const stuck = new Set<string>();
 
 export interface RootFsOptions {
   request: CreateRequest;
@@ -84,9 +86,19 @@ function mountOverlay({ request, paths, layout, maps }: RootFsOptions): string {
     mount({ source: "overlay", target: paths.root, type: "overlay", flags: MS_NOSUID | MS_NODEV, data });
   } finally {
     // overlayfs holds its own private copies of these mounts.
-    for (const target of mounted) detach(target);
+    for (const target of [...mounted, ...stuck]) release(target);
   }
   return workDir;
+}
+
+function release(target: string): void {
+  try {
+    detach(target);
+    stuck.delete(target);
+  } catch {
+    // It takes memory and nothing else, and is tried again: no reason to refuse the sandbox.
+    stuck.add(target);
+  }
 }
 
 /** Makes /tmp, the volume links and what files are bound over. The tree is a stranger's: every path is resolved inside it. */
@@ -186,15 +198,26 @@ function makeSymlink(rootFd: number, link: { path: string; target: string }, own
  * directory stays while the sandbox runs: runc starts each exec from it.
  */
 export function detachAll(paths: SandboxPaths, options: { keepRoot: boolean }): void {
+  for (const target of [...stuck]) release(target);
   let entries: string[];
   try {
     entries = readdirSync(paths.mounts);
-  } catch {
+  } catch (error) {
     // Never assembled, or already gone.
-    return;
+    if (error instanceof Error && "code" in error && error.code === "ENOENT") return;
+    throw error;
   }
-  for (const entry of entries) detach(join(paths.mounts, entry));
-  if (options.keepRoot) mkdirSync(paths.root);
+  // Each by itself: one that is stuck must not keep the others.
+  const failures: unknown[] = [];
+  for (const entry of entries) {
+    try {
+      detach(join(paths.mounts, entry));
+    } catch (error) {
+      failures.push(error);
+    }
+  }
+  if (failures.length > 0) throw failures[0];
+  if (options.keepRoot) mkdirSync(paths.root, { recursive: true });
   else rmdirSync(paths.mounts);
 }
 

@@ -4,10 +4,8 @@ import { inBackground } from "@holdfast/std";
 import type { ExitStatus } from "../runtime/types.ts";
 import type { Children } from "./children.ts";
 import { writeJsonDurably } from "./durable-file.ts";
-import type { EndedExec } from "./exec-shelf.ts";
 import { KeeperError } from "./keeper-error.ts";
 import type { OciCommand, OciResult } from "./oci-command.ts";
-import type { OutputBook } from "./output-ledger.ts";
 import type { ExecPaths } from "./paths.ts";
 import type { ExecSnapshot } from "./protocol.ts";
 import { Spool } from "./spool.ts";
@@ -34,17 +32,19 @@ export interface ProcessOptions {
   /** Whether there is a standard input at all; a sandbox's main process has none. */
   stdin: boolean;
   timeoutMs?: number;
-  /** Who counts its output on disk. */
-  book: OutputBook;
   onOutput(): void;
   /** Called once, when exit and output are complete and written down. */
   onEnd(): void;
   /** Called once, when the process has ended, possibly before its output is complete. */
   onExit?(exit: ExitStatus): void;
+  /** Told what went wrong at the process's end, which goes on all the same. */
+  onTrouble(error: unknown): void;
+  /** Cuts a start short when the sandbox ends meanwhile. */
+  stop?: AbortSignal;
 }
 
 /** One process inside a sandbox, from its start by the runtime until its exit is written down. */
-export class SandboxProcess implements EndedExec {
+export class SandboxProcess {
   pid = -1;
   exit: ExitStatus | undefined;
   /** True once `exit.json` is written. */
@@ -53,6 +53,7 @@ export class SandboxProcess implements EndedExec {
   readonly #stdout: Spool;
   readonly #stderr: Spool;
   #stdin: Stdin = closedStdin();
+  #children: Children | undefined;
   #exited = false;
   #timer: NodeJS.Timeout | undefined;
   #terminalFd: number | undefined;
@@ -65,27 +66,29 @@ export class SandboxProcess implements EndedExec {
       options.onOutput();
       this.#onSpoolChange?.();
     };
-    const { book, paths } = options;
-    this.#stdout = new Spool({ dir: paths.dir, name: "stdout", book, onChange: changed });
-    this.#stderr = new Spool({ dir: paths.dir, name: "stderr", book, onChange: changed });
+    this.#stdout = new Spool(options.paths.stdout, changed);
+    try {
+      this.#stderr = new Spool(options.paths.stderr, changed);
+    } catch (error) {
+      this.#stdout.destroy();
+      throw error;
+    }
   }
 
-  /** Resolves when the process runs; a failure leaves nothing behind. */
+  /** Resolves when the process runs; after a failure call `abandon`. */
   async start(oci: OciCommand, children: Children): Promise<void> {
     const { paths } = this.#options;
+    this.#children = children;
     const started = this.#options.pty ? await this.#startOnTerminal(oci) : await this.#startOnPipes(oci);
     if (started.code !== 0) {
       children.sweep();
-      this.#stdin.destroy();
-      this.#stdout.destroy();
-      this.#stderr.destroy();
       throw new KeeperError("exec_failed", started.message || `the runtime ended with code ${started.code}`);
     }
     this.pid = Number(readFileSync(paths.pid, "utf8"));
     if (this.#options.timeoutMs !== undefined) {
       this.#timer = setTimeout(() => this.#killAll(), Math.min(this.#options.timeoutMs, MAX_TIMER_MS));
     }
-    children.track(this.pid, (exit) => inBackground(this.#finish(exit), () => this.#options.onEnd()));
+    children.track(this.pid, (exit) => inBackground(this.#finish(exit), this.#options.onTrouble));
   }
 
   snapshot(): ExecSnapshot {
@@ -95,8 +98,6 @@ export class SandboxProcess implements EndedExec {
       stdinClosed: this.#stdin.closed,
       stdoutBytes: this.#stdout.bytes,
       stderrBytes: this.#stderr.bytes,
-      stdoutStart: this.#stdout.start,
-      stderrStart: this.#stderr.start,
       lostBytes: this.#stdout.lostBytes + this.#stderr.lostBytes,
     };
   }
@@ -120,53 +121,77 @@ export class SandboxProcess implements EndedExec {
     if (!this.#exited) setWindowSize(this.#terminalFd, size);
   }
 
-  /** See `Spool.attach`. */
-  attach(fd: 1 | 2, offset: number): number {
-    return (fd === 1 ? this.#stdout : this.#stderr).attach(offset);
+  /** After a start that failed, or that nobody wants any more: kills what may run and closes all. Never fails. */
+  abandon(): void {
+    const pid = this.pid > 0 ? this.pid : this.#reportedPid();
+    if (pid !== undefined && !this.#exited) {
+      sendKill(pid);
+      // Somebody has to take its exit status.
+      if (this.pid <= 0) this.#children?.track(pid, () => undefined);
+    }
+    this.dispose();
   }
 
-  acknowledge(fd: 1 | 2, below: number): void {
-    (fd === 1 ? this.#stdout : this.#stderr).acknowledge(below);
-  }
-
-  /** Its output counts no longer. What a background process still writes is read and dropped: it must not be killed. */
-  forget(): void {
-    this.#stdout.forget();
-    this.#stderr.forget();
+  /** Of a process that the runtime started and of which we know nothing else. */
+  #reportedPid(): number | undefined {
+    try {
+      const pid = Number(readFileSync(this.#options.paths.pid, "utf8"));
+      return Number.isInteger(pid) && pid > 1 ? pid : undefined;
+    } catch {
+      // The runtime never got as far.
+      return undefined;
+    }
   }
 
   /** Closes what a background process may still hold. */
   dispose(): void {
     clearTimeout(this.#timer);
-    this.#stdin.destroy();
-    this.#stdout.destroy();
-    this.#stderr.destroy();
+    for (const part of [this.#stdin, this.#stdout, this.#stderr]) this.#try(() => part.destroy());
+  }
+
+  #try(work: () => void): void {
+    try {
+      work();
+    } catch (error) {
+      this.#options.onTrouble(error);
+    }
   }
 
   async #startOnPipes(oci: OciCommand): Promise<OciResult> {
-    const { paths, stdin, stdout, stderr, command } = this.#options;
-    const input = stdin ? makePipe() : undefined;
-    const out = stdout === "pipe" ? makePipe() : undefined;
-    const err = stderr === "pipe" ? makePipe() : undefined;
-    for (const pipe of [input, out, err]) if (pipe) this.#openToInside(pipe.read);
-    const inside = [input?.read, out?.write, err?.write];
+    const { paths, stdin, stdout, stderr, command, stop } = this.#options;
+    // What is not given away to a spool or to stdin yet.
+    const owned = new Set<number>();
+    const open = () => {
+      const pipe = makePipe();
+      owned.add(pipe.read).add(pipe.write);
+      this.#openToInside(pipe.read);
+      return pipe;
+    };
+    const give = (fd: number) => {
+      owned.delete(fd);
+      return fd;
+    };
     try {
-      if (input) this.#stdin = new Stdin(pipeSink(input.write));
-      this.#followPipe(this.#stdout, out?.read);
-      this.#followPipe(this.#stderr, err?.read);
+      const input = stdin ? open() : undefined;
+      const out = stdout === "pipe" ? open() : undefined;
+      const err = stderr === "pipe" ? open() : undefined;
+      if (input) this.#stdin = new Stdin(pipeSink(give(input.write)));
+      this.#followPipe(this.#stdout, out && give(out.read));
+      this.#followPipe(this.#stderr, err && give(err.read));
       return await oci.run({
         args: command(["--pid-file", paths.pid]),
         log: paths.log,
-        stdio: inside.map((fd) => fd ?? "ignore"),
+        stdio: [input?.read, out?.write, err?.write].map((fd) => fd ?? "ignore"),
         timeoutMs: START_TIMEOUT_MS,
+        ...(stop ? { stop } : {}),
       });
     } finally {
-      for (const fd of inside) if (fd !== undefined) closeSync(fd);
+      for (const fd of owned) this.#try(() => closeSync(fd));
     }
   }
 
   async #startOnTerminal(oci: OciCommand): Promise<OciResult> {
-    const { paths, command, pty } = this.#options;
+    const { paths, command, pty, stop } = this.#options;
     this.#stderr.finish();
     await using terminal = await acceptTerminal(this.#options.consolePath);
     const started = await oci.run({
@@ -174,12 +199,14 @@ export class SandboxProcess implements EndedExec {
       log: paths.log,
       stdio: ["ignore", "ignore", "ignore"],
       timeoutMs: START_TIMEOUT_MS,
+      ...(stop ? { stop } : {}),
     });
     if (started.code !== 0) return started;
     const master = await terminal.received;
     this.#terminalFd = master.fd;
-    if (pty) setWindowSize(master.fd, pty);
+    // First to somebody who closes it, whatever fails from here on.
     this.#stdout.followTerminal(master.stream, master.fd);
+    if (pty) setWindowSize(master.fd, pty);
     this.#stdin = new Stdin(terminalSink(master.fd));
     return started;
   }
@@ -199,19 +226,19 @@ export class SandboxProcess implements EndedExec {
     if (this.#exited) return;
     const pgid = processGroupOf(this.pid);
     // The runtime gave the process a group of its own; never ours.
-    if (pgid !== undefined && pgid > 1 && pgid !== process.pid) process.kill(-pgid, "SIGKILL");
-    process.kill(this.pid, "SIGKILL");
+    if (pgid !== undefined && pgid > 1 && pgid !== process.pid) sendKill(-pgid);
+    sendKill(this.pid);
   }
 
   async #finish(exit: ExitStatus): Promise<void> {
     this.#exited = true;
     this.exit = exit;
     clearTimeout(this.#timer);
-    this.#options.onExit?.(exit);
-    await this.#drained();
-    this.#stdin.destroy();
-    this.#stdout.finish();
-    this.#stderr.finish();
+    this.#try(() => this.#options.onExit?.(exit));
+    await this.#drained().catch(this.#options.onTrouble);
+    this.#try(() => this.#stdin.destroy());
+    this.#try(() => this.#stdout.finish());
+    this.#try(() => this.#stderr.finish());
     const { stdinClosed, ...counts } = this.snapshot();
     try {
       await writeJsonDurably(this.#options.paths.exit, { ...counts, exit, stdinClosed: true });
@@ -248,6 +275,14 @@ export class SandboxProcess implements EndedExec {
       this.#onSpoolChange = undefined;
       timeout.abort();
     }
+  }
+}
+
+function sendKill(pid: number): void {
+  try {
+    process.kill(pid, "SIGKILL");
+  } catch {
+    // It has ended already.
   }
 }
 

@@ -1,28 +1,22 @@
-import { existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from "node:fs";
-import { rename, rm } from "node:fs/promises";
-import { join } from "node:path";
-import { setTimeout as delay } from "node:timers/promises";
+import { existsSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
+import { rm } from "node:fs/promises";
 import type { ExitStatus, SandboxState } from "../runtime/types.ts";
-import { removeCgroup, sawOom } from "./cgroup.ts";
+import { cgroupsBelow, sawOom } from "./cgroup.ts";
 import type { Children } from "./children.ts";
 import { readJson, writeJsonDurably } from "./durable-file.ts";
-import { type EndedExec, ExecShelf } from "./exec-shelf.ts";
+import type { EndingStep, Leftovers } from "./ending.ts";
 import { type IdMapCache, joinAccount } from "./id-maps.ts";
 import { KeeperError } from "./keeper-error.ts";
+import { closeLostExecs } from "./lost-execs.ts";
 import type { OciCommand } from "./oci-command.ts";
-import type { OutputBook, OutputLedger } from "./output-ledger.ts";
 import { execPaths, isSafeName, type Layout, type SandboxPaths, sandboxPaths } from "./paths.ts";
 import type { CreateRequest, ExecRequest, ExecSnapshot, KeeperEvent } from "./protocol.ts";
-import { RestoredExec } from "./restored-exec.ts";
 import { assembleRootFs, detachAll } from "./root-fs.ts";
+import { clearingSteps } from "./sandbox-clearing.ts";
 import { SandboxProcess } from "./sandbox-process.ts";
 import type { SeccompCache } from "./seccomp-cache.ts";
+import type { Trash } from "./trash.ts";
 
-const KILL_DEADLINE_MS = 5_000;
-/** Init normally ends within a millisecond; then something unreaped may hold it. */
-const SWEEP_AFTER_MS = 50;
-const SWEEP_ALL_AFTER_MS = 1_000;
-const DELETE_TIMEOUT_MS = 10_000;
 const MAIN = "main";
 
 export interface KeeperContext {
@@ -31,7 +25,11 @@ export interface KeeperContext {
   children: Children;
   idMaps: IdMapCache;
   seccomp: SeccompCache;
-  outputs: OutputLedger;
+  trash: Trash;
+  /** What endings could not do, for later. */
+  leftovers: Leftovers;
+  /** Runs a write once more, with the disk reserve given up, when there was no room for it. */
+  withRoom<T>(write: () => Promise<T>): Promise<T>;
   emit(event: KeeperEvent): void;
   /** Tells the log what was cleaned up with trouble. */
   warn(message: string): void;
@@ -56,22 +54,20 @@ export class Sandbox {
   readonly #context: KeeperContext;
   readonly #processes = new Map<string, SandboxProcess>();
   readonly #starting = new Map<string, Promise<void>>();
-  readonly #ended: ExecShelf;
-  #restoredMain: RestoredExec | undefined;
+  /** Aborts when the end begins: runtimes that still start something are killed. */
+  readonly #over = new AbortController();
   #record: SandboxRecord = { hostIdBase: 0, workDir: "" };
   #final: SandboxState | undefined;
   #ending: Promise<void> | undefined;
   #creating: Promise<void> = Promise.resolve();
+  /** Until what an earlier keeper left of it is known. */
+  #recovering: Promise<void> = Promise.resolve();
   #reason: EndReason = "exit";
 
   constructor(id: string, context: KeeperContext) {
     this.id = id;
     this.#context = context;
     this.paths = sandboxPaths(context.layout, id);
-    this.#ended = new ExecShelf({
-      retentionMs: () => context.outputs.limits.execRetentionMs,
-      forget: (execId) => this.#forgetExec(execId),
-    });
   }
 
   get cgroup(): string {
@@ -89,11 +85,11 @@ export class Sandbox {
 
   async #create(request: CreateRequest): Promise<void> {
     const { layout, oci, children, idMaps, seccomp } = this.#context;
-    mkdirSync(this.paths.bundle, { recursive: true, mode: 0o700 });
-    mkdirSync(this.paths.data, { recursive: true, mode: 0o700 });
-    using maps = await idMaps.get(request.hostIdBase);
     let started: SandboxProcess | undefined;
     try {
+      mkdirSync(this.paths.bundle, { recursive: true, mode: 0o700 });
+      mkdirSync(this.paths.data, { recursive: true, mode: 0o700 });
+      using maps = await idMaps.get(request.hostIdBase);
       const { workDir } = assembleRootFs({ request, paths: this.paths, layout, maps });
       this.#record = { hostIdBase: request.hostIdBase, workDir };
       writeFileSync(this.paths.record, JSON.stringify(this.#record));
@@ -104,14 +100,11 @@ export class Sandbox {
       seccomp.learn(request.config, this.id);
       detachAll(this.paths, { keepRoot: true });
     } catch (error) {
-      await this.#cleanUp();
+      started?.abandon();
+      await this.#clear();
       throw error;
     }
     if (started.exit !== undefined) this.#mainEnded(started.exit);
-  }
-
-  get #book(): OutputBook {
-    return this.#context.outputs.book(this.id, this.#record.hostIdBase);
   }
 
   #makeMain(): SandboxProcess {
@@ -124,9 +117,9 @@ export class Sandbox {
       stdout: "pipe",
       stderr: "pipe",
       stdin: false,
-      book: this.#book,
       onOutput: () => emit({ event: "output", sandboxId: this.id, execId: MAIN }),
       onEnd: () => emit({ event: "exec", sandboxId: this.id, execId: MAIN }),
+      onTrouble: this.#onTrouble,
       onExit: (exit) => {
         if (this.#processes.has(MAIN)) this.#mainEnded(exit);
       },
@@ -140,8 +133,8 @@ export class Sandbox {
     }
     const starting = this.#starting.get(request.execId);
     if (starting !== undefined) return starting;
-    if (this.#processes.has(request.execId) || this.#ended.get(request.execId) !== undefined) return;
-    if (!this.state.running) throw new KeeperError("not_running", `Sandbox ${this.id} has ended.`);
+    if (this.#processes.has(request.execId)) return;
+    if (!this.state.running) throw this.#ended();
     const started = this.#startExec(request);
     this.#starting.set(request.execId, started);
     try {
@@ -157,36 +150,46 @@ export class Sandbox {
     const paths = execPaths(layout, this.id, execId);
     // The environment may hold secrets: the file lies in memory and lives only for the start.
     const processFile = `${layout.privateDir}/p${serial++}`;
-    const made = new SandboxProcess({
-      paths,
-      command: (extra) => ["exec", "--detach", ...extra, "--process", processFile, this.id],
-      hostIdBase: this.#record.hostIdBase,
-      consolePath: this.#consolePath(),
-      ...(request.pty ? { pty: request.pty } : {}),
-      stdout: request.stdout,
-      stderr: request.stderr,
-      stdin: true,
-      book: this.#book,
-      ...(request.timeoutMs !== undefined ? { timeoutMs: request.timeoutMs } : {}),
-      onOutput: () => emit({ event: "output", sandboxId: this.id, execId }),
-      onEnd: () => {
-        this.#ended.add(execId, made);
-        emit({ event: "exec", sandboxId: this.id, execId });
-      },
-    });
-    writeFileSync(processFile, JSON.stringify(request.process), { mode: 0o600 });
+    let made: SandboxProcess | undefined;
     try {
+      made = new SandboxProcess({
+        paths,
+        command: (extra) => ["exec", "--detach", ...extra, "--process", processFile, this.id],
+        hostIdBase: this.#record.hostIdBase,
+        consolePath: this.#consolePath(),
+        ...(request.pty ? { pty: request.pty } : {}),
+        stdout: request.stdout,
+        stderr: request.stderr,
+        stdin: true,
+        ...(request.timeoutMs !== undefined ? { timeoutMs: request.timeoutMs } : {}),
+        onOutput: () => emit({ event: "output", sandboxId: this.id, execId }),
+        onEnd: () => emit({ event: "exec", sandboxId: this.id, execId }),
+        onTrouble: this.#onTrouble,
+        stop: this.#over.signal,
+      });
+      writeFileSync(processFile, JSON.stringify(request.process), { mode: 0o600 });
       await made.start(oci, children);
+      // One whose sandbox began to end meanwhile is nobody's: it ends with it.
+      if (!this.state.running) throw this.#ended();
       this.#processes.set(execId, made);
     } catch (error) {
-      made.forget();
-      await rm(paths.dir, { recursive: true, force: true });
-      if (!this.state.running) throw new KeeperError("not_running", `Sandbox ${this.id} has ended.`);
-      throw error;
+      made?.abandon();
+      await this.#tidy([
+        { name: `removing what exec ${execId} left`, run: () => rm(paths.dir, { recursive: true, force: true }) },
+      ]);
+      throw this.state.running ? error : this.#ended();
     } finally {
-      rmSync(processFile, { force: true });
+      await this.#tidy([{ name: "removing a process file", run: () => rmSync(processFile, { force: true }) }]);
     }
   }
+
+  #ended(): KeeperError {
+    return new KeeperError("not_running", `Sandbox ${this.id} has ended.`);
+  }
+
+  readonly #onTrouble = (error: unknown): void => {
+    this.#context.warn(`Sandbox ${this.id}: a process's end was not without trouble: ${String(error)}`);
+  };
 
   #consolePath(): string {
     return `${this.#context.layout.privateDir}/c${serial++}`;
@@ -197,6 +200,7 @@ export class Sandbox {
   }
 
   async execSnapshot(execId: string): Promise<ExecSnapshot> {
+    await this.#recovering;
     const living = this.#processes.get(execId);
     if (living !== undefined) return living.snapshot();
     if (isSafeName(execId)) {
@@ -206,91 +210,66 @@ export class Sandbox {
     throw new KeeperError("not_found", `Sandbox ${this.id} has no exec ${execId}.`);
   }
 
-  /** See `Spool.attach`. */
-  attach(execId: string, { fd, offset }: { fd: 1 | 2; offset: number }): number {
-    this.#ended.touch(execId);
-    const exec = this.#exec(execId);
-    if (exec === undefined) throw new KeeperError("not_found", `Sandbox ${this.id} has no exec ${execId}.`);
-    return exec.attach(fd, offset);
-  }
-
-  /** A client is at this exec: it has the output below `below`, its exit, or is only slow. */
-  acknowledge(execId: string, seen: { fd?: 1 | 2; below?: number; exit?: boolean }): void {
-    this.#ended.touch(execId);
-    if (seen.fd !== undefined && seen.below !== undefined) this.#exec(execId)?.acknowledge(seen.fd, seen.below);
-    if (seen.exit === true) this.#ended.exitRead(execId);
-  }
-
-  #exec(execId: string): EndedExec | undefined {
-    return this.#processes.get(execId) ?? this.#ended.get(execId);
-  }
-
-  #forgetExec(execId: string): void {
-    this.#processes.delete(execId);
-    const { dir } = execPaths(this.#context.layout, this.id, execId);
-    rm(dir, { recursive: true, force: true }).catch((error: unknown) => {
-      this.#context.warn(`${dir} could not be removed; it goes with its sandbox: ${String(error)}`);
-    });
-  }
-
-  /** Ends the sandbox if it runs; resolves when nothing of it is left but its spools. */
+  /** Ends the sandbox if it runs; resolves when it is over and all was tried to leave nothing of it but its spools. */
   async destroy(): Promise<void> {
-    if (this.#final !== undefined) return;
+    await this.#recovering;
     await this.#creating.catch(() => {
-      // Whoever asked for it is told; what it left is cleaned up below.
+      // Whoever asked for it is told; what it left is cleared below.
     });
-    this.#end("terminated");
+    if (this.#final === undefined) this.#end("terminated");
+    // Also one that is known already may still be written down.
     await this.#ending;
   }
 
   async forget(): Promise<void> {
     await this.destroy();
-    this.#ended.clear();
-    this.#restoredMain?.forget();
-    for (const made of this.#processes.values()) {
-      made.dispose();
-      made.forget();
-    }
-    this.#processes.clear();
-    await this.#discard(this.paths.dir);
+    for (const made of this.#processes.values()) made.dispose();
+    await this.#tidy([{ name: "removing its directory", run: () => this.#context.trash.discard(this.paths.dir) }]);
   }
 
-  /** For a sandbox whose keeper died: no one can own its pipes again, so it ends. */
-  async recover(): Promise<void> {
-    const record = await readJson(this.paths.record);
-    if (record !== undefined) this.#record = record as SandboxRecord;
-    await this.#closeExecs();
-    const final = await readJson(this.paths.final);
-    if (final !== undefined) {
-      this.#final = final as SandboxState;
-      return;
-    }
-    this.#end("lost");
-    await this.#ending;
+  /** The state, once it is known. */
+  async known(): Promise<SandboxState> {
+    await this.#recovering;
+    return this.state;
   }
 
-  /** Execs whose end nobody saw: killed with their sandbox, with the output that was kept. */
-  async #closeExecs(): Promise<void> {
-    const execIds = existsSync(this.paths.execs) ? readdirSync(this.paths.execs).filter(isSafeName) : [];
-    for (const execId of execIds) {
-      const paths = execPaths(this.#context.layout, this.id, execId);
-      const found = new RestoredExec(paths.dir, this.#book);
-      if (execId === MAIN) this.#restoredMain = found;
-      else this.#ended.add(execId, found);
-      if ((await readJson(paths.exit)) !== undefined) continue;
-      const lost: ExecSnapshot = {
-        exit: { signal: 9 },
-        stdinBytes: 0,
-        stdinClosed: true,
-        ...found.counts(),
-        lostBytes: 0,
-      };
-      await writeJsonDurably(paths.exit, lost);
-    }
+  /**
+   * For a sandbox whose keeper died: no one can own its pipes again, so it ends. Questions about it wait until `turn`
+   * has run it that far. Resolves when it is over.
+   */
+  async recover(turn: <T>(work: () => Promise<T>) => Promise<T>): Promise<void> {
+    this.#recovering = turn(() => this.#recover());
+    await this.#recovering;
+    if (this.#final === undefined) await turn(async () => this.#ending);
+    else if (this.#leftSomething()) await turn(() => this.#clear());
+  }
+
+  async #recover(): Promise<void> {
+    await this.#tidy([
+      { name: "closing its execs", run: () => closeLostExecs(this.#context.layout, this.id) },
+      {
+        name: "reading how it ended",
+        run: async () => {
+          const record = await readJson(this.paths.record);
+          if (record !== undefined) this.#record = record as SandboxRecord;
+          const final = await readJson(this.paths.final);
+          if (final !== undefined) this.#final = final as SandboxState;
+        },
+      },
+    ]);
+    if (this.#final === undefined) this.#end("lost");
+  }
+
+  /** Whether one that has ended is still on the machine: its keeper died over its end. */
+  #leftSomething(): boolean {
+    const { layout } = this.#context;
+    const places = [this.paths.data, this.paths.bundle, `${layout.ociState}/${this.id}`];
+    return places.some((place) => existsSync(place)) || cgroupsBelow(layout.cgroupParent).includes(this.id);
   }
 
   #mainEnded(exit: ExitStatus): void {
-    const killed = "signal" in exit && exit.signal === 9;
+    // An init passes the end of its child on as a code.
+    const killed = "signal" in exit ? exit.signal === 9 : exit.code === 137;
     this.#end(killed && sawOom(this.cgroup) ? "oom" : "exit");
   }
 
@@ -300,62 +279,43 @@ export class Sandbox {
     this.#ending = this.#finish();
   }
 
+  /** Never rejects: whatever cannot be done is told and done later, and how it ended is always said. */
   async #finish(): Promise<void> {
-    await this.#cleanUp();
+    this.#over.abort();
+    await this.#clear();
     const exit = this.#processes.get(MAIN)?.exit ?? { signal: 9 };
-    this.#final = { running: false, exit: { ...exit, reason: this.#reason } };
-    try {
-      await writeJsonDurably(this.paths.final, this.#final);
-    } catch (error) {
-      this.#context.warn(`The end of sandbox ${this.id} could not be written down: ${String(error)}`);
-    }
+    const final: SandboxState = { running: false, exit: { ...exit, reason: this.#reason } };
+    this.#final = final;
+    await this.#tidy([{ name: "writing down how it ended", run: () => this.#writeFinal(final) }]);
     this.#context.emit({ event: "sandbox", sandboxId: this.id });
   }
 
-  async #cleanUp(): Promise<void> {
-    const { oci, warn } = this.#context;
-    await this.#killInit();
-    await oci.run({
-      args: ["delete", "--force", this.id],
-      log: this.paths.runtimeLog,
-      stdio: ["ignore", "ignore", "ignore"],
-      timeoutMs: DELETE_TIMEOUT_MS,
-    });
-    const left = await removeCgroup(this.cgroup);
-    if (left.length > 0) warn(`Sandbox ${this.id} left cgroups behind: ${left.join(", ")}`);
-    detachAll(this.paths, { keepRoot: false });
-    if (this.#record.workDir !== "") await this.#discard(this.#record.workDir);
-    await this.#discard(this.paths.data);
-    await this.#discard(this.paths.bundle);
+  async #writeFinal(final: SandboxState): Promise<void> {
+    // A state directory that was removed is not made again: the keeper is about to leave.
+    if (!existsSync(this.#context.layout.sandboxes)) return;
+    mkdirSync(this.paths.dir, { recursive: true, mode: 0o700 });
+    await this.#context.withRoom(() => writeJsonDurably(this.paths.final, final));
   }
 
-  /** The end of a PID namespace's init is the end of every process in it. */
-  async #killInit(): Promise<void> {
-    const main = this.#processes.get(MAIN);
-    if (main === undefined || main.exit !== undefined) return;
-    main.kill(9);
-    const started = performance.now();
-    while (main.exit === undefined && performance.now() - started < KILL_DEADLINE_MS) {
-      await delay(2);
-      const waited = performance.now() - started;
-      if (waited > SWEEP_AFTER_MS) this.#context.children.sweep({ all: waited > SWEEP_ALL_AFTER_MS });
-    }
-    if (main.exit === undefined)
-      this.#context.warn(`Sandbox ${this.id}: init did not end within ${KILL_DEADLINE_MS} ms.`);
+  async #clear(): Promise<void> {
+    const { children, oci, layout, trash } = this.#context;
+    await Promise.allSettled(this.#starting.values());
+    await this.#tidy(
+      clearingSteps({
+        id: this.id,
+        paths: this.paths,
+        cgroup: this.cgroup,
+        layout,
+        oci,
+        children,
+        trash,
+        workDir: this.#record.workDir,
+        main: this.#processes.get(MAIN),
+      }),
+    );
   }
 
-  /** Out of the way at once, removed in the background: a large tree takes seconds. */
-  async #discard(path: string): Promise<void> {
-    const grave = join(this.#context.layout.trash, `${this.id}-${serial++}`);
-    try {
-      await rename(path, grave);
-    } catch {
-      // Missing already, or on another file system: removed where it is.
-      await rm(path, { recursive: true, force: true });
-      return;
-    }
-    rm(grave, { recursive: true, force: true }).catch((error: unknown) => {
-      this.#context.warn(`${grave} could not be removed; it is tried again at the next start: ${String(error)}`);
-    });
+  async #tidy(steps: EndingStep[]): Promise<void> {
+    await this.#context.leftovers.run(this.id, steps);
   }
 }

@@ -21,6 +21,8 @@ export class KeeperServer {
   }
 
   async listen(): Promise<void> {
+    // A connection that could not be taken (no descriptor left): its client tries again.
+    this.#server.on("error", (error) => this.#options.warn(`The keeper's socket: ${String(error)}`));
     await new Promise<void>((resolve, reject) => {
       this.#server.once("error", reject);
       this.#server.listen(this.#options.socketPath, resolve);

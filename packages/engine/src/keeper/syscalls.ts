@@ -35,6 +35,10 @@ const FIONREAD = 0x541b;
 /** Mount flags of mount(2). */
 export const MS_NOSUID = 2;
 export const MS_NODEV = 4;
+export const MS_NOEXEC = 8;
+export const MS_BIND = 0x1000;
+export const MS_MOVE = 0x2000;
+export const MS_REC = 0x4000;
 
 const libc = koffi.load(null);
 const cMount = libc.func("int mount(const char *source, const char *target, const char *type, ulong flags, str data)");
@@ -54,9 +58,12 @@ const openat2Call = libc.func("syscall", "long", ["long", "int", "str", "void *"
 export class SyscallError extends Error {
   override name = "SyscallError";
   readonly errno: number;
+  /** `ENOSPC` and the like, as Node's own errors have it. */
+  readonly code: string;
   constructor(call: string, errno: number, subject: string) {
     super(`${call}(${subject}): ${errnoName(errno)}`);
     this.errno = errno;
+    this.code = errnoName(errno);
   }
 }
 

@@ -81,6 +81,8 @@ async function makeWith(command: string[], idMap: string, owner?: number): Promi
     ...(owner === undefined ? {} : { uid: owner, gid: owner }),
   });
   const exited = once(helper, "exit");
+  // A helper that could not be started (no process, no descriptor left) says so here, and may have no pipes at all.
+  if (helper.pid === undefined) await exited;
   try {
     const ready = await Promise.race([once(helper.stdout, "data"), exited.then(() => undefined)]);
     if (ready === undefined) throw new Error("The kernel refuses to make a user namespace (unshare --user failed).");

@@ -1,6 +1,7 @@
 import { readdirSync, statfsSync, writeFileSync } from "node:fs";
 import * as names from "./names.ts";
 import { inNamespace } from "./native.ts";
+import { ruleset, type ServiceAddress } from "./ruleset.ts";
 import { run } from "./run.ts";
 
 /** What a live namespace's file is mounted from; a plain file is the rest of one that is gone. */
@@ -43,42 +44,8 @@ function setSysctls(namespace: string, values: Record<string, string>): void {
   });
 }
 
-/**
- * Everything a sandbox may send: TCP, which goes to the proxy whatever its destination, and DNS, which goes to our
- * resolver. TCP is not tracked, so that one sandbox cannot fill the connection table of all; the rate of DNS is
- * bounded for the same reason.
- */
-export const ruleset = `
-table inet holdfast
-delete table inet holdfast
-table inet holdfast {
-  set resolving { type ifname; size 65535; flags dynamic; }
-  chain untracked { type filter hook prerouting priority raw; policy accept;
-    meta l4proto tcp notrack
-  }
-  chain untracked_replies { type filter hook output priority raw; policy accept;
-    meta l4proto tcp notrack
-  }
-  chain intercept { type filter hook prerouting priority mangle; policy drop;
-    meta nfproto ipv6 drop
-    iifname != "hf*" drop
-    meta l4proto tcp tproxy ip to :${names.proxyPort} meta mark set ${names.proxyMark} accept
-    udp dport 53 add @resolving { iifname limit rate over 500/second burst 1000 packets } drop
-    udp dport 53 accept
-  }
-  chain names { type nat hook prerouting priority dstnat; policy accept;
-    udp dport 53 redirect to :${names.resolverPort}
-  }
-  chain input { type filter hook input priority filter; policy drop;
-    meta l4proto tcp meta mark ${names.proxyMark} accept
-    udp dport ${names.resolverPort} ct status dnat accept
-  }
-  chain forward { type filter hook forward priority filter; policy drop; }
-}
-`;
-
 /** Makes the router namespace, or keeps the one that stands. Returns whether it was made. */
-export async function ensureRouter(instance: string): Promise<{ made: boolean }> {
+export async function ensureRouter(instance: string, services: ServiceAddress[]): Promise<{ made: boolean }> {
   const router = names.routerNamespace(instance);
   const whole = namespaceLives(router) && (await hasRuleset(router));
   if (!whole) {
@@ -106,7 +73,7 @@ export async function ensureRouter(instance: string): Promise<{ made: boolean }>
     await run("ip", ["-n", router, "-batch", "-"], { input: commands.join("\n") });
   }
   // Last and in one transaction: a router that has the table is whole.
-  await run("ip", ["netns", "exec", router, "nft", "-f", "-"], { input: ruleset });
+  await run("ip", ["netns", "exec", router, "nft", "-f", "-"], { input: ruleset(services) });
   return { made: !whole };
 }
 

@@ -27,11 +27,11 @@ export async function createNetwork(options: CreateNetworkOptions): Promise<Netw
   const state = openState(stateDir, (error) => {
     log.error({ error: reasonOf(error) }, "the network's state is unreadable: running sandboxes lose their network");
   });
-  const router = await namespaces.ensureRouter(instance);
+  const services = serviceTable(options.publishedServices, state);
+  const router = await namespaces.ensureRouter(instance, services);
   // An egress of a router that is gone listens where nobody can reach it.
   if (router.made) await endEgress(stateDir);
   dropDeadSandboxes(options, state, router.made);
-  const services = serviceTable(options.publishedServices, state);
   state.save();
   await removeUnknownNamespaces(instance, state);
   const network = new NamespaceNetwork({ ...options, stateDir }, state, services);

@@ -1,7 +1,8 @@
 import * as names from "./names.ts";
-import { deleteNamespaces, ruleset } from "./namespaces.ts";
+import { deleteNamespaces } from "./namespaces.ts";
 import { inNamespace } from "./native.ts";
 import { reasonOf } from "./network-error.ts";
+import { ruleset } from "./ruleset.ts";
 import { run } from "./run.ts";
 
 /** One thing that sandbox networks need of this machine. */
@@ -71,6 +72,6 @@ async function tryInterception(namespace: string): Promise<string> {
     "link add hf0 type veth peer name hf1",
   ];
   await run("ip", ["-n", namespace, "-batch", "-"], { input: commands.join("\n") });
-  await run("ip", ["netns", "exec", namespace, "nft", "-f", "-"], { input: ruleset });
+  await run("ip", ["netns", "exec", namespace, "nft", "-f", "-"], { input: ruleset([]) });
   return "veth, policy routing and tproxy work";
 }

@@ -68,6 +68,7 @@ export async function probeIsolation(
   if (root && mounts.userNamespaces) problems.push(...counterProblems({ ownCounters, runtime: runtime?.kind }));
   const cgroup = cgroupMode();
   const limits = possibleLimits(cgroup);
+  problems.push(...dumpProblems());
   const missing = Object.entries(limits).filter(([, there]) => !there);
   if (missing.length > 0) {
     problems.push({
@@ -122,6 +123,19 @@ async function probeMounts(directory: string): Promise<MountProbe> {
   } finally {
     rmSync(scratch, { recursive: true, force: true });
   }
+}
+
+/** Core dumps of programs that their user cannot read would make them readable again. */
+function dumpProblems(): IsolationProblem[] {
+  if (readFileSync("/proc/sys/fs/suid_dumpable", "utf8").trim() !== "1") return [];
+  return [
+    {
+      what: "A sandbox's user can reach into Claude Code.",
+      why: "fs.suid_dumpable is 1: programs that their user cannot read are open to it all the same.",
+      todo: "sysctl fs.suid_dumpable=0",
+      fatal: false,
+    },
+  ];
 }
 
 function mountProblems(probe: MountProbe): IsolationProblem[] {

@@ -15,7 +15,18 @@ export const CAPABILITIES = [
   "CAP_AUDIT_WRITE",
 ] as const;
 
+/** Memory, keys and timers of the kernel; and what tells of the machine: how it was started, its disks, its traffic. */
 export const MASKED_PATHS = [
+  "/proc/cmdline",
+  "/proc/config.gz",
+  "/proc/diskstats",
+  "/proc/interrupts",
+  "/proc/key-users",
+  "/proc/locks",
+  "/proc/mdstat",
+  "/proc/modules",
+  "/proc/partitions",
+  "/proc/swaps",
   "/proc/acpi",
   "/proc/kcore",
   "/proc/keys",

@@ -1,7 +1,7 @@
 /**
  * The system calls a sandbox may make. Everything not named answers ENOSYS, on which libraries fall back where EPERM
  * would end them. Left out on purpose: mounts old and new, namespaces (setns, unshare, clone with any NEW flag, clone3),
- * keys, file handles, bpf, perf, userfaultfd, io_uring, pidfd_getfd, kernel log, modules, clocks, swap, quota, raw I/O.
+ * keys, file handles, bpf, perf, userfaultfd, io_uring, asynchronous I/O (its number is one for the whole machine), pidfd_getfd, kernel log, modules, clocks, swap, quota, raw I/O.
  */
 
 const FILES = `access chdir chmod chown chown32 close close_range copy_file_range creat dup dup2 dup3 faccessat
@@ -36,7 +36,7 @@ const PROCESSES = `arch_prctl capget capset execve execveat exit exit_group fork
 const WAITING = `alarm clock_getres clock_getres_time64 clock_gettime clock_gettime64 clock_nanosleep
   clock_nanosleep_time64 epoll_create epoll_create1 epoll_ctl epoll_ctl_old epoll_pwait epoll_pwait2 epoll_wait
   epoll_wait_old eventfd eventfd2 futex futex_requeue futex_time64 futex_wait futex_waitv futex_wake gettimeofday
-  io_cancel io_destroy io_getevents io_pgetevents io_pgetevents_time64 io_setup io_submit nanosleep pause pipe pipe2
+  nanosleep pause pipe pipe2
   poll ppoll ppoll_time64 pselect6 pselect6_time64 select _newselect signalfd signalfd4 timer_create timer_delete
   timer_getoverrun timer_gettime timer_gettime64 timer_settime timer_settime64 timerfd_create timerfd_gettime
   timerfd_gettime64 timerfd_settime timerfd_settime64 ioctl getrandom`;

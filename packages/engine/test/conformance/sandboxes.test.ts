@@ -27,6 +27,25 @@ describe("sandboxes", () => {
     expect(await ok.wait()).toBe(0);
   });
 
+  it("collects the orphans of others, also beside a command that waits for nobody", async () => {
+    for (const command of [["sleep", "1000"], undefined]) {
+      const sandbox = await t.create(command === undefined ? {} : { command });
+      const orphans = await sandbox.exec([
+        "sh",
+        "-c",
+        "for i in $(seq 60); do (true & exec true) & done; wait; echo made",
+      ]);
+      expect(await orphans.stdout.readText()).toBe("made\n");
+      await expect
+        .poll(async () => {
+          const count = await sandbox.exec(["sh", "-c", "cat /proc/[0-9]*/stat 2>/dev/null | grep -c ') Z '; true"]);
+          return (await count.stdout.readText()).trim();
+        })
+        .toBe("0");
+      await sandbox.terminate();
+    }
+  });
+
   // The runtime gives the main process no stdin yet.
   it.todo("gives its command's stdin what the client writes", async () => {
     const sandbox = await t.create({ command: ["cat"] });

@@ -33,6 +33,8 @@ export interface NetworkBench extends Disposable {
   curl(inside: SandboxNetwork, ...args: string[]): Promise<Ran>;
   /** Refused at once, with a log line that says why, and without a byte. */
   expectRefused(inside: SandboxNetwork, url: string, reason: string): Promise<void>;
+  /** Refused by the kernel, before a handshake: at once, and as one that is not there. */
+  expectNobody(inside: SandboxNetwork, url: string): Promise<void>;
   /** Before and after each test: nothing of the machine's own network may change. */
   begin(): void;
   expectUntouched(): void;
@@ -93,6 +95,13 @@ export async function createNetworkBench(): Promise<NetworkBench> {
         () => logged.some((line) => line.destination === destination && String(line.reason).startsWith(reason)),
         `a log line that ${destination} was refused for ${reason}, got ${JSON.stringify(logged)}`,
       );
+    },
+    async expectNobody(inside, url) {
+      const started = performance.now();
+      const { code, stdout, stderr } = await curl(inside, url);
+      expect({ url, code, stdout }).toEqual({ url, code: 7, stdout: "" });
+      expect(stderr).toMatch(/refused|Couldn't connect|Failed to connect/i);
+      expect(performance.now() - started).toBeLessThan(5_000);
     },
     begin() {
       logged.length = 0;

@@ -16,7 +16,6 @@ import {
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { AccountLimits } from "../../src/keeper/account-limits.ts";
-import type { OutputLimits } from "../../src/keeper/protocol.ts";
 import {
   createRuntime,
   type ExecSpec,
@@ -48,11 +47,6 @@ export interface Finished {
   exit: ExitStatus;
 }
 
-export interface MachineOptions {
-  accountLimits?: Partial<AccountLimits>;
-  output?: OutputLimits;
-}
-
 /** One state directory, one network namespace, one tiny root file system; everything goes away with it. */
 export class Machine implements AsyncDisposable {
   readonly dir: string;
@@ -62,32 +56,37 @@ export class Machine implements AsyncDisposable {
   readonly netns: string;
   readonly messages: string[] = [];
   runtime: Runtime;
-  readonly #options: MachineOptions;
   #sandboxes = 0;
 
-  private constructor(
-    dir: string,
-    runtime: Runtime,
-    names: { instance: string; netns: string; options: MachineOptions },
-  ) {
+  private constructor(dir: string, runtime: Runtime, names: { instance: string; netns: string }) {
     this.dir = dir;
     this.stateDir = join(dir, "state");
     this.layer = join(dir, "layer");
     this.runtime = runtime;
     this.instance = names.instance;
     this.netns = names.netns;
-    this.#options = names.options;
   }
 
-  static async start(options: MachineOptions = {}): Promise<Machine> {
+  /** `before` runs when all is there but the keeper: it may start another one. */
+  static async start(
+    options: {
+      accountLimits?: Partial<AccountLimits>;
+      before?: (stateDir: string, instance: string) => Promise<void>;
+    } = {},
+  ): Promise<Machine> {
     const dir = mkdtempSync(join(tmpdir(), "holdfast-rt-"));
     makeLayer(join(dir, "layer"));
     const instance = `t${randomUUID().slice(0, 8)}`;
     const netns = `hft-${instance}`;
     execFileSync("ip", ["netns", "add", netns]);
     try {
-      const runtime = await createRuntime({ stateDir: join(dir, "state"), instance, log: quietLog, ...options });
-      return new Machine(dir, runtime, { instance, netns, options });
+      const { before, ...more } = options;
+      if (before !== undefined) {
+        mkdirSync(join(dir, "state"), { mode: 0o700 });
+        await before(join(dir, "state"), instance);
+      }
+      const runtime = await createRuntime({ stateDir: join(dir, "state"), instance, log: quietLog, ...more });
+      return new Machine(dir, runtime, { instance, netns });
     } catch (error) {
       removeTraces(dir, netns);
       throw error;
@@ -97,12 +96,7 @@ export class Machine implements AsyncDisposable {
   /** A second engine on the same state, as after a restart. */
   async reopen(): Promise<Runtime> {
     await this.runtime[Symbol.asyncDispose]();
-    this.runtime = await createRuntime({
-      stateDir: this.stateDir,
-      instance: this.instance,
-      log: quietLog,
-      ...this.#options,
-    });
+    this.runtime = await createRuntime({ stateDir: this.stateDir, instance: this.instance, log: quietLog });
     return this.runtime;
   }
 

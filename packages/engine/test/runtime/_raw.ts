@@ -5,6 +5,11 @@ import { uidOf } from "./_machine.ts";
 /** Numbers of x86-64, for perl's `syscall`. */
 export const SYS = {
   ptrace: 101,
+  processVmReadv: 310,
+  processVmWritev: 311,
+  kcmp: 312,
+  pidfdOpen: 434,
+  pidfdGetfd: 438,
   rtSigqueueinfo: 129,
   timerCreate: 222,
   mqOpen: 240,

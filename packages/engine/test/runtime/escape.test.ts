@@ -45,6 +45,13 @@ const attempts: Attempt[] = [
   { name: "perf_event_open", perl: `sc(298, "\\0" x 128, 0, -1, -1, 0)`, refused: NOT_THERE },
   { name: "userfaultfd", perl: `sc(323, 1)`, refused: NOT_THERE },
   { name: "io_uring_setup", perl: `sc(425, 1, "\\0" x 120)`, refused: NOT_THERE },
+  // One bound for the whole machine (fs.aio-max-nr); a success is freed again.
+  {
+    name: "io_setup",
+    perl: `my $c = "\\0" x 8; my $r = sc(206, 1, $c); sc(207, unpack("Q", $c)) if $r == 0; $r`,
+    refused: NOT_THERE,
+  },
+  { name: "io_submit", perl: `sc(209, 0, 0, 0)`, refused: NOT_THERE },
   { name: "keyctl", perl: `sc(250, 0, -3, 0)`, refused: NOT_THERE },
   { name: "add_key", perl: `sc(248, "user", "x", "y", 1, -3)`, refused: NOT_THERE },
   { name: "name_to_handle_at", perl: `sc(303, -100, "/", "\\0" x 136, "\\0" x 8, 0)`, refused: NOT_THERE },
@@ -138,6 +145,26 @@ describe.skipIf(printSkipReason() || process.arch !== "x64" || !existsSync("/usr
     ).toBe("0\n");
     expect(await look("grep -c holdfast /proc/self/mountinfo; ls /sys | wc -l")).not.toContain(machine.stateDir);
     expect(await look("cat /proc/self/cgroup | grep -c holdfast")).toBe("0\n");
+  });
+
+  it("learns nothing of the machine's start, disks, interrupts, modules or locks, nor where its data lies", async () => {
+    const facts = "cmdline config.gz diskstats interrupts key-users locks mdstat modules partitions swaps".split(" ");
+    const readable = facts.filter((name) => existsSync(`/proc/${name}`));
+    expect(readable).toEqual(expect.arrayContaining(["cmdline", "interrupts", "diskstats", "partitions", "locks"]));
+    const { stdout } = await machine.run(
+      sandboxId,
+      `for name in ${readable.join(" ")}; do echo $name $(head -c 1 /proc/$name | wc -c); done`,
+    );
+    expect(stdout.trim().split("\n")).toEqual(readable.map((name) => `${name} 0`));
+    const mounts = await machine.run(sandboxId, "cat /proc/self/mountinfo /proc/self/mountstats /proc/mounts");
+    expect(mounts.stdout).toContain(" / ");
+    expect(mounts.stdout).not.toContain(machine.dir);
+    expect(mounts.stdout).not.toContain(machine.dir.split("/").at(-1));
+    const writes = await machine.run(
+      sandboxId,
+      `for name in ${readable.join(" ")}; do echo x 2>/dev/null >/proc/$name && echo $name; done; ls -l /proc/cmdline`,
+    );
+    expect(writes.stdout).toContain("/proc/cmdline");
   });
 
   it("cannot climb out of a chroot", async () => {

@@ -3,6 +3,7 @@ import { rmSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { messageOf } from "../failure.ts";
 import type { GuestProcess } from "../frames.ts";
+import { withoutLauncher } from "./launcher.ts";
 import { noteBuffers } from "./memory.ts";
 import {
   endOrphans,
@@ -77,7 +78,7 @@ export class HostedProcess {
 
   static async start(folder: string, options: StartOptions): Promise<HostedProcess> {
     const { processId, sessionId, cwd, argv, env } = options;
-    const [command, ...args] = argv;
+    const [command, ...args] = withoutLauncher(argv, env.PATH);
     if (command === undefined) throw new RequestError("bad_request", "argv is empty");
     checkFolder(cwd);
     const record: ProcessRecord = { processId, sessionId, pid: 0, startTime: "" };
@@ -114,7 +115,8 @@ export class HostedProcess {
     for (const lineId of lineIds) hosted.#lines.set(lineId, { written: Promise.resolve(), ticks: 0 });
     if (exit !== null) return hosted;
     const isSame = record.pid > 0 && readProcess(record.pid)?.startTime === record.startTime;
-    signalMembers(isSame ? record.pid : undefined, record.processId, "SIGKILL");
+    const { pid, processId } = record;
+    signalMembers(isSame ? pid : undefined, processId, "SIGKILL", pid);
     writeExit(folder, lost);
     return hosted;
   }

@@ -89,14 +89,18 @@ function readProcFile(path: string): string | undefined {
 
 /**
  * Everything that belongs to the process `leader` with id `processId`: its descendants, its process group and session,
- * and what left all of these but carries the marker in its environment.
+ * and what left all of these but carries the marker in its environment. `lostLeader`: one that may be gone. The kernel
+ * gives nobody the number of a session that has members, so they are its own; the CLI shows its environment to nobody.
  */
-export function findMembers(leader: number | undefined, processId: string): ProcessEntry[] {
-  const table = readProcessTable().filter((entry) => !entry.isZombie && entry.pid !== process.pid);
+export function findMembers(leader: number | undefined, processId: string, lostLeader = 0): ProcessEntry[] {
+  const all = readProcessTable();
+  const table = all.filter((entry) => !entry.isZombie && entry.pid !== process.pid);
+  const lost = lostLeader > 0 && !all.some(({ pid }) => pid === lostLeader) ? lostLeader : undefined;
   const members = new Set<ProcessEntry>();
   for (const entry of table) {
     const isRelated =
-      leader !== undefined && (entry.pid === leader || entry.group === leader || entry.session === leader);
+      (leader !== undefined && (entry.pid === leader || entry.group === leader || entry.session === leader)) ||
+      (lost !== undefined && entry.session === lost);
     if (isRelated || hasMarker(entry.pid, processId)) members.add(entry);
   }
   addDescendants(members, table);
@@ -161,11 +165,16 @@ export function sendSignal(pid: number, signal: NodeJS.Signals): boolean {
 const killRounds = 10;
 
 /** Signals all members; with SIGKILL again until no new one appears. Gives how many were signalled. */
-export function signalMembers(leader: number | undefined, processId: string, signal: NodeJS.Signals): number {
+export function signalMembers(
+  leader: number | undefined,
+  processId: string,
+  signal: NodeJS.Signals,
+  lostLeader = 0,
+): number {
   let signalled = 0;
   const rounds = signal === "SIGKILL" ? killRounds : 1;
   for (let round = 0; round < rounds; round++) {
-    const sent = findMembers(leader, processId).filter((entry) => sendSignal(entry.pid, signal)).length;
+    const sent = findMembers(leader, processId, lostLeader).filter((entry) => sendSignal(entry.pid, signal)).length;
     signalled += sent;
     if (sent === 0) break;
   }

@@ -1,10 +1,14 @@
 import { closeSync, mkdirSync, openSync, readdirSync, readSync, statSync, unlinkSync, writeSync } from "node:fs";
 import { join } from "node:path";
-import { type Segment, Segments } from "@holdfast/std";
 import { errnoOf } from "../failure.ts";
 
 /** A stream of bytes in files of this size each, so that what is committed can be given back to the disk. */
 export const segmentBytes = 8 * 1024 * 1024;
+
+interface Segment {
+  readonly start: number;
+  end: number;
+}
 
 /**
  * One output of one process: append at the end, read at any offset that has not been dropped. Segments are named
@@ -14,7 +18,7 @@ export const segmentBytes = 8 * 1024 * 1024;
 export class Spool {
   readonly #folder: string;
   readonly #name: string;
-  readonly #segments: Segments;
+  readonly #segments: Segment[] = [];
   #writer: number | undefined;
   #reader: { start: number; descriptor: number } | undefined;
 
@@ -22,24 +26,23 @@ export class Spool {
     this.#folder = folder;
     this.#name = name;
     mkdirSync(folder, { recursive: true, mode: 0o700 });
-    const found: Segment[] = [];
     for (const file of readdirSync(folder)) {
       const start = new RegExp(`^${name}\\.(\\d+)$`).exec(file)?.[1];
       if (start === undefined) continue;
       const size = statSync(join(folder, file)).size;
-      found.push({ start: Number(start), end: Number(start) + size });
+      this.#segments.push({ start: Number(start), end: Number(start) + size });
     }
-    this.#segments = new Segments(found);
+    this.#segments.sort((a, b) => a.start - b.start);
   }
 
   /** Bytes since the process's start. */
   get end(): number {
-    return this.#segments.end;
+    return this.#segments.at(-1)?.end ?? 0;
   }
 
   /** Offset of the first byte that is still there. */
   get start(): number {
-    return this.#segments.start;
+    return this.#segments[0]?.start ?? 0;
   }
 
   /** Throws with `ENOSPC` when the disk is full; what did fit then counts. */
@@ -49,7 +52,7 @@ export class Spool {
       const segment = this.#writable();
       const size = Math.min(chunk.length - at, segmentBytes - (segment.end - segment.start));
       const written = writeSync(this.#writer ?? -1, chunk, at, size);
-      this.#segments.grow(written);
+      segment.end += written;
       at += written;
     }
   }
@@ -57,7 +60,7 @@ export class Spool {
   /** Reads into `target` from `offset`; 0 at the end. Throws a RangeError for bytes that are not there (any more). */
   read(offset: number, target: Uint8Array): number {
     if (offset === this.end) return 0;
-    const segment = this.#segments.find(offset);
+    const segment = this.#segments.find((candidate) => candidate.start <= offset && offset < candidate.end);
     if (segment === undefined) {
       throw new RangeError(`${this.#name} holds bytes ${this.start} to ${this.end}, not offset ${offset}`);
     }
@@ -71,9 +74,12 @@ export class Spool {
 
   /** Gives back whole segments below `offset`; the last one stays. */
   drop(offset: number): void {
-    for (const { start } of this.#segments.dropBelow(offset)) {
-      if (this.#reader?.start === start) this.#closeReader();
-      unlinkSync(this.#path(start));
+    while (this.#segments.length > 1) {
+      const first = this.#segments[0];
+      if (first === undefined || first.end > offset) return;
+      this.#segments.shift();
+      if (this.#reader?.start === first.start) this.#closeReader();
+      unlinkSync(this.#path(first.start));
     }
   }
 
@@ -84,13 +90,16 @@ export class Spool {
   }
 
   #writable(): Segment {
-    const { last } = this.#segments;
+    const last = this.#segments.at(-1);
     if (last !== undefined && last.end - last.start < segmentBytes && this.#writer !== undefined) return last;
     if (this.#writer !== undefined) closeSync(this.#writer);
     this.#writer = undefined;
-    this.#writer = openSync(this.#path(this.end), "a", 0o600);
+    const segment = { start: this.end, end: this.end };
+    this.#writer = openSync(this.#path(segment.start), "a", 0o600);
     // A restart may have left an empty one of this name.
-    return last?.start === this.end ? last : this.#segments.begin();
+    if (last?.start === segment.start) return last;
+    this.#segments.push(segment);
+    return segment;
   }
 
   #closeReader(): void {

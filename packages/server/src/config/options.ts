@@ -130,8 +130,8 @@ export const ServerOptions = z.object({
     .array(filled)
     .default([])
     .describe("Full origins (`https://holdfast.example`) of pages that may call the API, beside our own"),
-  /** Logs a browser in as the account `default`. Absent: no login by link. */
-  loginToken: z.string().min(16).optional(),
+  /** Signs the links that log a browser in as the account `default`, each once. Absent: no login by link. */
+  loginSecret: z.string().min(32).optional(),
   /** Signs login cookies. Default: one of our own, kept in `dataDir`. */
   cookieSecret: z.string().min(16).optional(),
   /** The built UI. Absent or missing: only the API. */

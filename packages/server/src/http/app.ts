@@ -8,6 +8,7 @@ import { docsRoutes } from "./docs.ts";
 import type { HttpEnv } from "./env.ts";
 import { environmentRoutes } from "./environments.ts";
 import { eventRoutes } from "./events.ts";
+import { loginRoutes, logoutRoutes } from "./login.ts";
 import { messageRoutes } from "./messages.ts";
 import { multiStreamRoutes } from "./multi-stream.ts";
 import { errorResponse, toAppError } from "./problem.ts";
@@ -15,7 +16,7 @@ import { rawRoutes } from "./raw.ts";
 import { sandboxRoutes, sweepRoutes } from "./sandboxes.ts";
 import { sessionRoutes } from "./sessions.ts";
 import { staticFiles } from "./static.ts";
-import { healthRoutes, loginRoutes, statusRoutes } from "./system.ts";
+import { healthRoutes, statusRoutes } from "./system.ts";
 import { workspaceRoutes } from "./workspaces.ts";
 
 const matchers = [...Map.groupBy(routes, ({ path }) => path)].map(([path, same]) => ({
@@ -68,6 +69,7 @@ export function createApp(context: AppContext): Hono<HttpEnv> {
   app.route("/v1/sandboxes", sandboxRoutes(context));
   app.route("/v1/sweep", sweepRoutes(context));
   app.route("/v1", statusRoutes(context));
+  app.route("/v1", logoutRoutes(context));
   app.all("/v1/*", () => {
     throw new AppError("route_not_found");
   });

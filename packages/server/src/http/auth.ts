@@ -2,7 +2,7 @@ import { AppError } from "@holdfast/protocol";
 import type { Context, MiddlewareHandler } from "hono";
 import type { AppContext } from "../context.ts";
 import type { Account } from "../domain/accounts/accounts.ts";
-import { readLoginCookie } from "./cookie.ts";
+import { type CookieOptions, readLoginCookie } from "./cookie.ts";
 import type { HttpEnv } from "./env.ts";
 
 /**
@@ -40,36 +40,50 @@ function isOurOrigin(origin: string, context: AppContext): boolean {
 /** Who asks: an API key, or a browser's login. */
 export function authenticate(context: AppContext): MiddlewareHandler<HttpEnv> {
   return async (c, next) => {
-    const { keyId, id, name, actor } = await whoIs(c, context);
+    const { id, name, actor, loginId, ends } = await whoIs(c, context);
     c.set("account", { id, name });
     c.set("actor", actor);
-    c.set("authEnds", keyId === undefined ? never : context.keys.revocation(keyId));
+    c.set("loginId", loginId);
+    c.set("authEnds", ends);
     await next();
   };
 }
 
-const never = new AbortController().signal;
+interface Asking extends Account {
+  /** In words. */
+  actor: string;
+  /** Of a browser. */
+  loginId?: string;
+  /** Aborts when the key that was shown, or the login or the key that it was made with, counts no more. */
+  ends: AbortSignal;
+}
 
-/** `keyId` is the key that was shown, or that the login was made with. */
-async function whoIs(c: Context<HttpEnv>, context: AppContext): Promise<Account & { keyId?: string; actor: string }> {
+async function whoIs(c: Context<HttpEnv>, context: AppContext): Promise<Asking> {
+  const { keys, logins } = context;
   const key = c.req.header("x-api-key") ?? /^Bearer +(.+)$/i.exec(c.req.header("authorization") ?? "")?.[1];
   if (key !== undefined) {
     const account = await context.accounts.byKey(key.trim());
     if (account === undefined) throw new AppError("key_wrong");
-    return { ...account, actor: `the key "${account.keyName}"` };
+    const { id, name, keyId, keyName } = account;
+    return { id, name, actor: `the key "${keyName}"`, ends: keys.revocation(keyId) };
   }
-  const cookie = readLoginCookie(c.req.header("cookie"), { secret: context.cookieSecret, nowMs: Date.now() });
-  if (cookie === undefined) throw new AppError("key_missing");
-  if (cookie === "invalid") throw new AppError("key_wrong");
+  const loginId = readLoginCookie(c.req.header("cookie"), cookieOptions(c, context));
+  if (loginId === undefined) throw new AppError("key_missing");
+  if (loginId === "invalid") throw new AppError("key_wrong");
   checkSameOrigin(c);
-  const account = await context.accounts.byId(cookie.accountId);
-  if (account === undefined) throw new AppError("key_wrong");
-  const { keyId } = cookie;
-  const actor = "a browser";
-  if (keyId === undefined) return { ...account, actor };
-  if (!(await context.keys.isValid(keyId))) throw new AppError("key_wrong", { detail: "The API key was revoked" });
-  return { ...account, keyId, actor };
+  const login = await logins.find(loginId);
+  if (login === undefined) throw new AppError("key_wrong", { detail: "This browser is not logged in any more" });
+  const { accountId: id, accountName: name, keyId } = login;
+  const ends = logins.ending(loginId);
+  if (keyId === undefined) return { id, name, actor: "a browser", loginId, ends };
+  return { id, name, actor: "a browser", loginId, ends: AbortSignal.any([ends, keys.revocation(keyId)]) };
 }
+
+export const cookieOptions = (c: Context<HttpEnv>, { cookieSecret }: AppContext): CookieOptions => ({
+  secret: cookieSecret,
+  host: c.req.header("host") ?? "",
+  nowMs: Date.now(),
+});
 
 /** A cookie is sent by the browser whoever asked for the request: it counts only when our own page did. */
 function checkSameOrigin(c: Context<HttpEnv>): void {

@@ -1,44 +1,45 @@
-import { createHmac, timingSafeEqual } from "node:crypto";
+import { createHmac } from "node:crypto";
+import type { OpenLogin } from "../domain/accounts/logins.ts";
+import { sameText } from "../domain/same-text.ts";
 
-const name = "holdfast_login";
-const lifetimeMs = 30 * 24 * 60 * 60 * 1000;
-
-export interface LoginClaims {
-  accountId: string;
-  /** The key that it was made with; its revocation ends the login. */
-  keyId?: string;
+/**
+ * Cookies know no ports: with the port in its name, two instances on one host leave each other's alone. It is the port
+ * that the browser asks for, the same for all servers behind one load balancer.
+ */
+function nameOf(host: string): string {
+  const port = /:(\d+)$/.exec(host)?.[1];
+  return port === undefined ? "holdfast_login" : `holdfast_login_${port}`;
 }
 
-/** The whole `set-cookie` line. The value is `accountId[~keyId].expiryMs.signature`. */
-export function loginCookie({ accountId, keyId }: LoginClaims, options: { secret: string; nowMs: number }): string {
-  const who = keyId === undefined ? accountId : `${accountId}~${keyId}`;
-  const payload = `${who}.${options.nowMs + lifetimeMs}`;
-  const value = `${payload}.${sign(payload, options.secret)}`;
-  return `${name}=${value}; Path=/; HttpOnly; SameSite=Strict; Max-Age=${lifetimeMs / 1000}`;
+export interface CookieOptions {
+  secret: string;
+  /** The request's `Host`. */
+  host: string;
+  nowMs: number;
 }
 
-/** The account of a `cookie` header; undefined when there is none of ours, `invalid` when it is forged or too old. */
-export function readLoginCookie(
-  header: string | undefined,
-  options: { secret: string; nowMs: number },
-): LoginClaims | "invalid" | undefined {
+/** The whole `set-cookie` line. The value is `loginId.expiryMs.signature`. */
+export function loginCookie({ id, expiresAt }: OpenLogin, { secret, host, nowMs }: CookieOptions): string {
+  const payload = `${id}.${expiresAt}`;
+  const age = Math.round((expiresAt - nowMs) / 1000);
+  return `${nameOf(host)}=${payload}.${sign(payload, secret)}; Path=/; HttpOnly; SameSite=Strict; Max-Age=${age}`;
+}
+
+/** The `set-cookie` line that makes a browser forget it. */
+export const noCookie = (host: string): string => `${nameOf(host)}=; Path=/; HttpOnly; SameSite=Strict; Max-Age=0`;
+
+/** The login of a `cookie` header; undefined when there is none of ours, `invalid` when it is forged or too old. */
+export function readLoginCookie(header: string | undefined, options: CookieOptions): string | "invalid" | undefined {
+  const begin = `${nameOf(options.host)}=`;
   const entry = header
     ?.split(";")
     .map((part) => part.trim())
-    .find((part) => part.startsWith(`${name}=`));
+    .find((part) => part.startsWith(begin));
   if (entry === undefined) return undefined;
-  const [who, expiry, signature, ...rest] = entry.slice(name.length + 1).split(".");
-  if (who === undefined || expiry === undefined || signature === undefined || rest.length > 0) return "invalid";
-  const right = equal(signature, sign(`${who}.${expiry}`, options.secret));
-  if (!right || !(Number(expiry) > options.nowMs)) return "invalid";
-  const [accountId = "", keyId] = who.split("~");
-  return { accountId, ...(keyId === undefined ? {} : { keyId }) };
-}
-
-/** In a time that does not depend on where they differ. */
-export function equal(left: string, right: string): boolean {
-  const digest = (text: string) => createHmac("sha256", "compare").update(text).digest();
-  return timingSafeEqual(digest(left), digest(right));
+  const [id, expiry, signature, ...rest] = entry.slice(begin.length).split(".");
+  if (id === undefined || expiry === undefined || signature === undefined || rest.length > 0) return "invalid";
+  if (!sameText(signature, sign(`${id}.${expiry}`, options.secret))) return "invalid";
+  return Number(expiry) > options.nowMs ? id : "invalid";
 }
 
 function sign(payload: string, secret: string): string {

@@ -7,6 +7,8 @@ export interface HttpEnv {
     account: Account;
     /** Who asks, in words: a key's name, or a browser. */
     actor: string;
+    /** The login of a browser; absent for keys. */
+    loginId: string | undefined;
     /** Aborts when what the request showed is revoked: open streams end. */
     authEnds: AbortSignal;
   };

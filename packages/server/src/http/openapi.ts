@@ -50,7 +50,7 @@ export function openApiDocument(version: string): Json {
       securitySchemes: {
         apiKey: { type: "apiKey", in: "header", name: "x-api-key" },
         bearer: { type: "http", scheme: "bearer" },
-        cookie: { type: "apiKey", in: "cookie", name: "holdfast_login" },
+        cookie: { type: "apiKey", in: "cookie", name: "holdfast_login_4600" },
       },
       schemas: components.all(),
     },

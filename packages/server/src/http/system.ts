@@ -1,9 +1,8 @@
-import { AppError, Credential, Login, type Status } from "@holdfast/protocol";
+import { AppError, Credential, type Status } from "@holdfast/protocol";
 import { type Context, Hono } from "hono";
 import type { AppContext } from "../context.ts";
 import { isAdmin } from "./accounts.ts";
 import { check, readJson } from "./body.ts";
-import { equal, type LoginClaims, loginCookie } from "./cookie.ts";
 import type { HttpEnv } from "./env.ts";
 
 /** `/v1/status` and `/v1/credential`: ours, for the page and the CLI. */
@@ -37,38 +36,6 @@ function ownerOnly(c: Context<HttpEnv>, context: AppContext): void {
   if (!isAdmin(c, context)) {
     throw new AppError("admin_only", { detail: "The model's key is shared by all accounts" });
   }
-}
-
-/** Logging a browser in: by the link that `script/start` prints, or by the page. */
-export function loginRoutes(context: AppContext): Hono<HttpEnv> {
-  const app = new Hono<HttpEnv>();
-  const cookieOf = (claims: LoginClaims) => loginCookie(claims, { secret: context.cookieSecret, nowMs: Date.now() });
-  const login = (token: string | undefined) => {
-    const { loginToken } = context.options;
-    if (loginToken === undefined || token === undefined || !equal(token, loginToken)) throw new AppError("key_wrong");
-    return cookieOf({ accountId: context.defaultAccount.id });
-  };
-  app.get("/login", async (c, next) => {
-    const token = new URL(c.req.url).searchParams.get("token");
-    // Without a token it is the page's own path.
-    if (token === null) return await next();
-    const cookie = login(token);
-    return new Response(null, { status: 302, headers: { location: "/", "set-cookie": cookie } });
-  });
-  app.post("/v1/login", async (c) => {
-    const { value } = await readJson(c);
-    const input = check(Login, value);
-    if ("api_key" in input) {
-      const found = await context.accounts.byKey(input.api_key.trim());
-      if (found === undefined) throw new AppError("key_wrong");
-      const { id, name, keyId } = found;
-      const cookie = cookieOf({ accountId: id, keyId });
-      return Response.json({ account: { id, name } }, { headers: { "set-cookie": cookie } });
-    }
-    const cookie = login(input.token);
-    return Response.json({ account: context.defaultAccount }, { headers: { "set-cookie": cookie } });
-  });
-  return app;
 }
 
 /** For whoever watches the process. */

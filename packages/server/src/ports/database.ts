@@ -20,6 +20,17 @@ export interface Schema {
     last_used_at: number | null;
     revoked_at: number | null;
   };
+  /** Browsers that are logged in. */
+  logins: {
+    id: string;
+    account_id: string;
+    /** The key that it was made with; null: a link. */
+    key_id: string | null;
+    created_at: number;
+    expires_at: number;
+  };
+  /** Login links that were used, until they would have expired. */
+  used_login_links: { nonce: string; expires_at: number };
   workspaces: {
     id: string;
     account_id: string;

@@ -25,91 +25,107 @@ const endsTyping = new Set([
 ]);
 const isContent = (event: SessionEvent) => event.type.startsWith("agent.") || endsTyping.has(event.type);
 
-const lastStatus = (log: SessionLog) => log.events.findLast((event) => event.type.startsWith("session.status_"));
+type StatusEvent = Extract<SessionEvent, { type: `session.status_${string}` }>;
+const isStatus = (event: SessionEvent): event is StatusEvent => event.type.startsWith("session.status_");
 
-/** A turn runs, or waits for an answer. Without events the list tells it. */
-export function isWorking(log: SessionLog, listed: SessionStatus | undefined): boolean {
-  const status = lastStatus(log);
-  if (status?.type === "session.status_idle") return status.stop_reason.type === "requires_action";
-  if (status) return status.type === "session.status_running";
-  return log.events.length === 0 && (listed === "running" || listed === "rescheduling");
+/** What the events since some point say. */
+interface Point {
+  /** Nothing has come since the last message. */
+  awaits: boolean;
+  /** Steps and tool calls that run, by id, in the order in which they were last heard of. */
+  running: Map<string, string>;
 }
 
-export function activityOf(
-  log: SessionLog,
-  outbox: readonly OutboxItem[],
-  listed: SessionStatus | undefined,
-  unread: ReadonlySet<string> = new Set(),
-): Activity {
-  const status = lastStatus(log);
-  const asks = status?.type === "session.status_idle" && status.stop_reason.type === "requires_action";
-  const working = isWorking(log, listed);
-  const sending =
-    !working && outbox.some((item) => item.state === "sending" && !(item.eventId && log.byId.has(item.eventId)));
-  const draft = log.drafts.some((entry) => entry.text.trim() !== "" || entry.kind === "agent.thinking");
-  const outcome =
-    status?.type === "session.status_idle"
-      ? (status.holdfast?.outcome ?? "completed")
-      : status?.type === "session.status_terminated"
-        ? "terminated"
-        : null;
-  return {
-    working,
-    since: working ? turnStart(log.events) : null,
-    typing: sending || (!draft && !asks && awaitsContent(log.events, unread)),
-    doing: asks ? "Waiting for your answer" : working ? doingNow(log.events, unread) : null,
-    stopAsked: working && stopAsked(log.events),
-    outcome: asks ? null : outcome,
-  };
-}
+/** Follows what a session does, event by event; each costs the same, however long the log is. */
+export class ActivityTracker {
+  #status: StatusEvent | null = null;
+  #any = false;
+  #since: string | null = null;
+  #stopAsked = false;
+  #point: Point = { awaits: false, running: new Map() };
+  /** As it was before a message that may still be taken back. */
+  #before: { messageId: string; point: Point } | null = null;
 
-/** Also before the server has said that it works on it: the message is there, and nothing has come after it. */
-function awaitsContent(events: readonly SessionEvent[], unread: ReadonlySet<string>): boolean {
-  for (let i = events.length - 1; i >= 0; i--) {
-    const event = events[i];
-    if (!event || isContent(event)) return false;
-    if (begins(event) || (event.type === "user.message" && !unread.has(event.id))) return true;
+  /** `unread`: a message that Claude has not got (yet). */
+  feed(event: SessionEvent, unread: boolean): void {
+    this.#any = true;
+    if (isStatus(event)) this.#status = event;
+    if (event.type === "user.interrupt") this.#stopAsked = true;
+    if (event.type === "user.message" && !unread) this.#begin(event.id);
+    if (event.type === "holdfast.message") this.#onMessage(event);
+    if (event.type === "session.status_idle" && event.stop_reason.type !== "requires_action") {
+      this.#since = null;
+      this.#stopAsked = false;
+    } else if (event.type === "session.status_idle" || event.type === "session.status_running")
+      this.#since ??= event.processed_at;
+    if (isContent(event)) this.#point.awaits = false;
+    this.#follow(event);
   }
-  return false;
-}
 
-const begins = (event: SessionEvent) =>
-  event.type === "holdfast.message" && (event.state === "started" || event.state === "steered");
-
-/** When the running turn began: a question in the middle of it begins no other. */
-function turnStart(events: readonly SessionEvent[]): string | null {
-  let start: string | null = null;
-  for (let i = events.length - 1; i >= 0; i--) {
-    const event = events[i];
-    if (event?.type === "session.status_idle" && event.stop_reason.type !== "requires_action") break;
-    if (event?.type === "session.status_running" || event?.type === "session.status_idle") start = event.processed_at;
+  /** Messages that were held back are Claude's now, without anybody having said so. */
+  released(): void {
+    this.#point = { ...this.#point, running: new Map() };
   }
-  return start;
-}
 
-function stopAsked(events: readonly SessionEvent[]): boolean {
-  for (let i = events.length - 1; i >= 0; i--) {
-    const event = events[i];
-    if (event?.type === "user.interrupt") return true;
-    if (event && begins(event)) return false;
-    if (event?.type === "session.status_idle" && event.stop_reason.type !== "requires_action") return false;
+  /** A turn runs, or waits for an answer. Without events the list tells it. */
+  isWorking(listed: SessionStatus | undefined): boolean {
+    const status = this.#status;
+    if (status?.type === "session.status_idle") return status.stop_reason.type === "requires_action";
+    if (status) return status.type === "session.status_running";
+    return !this.#any && (listed === "running" || listed === "rescheduling");
   }
-  return false;
-}
 
-/** The step or tool that runs now. Looks back as far as the last message. */
-function doingNow(events: readonly SessionEvent[], unread: ReadonlySet<string>): string | null {
-  const answered = new Set<string>();
-  const steps = new Set<string>();
-  for (let i = events.length - 1; i >= 0; i--) {
-    const event = events[i];
-    if (!event || begins(event) || (event.type === "user.message" && !unread.has(event.id))) return null;
-    if (event.type === "agent.tool_result") answered.add(event.tool_use_id);
-    if (event.type === "agent.tool_use" && !answered.has(event.id)) return `Running ${event.name}`;
-    if (event.type === "holdfast.step") {
-      if (!steps.has(event.step_id) && event.state === "running") return event.title;
-      steps.add(event.step_id);
+  /** `log` for its drafts, and for what of the outbox has arrived. */
+  activity(log: SessionLog, outbox: readonly OutboxItem[], listed: SessionStatus | undefined): Activity {
+    const status = this.#status;
+    const asks = status?.type === "session.status_idle" && status.stop_reason.type === "requires_action";
+    const working = this.isWorking(listed);
+    const sending =
+      !working && outbox.some((item) => item.state === "sending" && !(item.eventId && log.events.has(item.eventId)));
+    const draft = log.drafts.some((entry) => entry.text.trim() !== "" || entry.kind === "agent.thinking");
+    const outcome =
+      status?.type === "session.status_idle"
+        ? (status.holdfast?.outcome ?? "completed")
+        : status?.type === "session.status_terminated"
+          ? "terminated"
+          : null;
+    const doing = [...this.#point.running.values()].at(-1) ?? null;
+    return {
+      working,
+      since: working ? this.#since : null,
+      typing: sending || (!draft && !asks && this.#point.awaits),
+      doing: asks ? "Waiting for your answer" : working ? doing : null,
+      stopAsked: working && this.#stopAsked,
+      outcome: asks ? null : outcome,
+    };
+  }
+
+  #begin(messageId: string): void {
+    this.#before = { messageId, point: this.#point };
+    this.#point = { awaits: true, running: new Map() };
+  }
+
+  #onMessage({ message_id: id, state }: Extract<SessionEvent, { type: "holdfast.message" }>): void {
+    if (state === "started" || state === "steered") {
+      this.#stopAsked = false;
+      this.#begin(id);
+    } else if (state === "removed" && this.#before?.messageId === id) {
+      const { awaits, running } = this.#before.point;
+      this.#point = {
+        awaits: awaits && this.#point.awaits,
+        running: new Map([...running, ...this.#point.running]),
+      };
+      this.#before = null;
     }
   }
-  return null;
+
+  #follow(event: SessionEvent): void {
+    const { running } = this.#point;
+    if (event.type === "agent.tool_use") running.set(event.id, `Running ${event.name}`);
+    else if (event.type === "agent.tool_result") running.delete(event.tool_use_id);
+    else if (event.type === "holdfast.step") {
+      running.delete(event.step_id);
+      if (event.state === "running") running.set(event.step_id, event.title);
+    }
+  }
 }

@@ -1,6 +1,5 @@
 import type { ConfirmationDetails, EventOf, Session, SessionEvent, Status } from "@holdfast/protocol";
 import { decodeEvent, isRecord } from "./decode.ts";
-import type { Followed } from "./tab-stream.ts";
 
 const requestTimeoutMs = 30_000;
 
@@ -86,6 +85,7 @@ export interface CallOptions {
 export interface Api {
   status: (signal?: AbortSignal) => Promise<Status>;
   login: (apiKey: string) => Promise<void>;
+  logout: () => Promise<void>;
   setCredential: (apiKey: string) => Promise<void>;
   deleteCredential: () => Promise<void>;
   sessions: (page?: string, signal?: AbortSignal) => Promise<{ data: Session[]; nextPage: string | null }>;
@@ -112,7 +112,6 @@ export interface Api {
     page?: string,
     signal?: AbortSignal,
   ) => Promise<{ data: SessionEvent[]; nextPage: string | null }>;
-  streamUrl: (followed: readonly Followed[]) => string;
 }
 
 /** The HTTP API of the page's own origin. `onUnauthorized` is told of every 401. */
@@ -155,6 +154,9 @@ export function createApi(onUnauthorized: () => void): Api {
     deleteCredential: async () => {
       await call("DELETE", "/v1/credential");
     },
+    logout: async () => {
+      await call("POST", "/v1/logout", { body: {} });
+    },
     sessions: async (page, signal) => {
       const query = page ? `&page=${encodeURIComponent(page)}` : "";
       const list = listOf(await call("GET", `/v1/sessions?limit=50${query}`, signal ? { signal } : {}));
@@ -192,16 +194,6 @@ export function createApi(onUnauthorized: () => void): Api {
       const query = page ? `&page=${encodeURIComponent(page)}` : "";
       const answer = await call("GET", `${at(id)}${events}?limit=300&order=desc${query}`, signal ? { signal } : {});
       return { data: eventsIn(answer), nextPage: listOf(answer).nextPage };
-    },
-    streamUrl: (followed) => {
-      const sessions = followed.map(({ id, after }) => `${id}:${after}`).join(",");
-      const deltas = followed.filter(({ drafts }) => drafts).map(({ id }) => id);
-      const query = new URLSearchParams({ sessions });
-      if (deltas.length > 0) {
-        query.set("event_deltas", "agent.message,agent.thinking");
-        query.set("deltas_of", deltas.join(","));
-      }
-      return `/v1/events/stream?${query}`;
     },
   };
 }

@@ -4,7 +4,7 @@ import { background } from "./background.ts";
 import { type LiveSession, liveFrom, looksDifferent, reduceLive } from "./live-list.ts";
 import { type Cell, cell } from "./observable.ts";
 import { SessionStore } from "./session-store.ts";
-import { TabStream } from "./tab-stream.ts";
+import { PageStream } from "./stream/page-stream.ts";
 import { applyTheme, storedTheme, type Theme } from "./theme.ts";
 
 export interface SessionList {
@@ -44,8 +44,7 @@ export class AppStore implements Disposable {
   readonly theme: Cell<Theme> = cell<Theme>(storedTheme());
   readonly #listeners = new AbortController();
   readonly #timers: ReturnType<typeof setInterval>[] = [];
-  /** The one connection of this tab. */
-  readonly #stream: TabStream;
+  readonly #stream: PageStream;
   readonly #followed = new Map<string, Disposable>();
   /** With every event; the cell changes only with what is shown. */
   readonly #live = new Map<string, LiveSession>();
@@ -53,7 +52,10 @@ export class AppStore implements Disposable {
 
   constructor() {
     this.api = createApi(() => this.auth.set("out"));
-    this.#stream = new TabStream({ url: this.api.streamUrl, onRefused: () => this.#whyRefused() });
+    this.#stream = new PageStream({
+      onRefused: () => this.#whyRefused(),
+      onTrouble: (text) => this.report(text),
+    });
     this.list.subscribe(() => this.#followListed());
     const refresh = () => {
       if (document.visibilityState === "visible" && this.auth.get() === "in") background(this.refresh());
@@ -174,6 +176,22 @@ export class AppStore implements Disposable {
     this.#live.clear();
     this.auth.set("in");
     await this.refresh();
+  }
+
+  /** Ends this browser's login, in all of its pages. */
+  async logOut(): Promise<void> {
+    try {
+      await this.api.logout();
+    } catch (error) {
+      this.report(`You are still logged in. ${wordsOf(error)}`);
+      return;
+    }
+    this.session.get()?.[Symbol.dispose]();
+    this.session.set(null);
+    this.list.set({ phase: "loading", problem: null, sessions: [], nextPage: null });
+    this.#live.clear();
+    this.status.set(null);
+    this.auth.set("out");
   }
 
   report(text: string): void {

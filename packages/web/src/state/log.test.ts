@@ -31,7 +31,7 @@ const idle: SessionEvent = {
   stop_reason: { type: "end_turn" },
   stop_details: null,
 };
-const seqs = (log: SessionLog) => log.events.map((entry) => entry.seq);
+const seqs = (log: SessionLog) => [...log.events].map((entry) => entry.seq);
 
 test("a replay of everything changes nothing", () => {
   const inputs = [page(1, 5), event(6), event(7)];

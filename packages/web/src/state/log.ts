@@ -1,4 +1,5 @@
 import type { DraftFrame, SessionEvent } from "@holdfast/protocol";
+import { EventList } from "./event-list.ts";
 
 /** Text that is being written and is not an event yet. */
 export interface Draft {
@@ -14,8 +15,7 @@ export interface Draft {
 
 /** The part of a session's log that this page has. `events` is without holes and sorted by `seq`. */
 export interface SessionLog {
-  events: readonly SessionEvent[];
-  byId: ReadonlyMap<string, SessionEvent>;
+  events: EventList;
   /** Seq of the first event held; `lastSeq + 1` when none is held. */
   firstSeq: number;
   lastSeq: number;
@@ -35,8 +35,7 @@ export type LogInput =
   | { type: "reset" };
 
 export const emptyLog: SessionLog = {
-  events: [],
-  byId: new Map(),
+  events: EventList.of([]),
   firstSeq: 1,
   lastSeq: 0,
   ahead: [],
@@ -67,6 +66,16 @@ export function reduce(log: SessionLog, inputs: readonly LogInput[]): SessionLog
   return next;
 }
 
+/** What the log's `lastSeq` will be at least once these inputs are applied. */
+export function cursorAfter(log: SessionLog, inputs: readonly LogInput[]): number {
+  let { lastSeq } = log;
+  for (const input of inputs) {
+    if (input.type === "reset") lastSeq = 0;
+    else if (input.type === "event" && input.event.seq === lastSeq + 1) lastSeq++;
+  }
+  return lastSeq;
+}
+
 /** Whether events are missing between what is shown and what has already arrived. */
 export function hasGap(log: SessionLog): boolean {
   return log.ahead.length > 0;
@@ -87,10 +96,7 @@ function addEvents(log: SessionLog, incoming: readonly SessionEvent[]): SessionL
     } else if (ahead.at(-1)?.seq !== event.seq) ahead.push(event);
   }
   if (added.length === 0) return ahead.length === log.ahead.length ? log : { ...log, ahead };
-  const byId = new Map(log.byId);
-  for (const event of added) byId.set(event.id, event);
-  const events = log.events.concat(added);
-  return { ...log, events, byId, lastSeq, ahead, drafts: draftsAfter(log.drafts, added) };
+  return { ...log, events: log.events.append(added), lastSeq, ahead, drafts: draftsAfter(log.drafts, added) };
 }
 
 function addPage(log: SessionLog, page: readonly SessionEvent[], hasOlder: boolean): SessionLog {
@@ -102,8 +108,7 @@ function addPage(log: SessionLog, page: readonly SessionEvent[], hasOlder: boole
   if (!joins) {
     const fresh: SessionLog = {
       ...emptyLog,
-      events: sorted,
-      byId: new Map(sorted.map((event) => [event.id, event])),
+      events: EventList.of(sorted),
       firstSeq: first.seq,
       lastSeq: last.seq,
       hasOlder,
@@ -114,9 +119,7 @@ function addPage(log: SessionLog, page: readonly SessionEvent[], hasOlder: boole
   let next = log;
   const older = sorted.filter((event) => event.seq < log.firstSeq);
   if (older.length > 0) {
-    const byId = new Map(log.byId);
-    for (const event of older) byId.set(event.id, event);
-    next = { ...log, events: older.concat(log.events), byId, firstSeq: first.seq, hasOlder };
+    next = { ...log, events: EventList.of(older).append(log.events), firstSeq: first.seq, hasOlder };
   } else if (first.seq === log.firstSeq && log.hasOlder !== hasOlder) next = { ...log, hasOlder };
   const newer = sorted.filter((event) => event.seq > log.lastSeq);
   return newer.length > 0 ? addEvents(next, newer) : next;
@@ -138,7 +141,7 @@ function draftsAfter(drafts: readonly Draft[], added: readonly SessionEvent[]): 
 function applyDraft(log: SessionLog, frame: DraftFrame): SessionLog {
   if (frame.type === "event_start") {
     const { id, type: kind } = frame.event;
-    if (log.byId.has(id)) return log;
+    if (log.events.has(id)) return log;
     const draft: Draft = { id, kind, text: "", index: 0, confirmed: true };
     // In place if it was shown before a cut: the row keeps its position and the text comes again.
     const kept = log.drafts.filter((other) => other.confirmed || other.id === id);

@@ -13,6 +13,7 @@ export class MessageTracker {
   /** A turn runs, and whether the server says whose is not known yet. */
   #undecided = false;
   #turn: string | null = null;
+  readonly #unread = new Set<string>();
   /** A turn has ended within the events that are loaded. */
   #hasEnded = false;
 
@@ -28,9 +29,11 @@ export class MessageTracker {
 
   /** What Claude has not read: it waits, or was taken back. */
   get unread(): ReadonlySet<string> {
-    return new Set(
-      [...this.#all.values()].filter(({ id, removed }) => removed || this.held.has(id)).map(({ id }) => id),
-    );
+    return this.#unread;
+  }
+
+  row(id: string): UserRow | undefined {
+    return this.#all.get(id);
   }
 
   /** Each gives the rows that are to be shown from here on. */
@@ -40,6 +43,7 @@ export class MessageTracker {
     this.#all.set(id, row);
     if (this.#busy) {
       this.held.set(id, row);
+      this.#unread.add(id);
       return [];
     }
     this.#busy = true;
@@ -62,6 +66,8 @@ export class MessageTracker {
     if (state === "edited") return [];
     if (state === "steered") row.steered = true;
     if (state === "removed") row.removed = true;
+    if (row.removed) this.#unread.add(id);
+    else this.#unread.delete(id);
     return this.held.delete(id) ? [row] : [];
   }
 
@@ -89,16 +95,19 @@ export class MessageTracker {
   #release(): UserRow[] {
     const rows = [...this.held.values()];
     this.held.clear();
+    for (const { id, removed } of rows) if (!removed) this.#unread.delete(id);
     return rows;
   }
 }
 
 /** Whether a turn ran already at the first of these events. */
-export function beginsBusy(events: readonly SessionEvent[]): boolean {
-  if (events[0] === undefined || events[0].seq === 1) return false;
+export function beginsBusy(events: Iterable<SessionEvent>): boolean {
+  let any = false;
   for (const event of events) {
+    if (!any && event.seq === 1) return false;
+    any = true;
     if (event.type === "session.status_running") return false;
     if (event.type === "session.status_idle" || event.type === "session.status_terminated") return true;
   }
-  return true;
+  return any;
 }

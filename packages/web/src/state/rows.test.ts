@@ -1,6 +1,5 @@
-import type { NewEvent, SessionEvent } from "@holdfast/protocol";
+import type { NewEvent, SessionEvent, SessionStatus } from "@holdfast/protocol";
 import { expect, test } from "vitest";
-import { activityOf } from "./activity.ts";
 import { decodeEvent, decodeFrame } from "./decode.ts";
 import { emptyLog, reduce, type SessionLog } from "./log.ts";
 import { type OutboxItem, reduceOutbox, restoreOutbox } from "./outbox.ts";
@@ -14,6 +13,11 @@ function logOf(...events: NewEvent[]): SessionLog {
       event: { id: `e${i + 1}`, ...event, seq: i + 1, processed_at: "2026-11-23T10:00:00Z" } as SessionEvent,
     })),
   );
+}
+function activityOf(log: SessionLog, outbox: readonly OutboxItem[], listed: SessionStatus | undefined) {
+  const builder = new RowBuilder();
+  builder.read(log);
+  return builder.activity.activity(log, outbox, listed);
 }
 const rowsOf = (...events: NewEvent[]) => new RowBuilder().build(logOf(...events), []);
 const kinds = (rows: readonly Row[]) => rows.map((row) => row.kind);

@@ -1,14 +1,16 @@
 import type { Session, SessionEvent } from "@holdfast/protocol";
-import { type Activity, activityOf, isWorking } from "./activity.ts";
+import type { Activity } from "./activity.ts";
 import { Answers } from "./answers.ts";
 import { type Answer, type Api, ApiError, wordsOf } from "./api.ts";
 import { background } from "./background.ts";
+import type { EventList } from "./event-list.ts";
 import { FrameScheduler } from "./frame-scheduler.ts";
-import { type Draft, emptyLog, hasGap, type LogInput, reduce, type SessionLog } from "./log.ts";
+import { cursorAfter, type Draft, emptyLog, hasGap, type LogInput, reduce, type SessionLog } from "./log.ts";
 import { type Cell, cell } from "./observable.ts";
 import { type OutboxInput, type OutboxItem, reduceOutbox, resendWindowMs, restoreOutbox } from "./outbox.ts";
 import { type QuestionRow, type Row, RowBuilder, type UserRow } from "./rows.ts";
-import type { ConnectionState, TabStream } from "./tab-stream.ts";
+import type { ConnectionState } from "./stream/messages.ts";
+import type { PageStream } from "./stream/page-stream.ts";
 
 export interface SessionView {
   phase: "loading" | "ready" | "failed";
@@ -39,7 +41,7 @@ const idleActivity: Activity = {
 
 export interface SessionStoreOptions {
   api: Api;
-  stream: TabStream;
+  stream: PageStream;
   id: string;
   /** What the list of sessions knows of it. */
   listed: () => Session | undefined;
@@ -218,7 +220,7 @@ export class SessionStore implements Disposable {
   #follow(): Disposable {
     return this.#options.stream.follow({
       id: this.id,
-      cursor: () => reduce(this.#log, this.#queue).lastSeq,
+      cursor: () => cursorAfter(this.#log, this.#queue),
       drafts: true,
       onInput: (input) => {
         this.#queue.push(input);
@@ -258,7 +260,7 @@ export class SessionStore implements Disposable {
     const before = this.#log;
     this.#log = reduce(before, inputs);
     if (this.#log !== before) {
-      if (this.#log.byId !== before.byId) this.#settleOutbox();
+      if (this.#log.events !== before.events) this.#settleOutbox(before.events);
       this.#publish();
       this.drafts.set(this.#log.drafts);
     }
@@ -273,22 +275,24 @@ export class SessionStore implements Disposable {
     else if (this.#gapTries % 8 === 0) background(this.#refresh());
   }
 
-  #settleOutbox(): void {
+  /** `before`: events whose messages are settled already. */
+  #settleOutbox(before?: EventList): void {
     if (this.#outbox.length === 0) return;
+    const { events } = this.#log;
     const clientIds = new Set<string>();
-    for (const event of this.#log.events)
+    for (const event of events.from(before !== undefined && events.extends(before) ? before.length : 0))
       if (event.type === "user.message" && event.holdfast?.client_id) clientIds.add(event.holdfast.client_id);
-    const { byId } = this.#log;
-    this.#setOutbox(reduceOutbox(this.#outbox, { type: "arrived", has: (id) => byId.has(id), clientIds }));
+    this.#setOutbox(reduceOutbox(this.#outbox, { type: "arrived", has: (id) => events.has(id), clientIds }));
   }
 
   #publish(): void {
     const before = this.view.get();
     const listed = this.#options.listed()?.status;
-    const working = isWorking(this.#log, listed);
+    this.#rows.read(this.#log);
+    const working = this.#rows.activity.isWorking(listed);
     const rows = this.#rows.build(this.#log, this.#outbox, working);
     const { queue, sending, openQuestions: questions } = this.#rows;
-    const next = activityOf(this.#log, this.#outbox, listed, this.#rows.unread);
+    const next = this.#rows.activity.activity(this.#log, this.#outbox, listed);
     const activity = sameActivity(before.activity, next) ? before.activity : next;
     const turn = this.#rows.turn ?? activity.since ?? "";
     const stopping = activity.working && (activity.stopAsked || this.#stopPressed === turn);

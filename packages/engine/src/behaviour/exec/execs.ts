@@ -118,9 +118,7 @@ export function createExecs(context: ExecsContext): Execs {
     },
     run: async (record, { execId, args, signal }) => {
       await runtime.exec(specOf(record, { execId, args, env: {} }), { signal });
-      const exit = await runtime.waitExec(record.id, execId, { signal });
-      await runtime.exitRead(record.id, execId);
-      return exit;
+      return await runtime.waitExec(record.id, execId, { signal });
     },
     recover: () => {
       for (const row of store.all("SELECT sandbox_id, exec_id FROM execs")) {

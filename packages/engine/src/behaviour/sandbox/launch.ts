@@ -1,4 +1,6 @@
+import { lstatSync } from "node:fs";
 import type { BuiltImage } from "../../images/builder.ts";
+import { pathInside } from "../../images/inside.ts";
 import { asUser, type ImageUser, resolveUser } from "../../images/users.ts";
 import type { SandboxNetwork } from "../../network/types.ts";
 import type { SandboxMount, SandboxSpec } from "../../runtime/types.ts";
@@ -10,6 +12,21 @@ import type { SandboxRecord } from "./records.ts";
  * orphans of others.
  */
 const sleepForever = ["/bin/sh", "-c", "trap 'exit 0' TERM INT; while :; do sleep 86400 & wait $!; done"];
+
+/**
+ * Process 1 of a sandbox with a command of its own: passes TERM and INT on, ends with the command's code, and collects
+ * the orphans of others, which would count as processes until the end. `wait` comes back early after a signal.
+ */
+const init = `early=
+for signal in TERM INT; do trap "early=$signal" $signal; done
+"$@" & child=$!
+for signal in TERM INT; do trap "kill -$signal $child" $signal; done
+[ -z "$early" ] || kill -$early $child
+while :; do
+  wait $child; code=$?
+  case $code in 143|130) kill -0 $child 2>/dev/null && continue;; esac
+  exit $code
+done`;
 
 /** Where the runtime shows volumes inside. */
 export function volumeTarget(volumeId: string): string {
@@ -45,6 +62,23 @@ export function mainArgs(args: string[], image: BuiltImage): string[] {
   return [...(image.entrypoint ?? []), ...(args.length > 0 ? args : sleepForever)];
 }
 
+/** What the sandbox starts as process 1. An image without a shell has its command there, and collects no orphans. */
+export function firstProcess(args: string[], image: BuiltImage, user: ImageUser): string[] {
+  const main = asUser(user, mainArgs(args, image));
+  const sleeps = args.length === 0 && image.entrypoint === undefined && user.uid === 0;
+  return sleeps || !hasShell(image.layers) ? main : ["/bin/sh", "-c", init, "init", ...main];
+}
+
+function hasShell(layers: string[]): boolean {
+  // Where /bin is a link it leads to /usr/bin.
+  return layers.some((layer) =>
+    ["bin/sh", "usr/bin/sh"].some((path) => {
+      const found = pathInside(layer, path);
+      return found !== undefined && lstatSync(found, { throwIfNoEntry: false }) !== undefined;
+    }),
+  );
+}
+
 export interface LaunchInput {
   record: SandboxRecord;
   image: BuiltImage;
@@ -69,7 +103,7 @@ export function toSandboxSpec(input: LaunchInput): SandboxSpec {
     sandboxId: record.id,
     layers: image.layers,
     hostIdBase: input.hostIdBase,
-    args: asUser(user, mainArgs(record.spec.args, image)),
+    args: firstProcess(record.spec.args, image, user),
     env: sandboxEnv(record, image, user),
     cwd: workdirOf(record, image),
     mounts,

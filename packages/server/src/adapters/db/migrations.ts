@@ -1,6 +1,7 @@
 import type { CreateTableBuilder, Kysely } from "kysely";
 import type { Migration } from "kysely/migration";
 import { leaseTables } from "./lease-tables.ts";
+import { loginsTables } from "./logins-tables.ts";
 import { managedAgentsTables } from "./managed-agents-tables.ts";
 import { messagesTables } from "./messages-tables.ts";
 import { questionsTables } from "./questions-tables.ts";
@@ -145,5 +146,6 @@ export function migrations(binary: "blob" | "bytea"): Record<string, Migration> 
     "006_questions": { up: questionsTables },
     "007_raw": { up: (db) => rawTables(db, binary) },
     "008_strays": { up: straysTable },
+    "009_logins": { up: loginsTables },
   };
 }

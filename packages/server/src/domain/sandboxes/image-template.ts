@@ -9,6 +9,9 @@ export interface ImageInput {
   guestBundle: string;
 }
 
+/** A place of its own: the name must stay `claude`, and what lies at `/usr/local/bin/claude` has mode 755. */
+const claudeFolder = "/usr/local/lib/claude-code";
+
 /** Of one RUN: a kernel takes 128 KiB for one argument. */
 const chunkChars = 90_000;
 
@@ -60,10 +63,28 @@ function installClaude(version: string): string {
     'case "$(uname -m)" in x86_64) arch=x64;; aarch64) arch=arm64;; *) echo "no Claude Code for $(uname -m)" >&2; exit 1;; esac',
     `mkdir -p ${work} && cd ${work}`,
     `npm install --prefix ${work} --cache ${work}/.cache --no-audit --no-fund --no-save --ignore-scripts "@anthropic-ai/claude-code-linux-$arch@${version}"`,
-    `mv "${work}/node_modules/@anthropic-ai/claude-code-linux-$arch/claude" /usr/local/bin/claude`,
+    `mkdir -p ${claudeFolder} && chown 0:0 ${claudeFolder} && chmod 755 ${claudeFolder}`,
+    `mv "${work}/node_modules/@anthropic-ai/claude-code-linux-$arch/claude" ${claudeFolder}/claude`,
     `cd / && rm -rf ${work}`,
-    "chown 0:0 /usr/local/bin/claude && chmod 755 /usr/local/bin/claude",
+    closeClaude({ program: `${claudeFolder}/claude`, launcher: "/usr/local/bin/claude" }),
     "claude --version",
+  ].join(" && ");
+}
+
+/**
+ * Makes the CLI's program one that its user can run and not read: the kernel then lets no other process of that user
+ * look into it, trace it or take its descriptors, so that Bash cannot speak as Claude. A version that reads its own file
+ * cannot run so (root's run would not show it): it stays readable, with a warning in the build's log.
+ */
+export function closeClaude({ program, launcher }: { program: string; launcher: string }): string {
+  const asUser = "setpriv --reuid=1000 --regid=1000 --clear-groups --";
+  const warning = "warning: this Claude Code does not run when its user cannot read it: Bash can reach into it";
+  return [
+    `printf '#!/bin/sh\\nexec ${program} "$@"\\n' > ${launcher}`,
+    `chown 0:0 ${program} ${launcher} && chmod 711 ${program} && chmod 755 ${launcher}`,
+    "home=$(mktemp -d) && chown 1000:1000 $home",
+    `{ HOME=$home ${asUser} ${launcher} --version > /dev/null || { echo "${warning}" >&2; chmod 755 ${program}; }; }`,
+    "rm -rf $home",
   ].join(" && ");
 }
 

@@ -6,16 +6,23 @@ import { Button } from "../../ui/button.tsx";
 import field from "../../ui/field.module.css";
 import css from "./login.module.css";
 
+/** The server sends a browser here whose link it did not take. */
+const fromLink = () =>
+  new URLSearchParams(location.search).get("problem") === "link"
+    ? "This link was used before or is too old: each works once, for a quarter of an hour."
+    : null;
+
 /** What a browser sees that nobody has logged in. */
 export function Login({ store }: { store: AppStore }) {
   const [key, setKey] = useState("");
   const [busy, setBusy] = useState(false);
-  const [problem, setProblem] = useState<string | null>(null);
+  const [problem, setProblem] = useState<string | null>(fromLink);
   const login = async () => {
     setBusy(true);
     setProblem(null);
     try {
       await store.api.login(key.trim());
+      history.replaceState(null, "", `/${location.hash}`);
       await store.loggedIn();
     } catch (error) {
       const wrong = error instanceof ApiError && error.status === 401;
@@ -33,8 +40,8 @@ export function Login({ store }: { store: AppStore }) {
       <div className={css.card}>
         <h1>Log in to Holdfast</h1>
         <p>
-          Open the address that <code>script/start</code> printed; it logs this browser in. Or paste the key of an
-          account:
+          Open the address that <code>script/start</code> printed, or another that <code>holdfast login-url</code>{" "}
+          prints: each logs a browser in, once. Or paste the key of an account:
         </p>
         <form className={field.field} onSubmit={submit}>
           <label htmlFor="account-key">Account key</label>

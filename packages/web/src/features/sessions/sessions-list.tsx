@@ -1,4 +1,3 @@
-import { Link } from "wouter";
 import type { AppStore } from "../../state/app-store.ts";
 import { background } from "../../state/background.ts";
 import { liveFrom } from "../../state/live-list.ts";
@@ -9,6 +8,8 @@ import { Icon } from "../../ui/icons.tsx";
 import { useCell } from "../../ui/use-cell.ts";
 import { stateOf, titleOf } from "./session-words.ts";
 import css from "./sessions-list.module.css";
+
+const newSession = "#/new";
 
 export interface SessionsListProps {
   store: AppStore;
@@ -23,9 +24,9 @@ export function SessionsList({ store, currentId, onChosen }: SessionsListProps) 
   const minute = useNow(true, 60_000) + 60_000;
   return (
     <div className={css.list}>
-      <Link href="/new" className={css.new} data-testid="new-session" onClick={onChosen}>
+      <a href={newSession} className={css.new} data-testid="new-session" onClick={onChosen}>
         <Icon name="plus" /> New session
-      </Link>
+      </a>
       {list.problem && (
         <div className={css.problem}>
           <p>{list.problem}</p>
@@ -40,8 +41,8 @@ export function SessionsList({ store, currentId, onChosen }: SessionsListProps) 
           const current = session.id === currentId;
           return (
             <li key={session.id}>
-              <Link
-                href={`/sessions/${session.id}`}
+              <a
+                href={`#/sessions/${session.id}`}
                 className={css.item}
                 data-testid="session-item"
                 data-id={session.id}
@@ -54,7 +55,7 @@ export function SessionsList({ store, currentId, onChosen }: SessionsListProps) 
                   <Icon name={state.icon} /> {state.word}
                   {state.state !== "asks" && ` · ${formatAgo(session.updated_at, minute)}`}
                 </span>
-              </Link>
+              </a>
             </li>
           );
         })}

@@ -21,6 +21,9 @@ export function SettingsDialog({ store, onClose }: { store: AppStore; onClose: (
         {status && (
           <p className={field.help}>
             Account {status.account.name} · Holdfast {status.version}
+            <Button look="quiet" data-testid="log-out" onClick={() => background(store.logOut())}>
+              Log out
+            </Button>
           </p>
         )}
       </div>

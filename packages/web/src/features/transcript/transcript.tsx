@@ -31,7 +31,7 @@ export function Transcript({ session, empty }: TranscriptProps) {
   const content = useRef<HTMLDivElement>(null);
   const list = useRef<VirtualizerHandle>(null);
   const [focusedId, setFocusedId] = useState<string | null>(null);
-  const sentCount = rows.reduce((sum, row) => sum + (row.kind === "pending" ? 1 : 0), 0);
+  const sentCount = countPending(rows);
   const toStart = useCallback(() => list.current?.scrollToIndex(0), []);
   const lastRowId = rows.at(-1)?.id;
   const scroll = useAutoScroll({ scroller, content, rowCount: rows.length, lastRowId, toStart, sentCount });
@@ -118,6 +118,13 @@ export function Transcript({ session, empty }: TranscriptProps) {
       </div>
     </TranscriptContext>
   );
+}
+
+/** They stand at the end, behind what is being written. */
+function countPending(rows: readonly Row[]): number {
+  let count = 0;
+  while (rows.at(-1 - count)?.kind === "pending") count++;
+  return count;
 }
 
 const rowOf = (target: EventTarget): string | null =>
