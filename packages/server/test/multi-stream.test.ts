@@ -165,24 +165,26 @@ test("drafts come with their session, and only of those that were asked for", as
   expect(drafts.map(({ data, cursor }) => [data.session_id, cursor])).toEqual([[a, undefined]]);
 });
 
-test("a flood in one session keeps no other waiting, neither in the past nor live", async () => {
+test("a flood in one session keeps no other waiting, neither in the past nor live", { timeout: 120_000 }, async () => {
   const [flood = "", calm = ""] = await newSessions(2);
   for (let n = 0; n < 6; n++) await append(flood, ...Array.from({ length: 500 }, () => says("x")));
   await append(calm, says("1"), says("2"), says("3"));
   const stream = await follow(`sessions=${flood}:0,${calm}:0`);
   const past = await until(stream, at(calm, 3));
+  const floodedIn = (frames: readonly Frame[]) => events(frames).filter(([id]) => id === flood);
   // PostgreSQL answers both at about the same time: whole pages may come before the other's first.
-  expect(events(past).filter(([id]) => id === flood).length).toBeLessThan(onPostgres() ? 3_000 : 20);
-  await append(flood, ...Array.from({ length: 1_000 }, () => says("live")));
+  expect(floodedIn(past).length).toBeLessThan(onPostgres() ? 3_000 : 20);
+  const old = await until(stream, at(flood, 3_000));
+  // Nobody reads meanwhile, and sockets and buffers on the way hold a part of it: what comes later was sent later.
+  const large = "x".repeat(32_000);
+  for (let n = 0; n < 10; n++) await append(flood, ...Array.from({ length: 50 }, () => says(large)));
   await append(calm, says("4"));
   const rest = await until(stream, at(calm, 4));
-  const all = [...past, ...rest];
-  const flooded = events(all).filter(([id]) => id === flood);
-  expect(flooded).toEqual(Array.from({ length: flooded.length }, (_, i) => [flood, i + 1]));
-  expect(flooded.length).toBeLessThan(3_500);
-  const end = await until(stream, at(flood, 4_000));
+  expect(floodedIn(rest).length).toBeLessThan(400);
+  const end = await until(stream, at(flood, 3_500));
   await stream.return(undefined);
-  expect(events([...all, ...end]).filter(([id]) => id === flood)).toHaveLength(4_000);
+  const all = floodedIn([...past, ...old, ...rest, ...end]);
+  expect(all).toEqual(Array.from({ length: 3_500 }, (_, i) => [flood, i + 1]));
 });
 
 test("more sessions with a past than are read at once: all of it comes, and what is said meanwhile", async () => {
