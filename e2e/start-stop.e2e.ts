@@ -114,17 +114,22 @@ test("`holdfast up` prints a URL that logs in; a second one on the same data say
   expect(processesOf(dataDir)).toEqual([]);
 });
 
-test("when the supervisor is killed, its services end too, and a new start works", async () => {
+test("when the supervisor is killed, its services end too, one that hangs by force, and a new start works", async () => {
   const port = await freePort();
   await using first = await startUp(port);
+  const services = () =>
+    processesOf(dataDir).filter((line) => /src\/main\.ts/.test(line) && !/keeper|egress/.test(line));
+  const storage = Number(
+    services()
+      .find((line) => line.includes("packages/s3/"))
+      ?.split(" ")[0],
+  );
+  process.kill(storage, "SIGSTOP");
   first.child.kill("SIGKILL");
   await once(first.child, "exit");
-  await expect
-    .poll(() => processesOf(dataDir).filter((line) => /src\/main\.ts/.test(line) && !/keeper|egress/.test(line)), {
-      timeout: 20_000,
-    })
-    .toEqual([]);
+  await expect.poll(services, { timeout: 20_000 }).toEqual([expect.stringContaining("packages/s3/")]);
   await using second = await startUp(port);
+  expect(services().some((line) => line.startsWith(`${storage} `))).toBe(false);
   second.child.kill("SIGINT");
   expect((await once(second.child, "exit"))[0]).toBe(0);
   expect(processesOf(dataDir)).toEqual([]);
@@ -153,6 +158,7 @@ async function startUp(port: number, images = imageCacheDir) {
     env: { ...process.env, ANTHROPIC_API_KEY: "", HOLDFAST_IMAGE_CACHE_DIR: images },
   });
   const printed: string[] = [];
+  createInterface({ input: child.stderr }).on("line", (line) => printed.push(line));
   await new Promise<void>((resolve, reject) => {
     createInterface({ input: child.stdout }).on("line", (line) => {
       printed.push(line);

@@ -7,6 +7,7 @@ import { addCounts, DeadlineError, type FaultCounts, faultExitCode, readCounts, 
 import { CliError } from "../command.ts";
 import { childEnv } from "../config/env.ts";
 import { LogFile } from "./log-file.ts";
+import { noteProcess } from "./predecessors.ts";
 import { writePrivateFile } from "./secrets.ts";
 
 export interface ServiceSpec {
@@ -98,6 +99,7 @@ export class Service {
       },
     );
     this.#child = child;
+    if (child.pid !== undefined) noteProcess(this.#hooks.runDir, this.spec.name, child.pid);
     this.#stopping = false;
     // It may end before it has read what we tell it.
     child.stdin?.on("error", () => undefined);

@@ -43,10 +43,11 @@ function readHolder(path: string): number | undefined {
   return startTime(Number(pid)) === started && started !== "" ? Number(pid) : undefined;
 }
 
-/** Field 22 of /proc/PID/stat; undefined when there is no such process. */
-function startTime(pid: number): string | undefined {
+/** Field 22 of /proc/PID/stat; undefined when there is no such process, or when it has ended. */
+export function startTime(pid: number): string | undefined {
   try {
-    return readFileSync(`/proc/${pid}/stat`, "utf8").split(") ")[1]?.split(" ")[19];
+    const fields = readFileSync(`/proc/${pid}/stat`, "utf8").split(") ").at(-1)?.split(" ") ?? [];
+    return fields[0] === "Z" || fields[0] === "X" ? undefined : fields[19];
   } catch {
     // No such process.
     return undefined;

@@ -8,6 +8,7 @@ import { makeLoginUrl } from "../local/login-url.ts";
 import { Service, type ServiceSpec } from "./child.ts";
 import { lockDataDir } from "./lock.ts";
 import { type PlanInput, plan } from "./plan.ts";
+import { predecessorsGone } from "./predecessors.ts";
 import { Restarts } from "./restarts.ts";
 import { loadSecrets } from "./secrets.ts";
 
@@ -120,6 +121,7 @@ async function startServices(options: StartOptions, stack: AsyncDisposableStack)
     await stack.disposeAsync();
   };
   try {
+    await predecessorsGone(hooks.runDir, options.signal);
     say("Starting storage and model gateway");
     await Promise.all([services.s3.start(options.signal), services.gateway.start(options.signal)]);
     say("Starting the engine");
