@@ -5,6 +5,7 @@ export default defineConfig({
   test: {
     testTimeout: 30_000,
     hookTimeout: 120_000,
+    setupFiles: ["./script/test-file.ts"],
     // The machine may be busy: what is waited for comes, or the test fails later.
     expect: { poll: { timeout: 15_000 } },
     projects: [

@@ -6,7 +6,7 @@ import type { SessionEvent } from "@holdfast/protocol";
 import { createS3Client } from "@holdfast/s3";
 import {
   createTestKit,
-  endInstallation,
+  endBelow,
   imageCacheDir,
   instanceOf,
   leftovers,
@@ -73,7 +73,7 @@ describe.runIf(reachable)(`a data directory of ${oldCommit}`, () => {
   });
   afterAll(async () => {
     await kit?.[Symbol.asyncDispose]();
-    await endInstallation(dataDir);
+    await endBelow(dataDir);
     rmSync(dataDir, { recursive: true, force: true });
   });
 

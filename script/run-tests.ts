@@ -1,13 +1,19 @@
-/** Runs the checks and the test projects one after the other and ends with the sum: `N passed, N failed`. */
-import { spawnSync } from "node:child_process";
-import { mkdirSync, readFileSync, rmSync } from "node:fs";
+/**
+ * Runs the checks and the test projects one after the other and ends with the sum: `N passed, N failed`. What a stage
+ * leaves on the machine (processes, mounts, namespaces, control groups, temporary files) is a failure, told by name.
+ */
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { chmodSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { StageTraces } from "./stage-traces.ts";
 
 interface Report {
   numPassedTests: number;
   numFailedTests: number;
   numPendingTests: number;
-  testResults: { status: string; assertionResults: unknown[] }[];
+  testResults: { status: string; assertionResults: { status: string }[] }[];
 }
 
 const stages = ["check", "unit", "integration", "e2e"] as const;
@@ -21,31 +27,47 @@ let passed = 0;
 let failed = 0;
 let skipped = 0;
 
+using traces = new StageTraces();
+
 for (const stage of chosen) {
   console.log(`\n── ${stage} ──`);
-  if (stage === "check") runCheck();
-  else runProject(stage);
+  const temporary = mkdtempSync(join(tmpdir(), "hf-"));
+  chmodSync(temporary, 0o1777);
+  if (stage === "check") await runCheck(temporary);
+  else await runProject(stage, temporary);
+  const left = [...(await traces.left()), ...readdirSync(temporary).map((name) => `temporary ${name}`)];
+  rmSync(temporary, { recursive: true, force: true });
+  failed += left.length;
+  for (const each of left) console.log(`LEFT BEHIND by ${stage}: ${each}`);
 }
 
 const rest = skipped > 0 ? `, ${skipped} skipped` : "";
 console.log(`\n${passed} passed, ${failed} failed${rest}`);
 process.exitCode = failed > 0 ? 1 : 0;
 
-function runCheck(): void {
-  const { status } = spawnSync("npm", ["run", "--silent", "check"], { stdio: "inherit" });
-  if (status === 0) passed += 1;
+async function run(program: string, args: string[], temporary: string): Promise<number | null> {
+  const child = spawn(program, args, { stdio: "inherit", env: { ...process.env, TMPDIR: temporary } });
+  traces.started(child.pid);
+  const [status] = (await once(child, "exit")) as [number | null];
+  return status;
+}
+
+async function runCheck(temporary: string): Promise<void> {
+  if ((await run("npm", ["run", "--silent", "check"], temporary)) === 0) passed += 1;
   else failed += 1;
 }
 
-function runProject(project: string): void {
+async function runProject(project: string, temporary: string): Promise<void> {
   const file = join(reports, `${project}.json`);
   const args = ["vitest", "run", "--project", project, "--reporter=default", "--reporter=json", `--outputFile=${file}`];
-  const { status } = spawnSync("npx", args, { stdio: "inherit" });
+  const status = await run("npx", args, temporary);
   const report = JSON.parse(readFileSync(file, "utf8")) as Report;
   passed += report.numPassedTests;
   skipped += report.numPendingTests;
-  // A file that could not even be loaded has no tests to count, yet it failed.
-  const broken = report.testResults.filter((each) => each.status === "failed" && each.assertionResults.length === 0);
+  // A file that could not even be loaded has no tests to count, yet it failed; so did one that left something behind.
+  const broken = report.testResults.filter(
+    (each) => each.status === "failed" && !each.assertionResults.some(({ status: one }) => one === "failed"),
+  );
   const counted = report.numFailedTests + broken.length;
   failed += counted === 0 && status !== 0 ? 1 : counted;
 }

@@ -57,7 +57,9 @@ export const optional: ReadonlySet<string> = new Set(["sudo"]);
 
 /** Names of programs that stand at the head of lists as words of ours, too. */
 export const justWords: ReadonlySet<string> = new Set(
-  words("apt cargo idle init last link login more open passwd pip pip3 sync test true gem go"),
+  words(`apt cargo choom col column comm cut dir editor env expand factor file fold gem go idle id init join last
+    link logger login look mesg more open pager passwd paste pinky pip pip3 rename reset script seq skill slabtop sort
+    split stat sync tail tee test time tload top true uptime users vdir view wall watch which who write yes`),
 );
 
 function words(text: string): string[] {

@@ -9,6 +9,7 @@ import { formatLoginLinkToken, loginLinkLifetimeMs, loginLinkPayload } from "@ho
 import { startPostgres, type TestPostgres } from "@holdfast/testkit/postgres";
 import { Client } from "pg";
 import { pino } from "pino";
+import { afterAll } from "vitest";
 
 const loginSecret = "a-secret-for-login-links-of-tests";
 
@@ -34,7 +35,12 @@ let cluster: Promise<TestPostgres> | undefined;
 /** A server that starts again in the same directory finds its database again. */
 const urls = new Map<string, string>();
 
-/** Ends with this process. */
+afterAll(async () => {
+  await (await cluster)?.[Symbol.asyncDispose]();
+  cluster = undefined;
+});
+
+/** Ends with the file. */
 export function testCluster(): Promise<TestPostgres> {
   cluster ??= startPostgres();
   return cluster;

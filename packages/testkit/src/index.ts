@@ -1,3 +1,4 @@
+export { endBelow } from "./end-below.ts";
 export { causeFault } from "./fault.ts";
 export {
   createTestKit,
@@ -10,14 +11,6 @@ export {
   type TestKitOptions,
   type Turn,
 } from "./kit.ts";
-export {
-  controlGroups,
-  endInstallation,
-  instanceOf,
-  type Leftovers,
-  leftovers,
-  networkNamespaces,
-  processesOf,
-} from "./leftovers.ts";
+export { instanceOf, type Leftovers, leftovers, processesOf } from "./leftovers.ts";
 export { startPostgres, type TestPostgres, type TestPostgresOptions } from "./postgres.ts";
 export { startWireRecorder, type WireCall, type WireEvent, type WireRecorder } from "./wire-recorder.ts";

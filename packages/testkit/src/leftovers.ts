@@ -1,7 +1,6 @@
 import { execFileSync } from "node:child_process";
-import { existsSync, readdirSync, readFileSync, rmdirSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import { sleep } from "@holdfast/std";
 
 /** What a run could leave behind on the machine, as sorted lines. */
 export interface Leftovers {
@@ -62,55 +61,10 @@ export function processesOf(text: string): string[] {
 
 /** The engine's name for itself, as long as its keeper runs. */
 export function instanceOf(dataDir: string): string | undefined {
-  return /"instance":"(\w+)"/.exec(processesOf(dataDir).join("\n"))?.[1];
+  return instancesIn(processesOf(dataDir))[0];
 }
 
-/**
- * Ends what is left of an installation by force: for a test that failed between the end of one program and the start of
- * the next. Where all went well there is nothing to do.
- */
-export async function endInstallation(dataDir: string): Promise<void> {
-  const instance = instanceOf(dataDir);
-  const signal = AbortSignal.timeout(30_000);
-  for (;;) {
-    const found = [...new Set([...idsOf(dataDir), ...(instance === undefined ? [] : grouped(instance))])];
-    if (found.length === 0) break;
-    for (const pid of found) kill(pid);
-    await sleep(50, signal);
-  }
-  const mounts = leftovers(dataDir, "").mounts.map((line) => line.split(" ")[1] ?? "");
-  for (const mount of mounts.toReversed()) execFileSync("umount", ["--lazy", mount]);
-  if (instance === undefined) return;
-  for (const name of networkNamespaces().filter((each) => new RegExp(`^hf-${instance}(-|$)`).test(each)))
-    execFileSync("ip", ["netns", "delete", name]);
-  for (const dir of controlGroups()
-    .filter((each) => each.includes(`/holdfast-${instance}`))
-    .toReversed())
-    rmdirSync(dir);
-}
-
-const idsOf = (dataDir: string) => processesOf(dataDir).map((line) => Number(line.split(" ")[0]));
-
-/** Processes in the sandboxes' control groups. */
-function grouped(instance: string): number[] {
-  return readdirSync("/proc")
-    .filter((name) => /^\d+$/.test(name))
-    .map(Number)
-    .filter((pid) => {
-      try {
-        return readFileSync(`/proc/${pid}/cgroup`, "utf8").includes(`/holdfast-${instance}/`);
-      } catch {
-        // It ended while we looked.
-        return false;
-      }
-    });
-}
-
-function kill(pid: number): void {
-  try {
-    process.kill(pid, "SIGKILL");
-  } catch (error) {
-    // Ended by itself, as it should.
-    if ((error as NodeJS.ErrnoException).code !== "ESRCH") throw error;
-  }
+/** The names of engines whose keepers are among these processes. */
+export function instancesIn(commands: readonly string[]): string[] {
+  return [...commands.join("\n").matchAll(/"instance":"([\w-]+)"/g)].map((match) => match[1] ?? "");
 }
