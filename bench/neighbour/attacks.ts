@@ -1,0 +1,126 @@
+import { newId } from "@holdfast/protocol";
+import type { Attacker } from "./attacker.ts";
+
+/** Something that one account can do to all; runs until the signal, and cleans up what lasts. */
+export interface Attack {
+  name: string;
+  run: (attacker: Attacker, signal: AbortSignal) => Promise<void>;
+}
+
+const workspace = "/mnt/workspace";
+const many = <T>(count: number, make: (index: number) => T): T[] => Array.from({ length: count }, (_, n) => make(n));
+
+/** Again and again until the signal. */
+async function over(signal: AbortSignal, work: () => Promise<void>): Promise<void> {
+  while (!signal.aborted) await work();
+}
+
+const python = (script: string) => `python3 - <<'END'\n${script}\nEND`;
+
+const counters = python(`
+import ctypes, time
+libc = ctypes.CDLL(None)
+for _ in range(100000):
+    if libc.inotify_init() < 0: break
+for n in range(2000):
+    if libc.mq_open(b"/a%d" % n, 0o102, 0o600, None) < 0: break
+timer = ctypes.c_void_p()
+for _ in range(200000):
+    if libc.timer_create(0, None, ctypes.byref(timer)) < 0: break
+time.sleep(100)`);
+
+const memory = python(`
+kept = []
+while True:
+    block = bytearray(64 << 20)
+    block[::4096] = b"x" * len(block[::4096])
+    kept.append(block)`);
+
+const deep = (levels: number) => `${'{"a":'.repeat(levels)}1${"}".repeat(levels)}`;
+const wide = (keys: number) => JSON.stringify(Object.fromEntries(many(keys, (n) => [`key${n}`, "v"])));
+const session = (more: string) => `{"agent":"agent_default","environment_id":"env_default",${more}}`;
+const message = (content: string) => `{"events":[{"type":"user.message","content":[${content}]}]}`;
+const text = (words: string) => JSON.stringify({ type: "text", text: words });
+
+const requests: [path: string, body: () => string][] = [
+  ["/v1/sessions", () => session(`"metadata":${wide(200_000)}`)],
+  ["/v1/sessions", () => wide(250_000)],
+  ["/v1/sessions", () => session(`"metadata":${deep(100_000)}`)],
+  ["/v1/agents", () => `{"name":"x","model":"x","tools":[${many(100_000, () => "{}").join()}]}`],
+  ["/v1/login", () => `{"token":"${"x".repeat(4_000_000)}"}`],
+];
+
+export const attacks: Attack[] = [
+  {
+    name: "bytes: fallocate in the workspace and on the sandbox's own disk",
+    run: async (a, signal) => {
+      const fill = (dir: string) =>
+        `cd ${dir} && for n in $(seq 24); do fallocate -l 500M fill.$n || break; done; sleep 100`;
+      await Promise.all([a.exec(fill(workspace), { signal }), a.exec(fill("/tmp"), { signal, user: "root" })]);
+      await a.exec(`rm -f ${workspace}/fill.* /tmp/fill.*`, { signal: AbortSignal.timeout(60_000), user: "root" });
+    },
+  },
+  {
+    name: "inodes: 40 000 files in one directory",
+    run: async (a, signal) => {
+      await a.exec("mkdir -p /tmp/many && cd /tmp/many && seq 40000 | xargs touch; sleep 100", { signal });
+      await a.exec("rm -rf /tmp/many", { signal: AbortSignal.timeout(60_000), user: "root" });
+    },
+  },
+  {
+    name: "output: eight times yes, read by nobody",
+    run: (a, signal) => Promise.all(many(8, () => a.exec("yes", { signal, read: false }))).then(() => undefined),
+  },
+  {
+    name: "output: yes in execs that end, repeated",
+    run: (a, signal) => over(signal, () => a.exec("timeout 1 yes", { signal })),
+  },
+  {
+    name: "requests: wide, deep, long and unauthenticated ones",
+    run: (a, signal) =>
+      over(signal, () =>
+        Promise.all(requests.map(([path, body]) => a.post(path, body(), signal))).then(() => undefined),
+      ),
+  },
+  {
+    name: "messages of 3 MB and of many parts",
+    run: (a, signal) =>
+      over(signal, async () => {
+        const path = `/v1/sessions/${a.sessionId}/events`;
+        await a.post(path, message(text("x".repeat(3_000_000))), signal);
+        await a.post(path, message(many(50_000, () => text("x")).join()), signal);
+      }),
+  },
+  {
+    name: "kernel counters: inotify, message queues, timers",
+    run: (a, signal) => Promise.all(many(4, () => a.exec(counters, { signal }))).then(() => undefined),
+  },
+  {
+    name: "processes: forks without end",
+    run: (a, signal) => a.exec("f() { f | f & }; f; sleep 100", { signal }),
+  },
+  {
+    name: "memory: six that take all they get, over and over",
+    run: (a, signal) =>
+      Promise.all(many(6, () => over(signal, () => a.exec(memory, { signal })))).then(() => undefined),
+  },
+  {
+    name: "processors: eight busy loops",
+    run: (a, signal) => Promise.all(many(8, () => a.exec("while :; do :; done", { signal }))).then(() => undefined),
+  },
+  {
+    name: "sandboxes: eight workspaces at once",
+    run: async (a, signal) => {
+      await Promise.all(many(8, (n) => a.turnElsewhere(`more-${n}-${newId("event").slice(-6)}`, signal)));
+      await a.exec("sleep 100", { signal });
+      await a.stopOthers();
+    },
+  },
+  {
+    name: "streams: two hundred that nobody reads",
+    run: (a, signal) => {
+      const path = `/v1/sessions/${a.sessionId}/events/stream?after=0`;
+      return Promise.all(many(200, () => a.request(path, { signal, read: false }))).then(() => undefined);
+    },
+  },
+];
