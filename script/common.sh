@@ -75,6 +75,7 @@ engine_packages=(
   "mmdebstrap=builds the sandboxes' base image"
   "nftables=keeps sandboxes off every network but theirs"
   "iproute2=makes their network namespaces"
+  "e2fsprogs=makes the file systems that limit what a sandbox can write"
   "util-linux=unshare and nsenter, for the engine's own namespaces"
 )
 

@@ -11,6 +11,7 @@ import { startHousekeeping } from "./behaviour/sandbox/housekeeping.ts";
 import { createSandboxRecords } from "./behaviour/sandbox/records.ts";
 import { createSandboxes } from "./behaviour/sandbox/sandboxes.ts";
 import { createSecrets } from "./behaviour/secret/secrets.ts";
+import { diskLimit } from "./behaviour/volume/limits.ts";
 import { createVolumes } from "./behaviour/volume/volumes.ts";
 import { type MachineSettings, readMachineSettings } from "./config/environment.ts";
 import { type EngineOptions, type EngineOptionsInput, parseOptions } from "./config/options.ts";
@@ -96,6 +97,10 @@ async function openMachine({
       stateDir: join(options.dataDir, "runtime"),
       ociRuntime: options.ociRuntime,
       instance,
+      disk: {
+        quota: options.disk.quota,
+        convertUpTo: diskLimit(options.disk, options.disk.convertUpToBytes),
+      },
       log: {
         info: (message) => log.info({ part: "runtime" }, message),
         warn: (message) => log.warn({ part: "runtime" }, message),
@@ -123,7 +128,7 @@ async function assemble(
   const layers = openLayerStore(imageRoot);
   const machine = hooks.machine ?? readMachineSettings();
   const secrets = createSecrets(store);
-  const volumes = createVolumes(store, options.dataDir);
+  const volumes = createVolumes(store, options);
   const buildLogs = createBuildLogs(options.dataDir, hooks.onBuildLog);
   const builds = createBuildRunner({ options, store, layers, machine, secrets, runtime, network });
   const images = createImages({ store, layers, secrets, logs: buildLogs, run: builds.run, log });

@@ -32,6 +32,7 @@ export const settable = {
     "ociRuntime",
     "honourImageUser",
     "sandboxDefaults",
+    "disk",
     "registry",
     "buildTimeoutMs",
     "outputRetentionMs",

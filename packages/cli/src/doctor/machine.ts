@@ -1,5 +1,6 @@
 import { accessSync, constants, existsSync } from "node:fs";
 import { dirname, join } from "node:path";
+import type { DiskProbe } from "@holdfast/engine/probe";
 import { searchPath } from "../config/env.ts";
 import { note, ok, type Point, problem } from "./point.ts";
 
@@ -21,6 +22,7 @@ const programs = [
   { names: ["mmdebstrap"], brings: "mmdebstrap", why: "builds the sandboxes' base image" },
   { names: ["nft"], brings: "nftables", why: "keeps sandboxes off every network but theirs" },
   { names: ["ip"], brings: "iproute2", why: "makes their network namespaces" },
+  { names: ["mkfs.ext4"], brings: "e2fsprogs", why: "makes the file systems that limit what a sandbox can write" },
   { names: ["unshare"], brings: "util-linux", why: "makes the engine's own namespaces" },
 ];
 
@@ -69,7 +71,7 @@ function isInstalled(name: string): boolean {
 async function enginePoints(dataDir: string): Promise<Point[]> {
   if (process.getuid?.() !== 0)
     return [note("sandboxes", "not tried: that needs root", "sudo holdfast doctor tries them.")];
-  const { probeIsolation, probeNetwork } = await import("@holdfast/engine/probe");
+  const { probeDisk, probeIsolation, probeNetwork } = await import("@holdfast/engine/probe");
   const isolation = await probeIsolation({ directory: existingPart(dataDir) });
   const network = await probeNetwork();
   const points = isolation.problems.map(({ what, why, todo, fatal }) =>
@@ -80,7 +82,22 @@ async function enginePoints(dataDir: string): Promise<Point[]> {
   const broken = network.checks.filter((check) => !check.ok);
   for (const { name, detail, remedy } of broken) points.push(problem("network", `${name}: ${detail}`, remedy ?? ""));
   if (broken.length === 0) points.push(ok("network", network.checks.at(-1)?.detail ?? "works"));
+  points.push(...diskLimitPoints(await probeDisk(existingPart(dataDir))));
   return points;
+}
+
+/** What is hard about the limits of disk here, and what would be better. */
+export function diskLimitPoints({ kind, project, image }: DiskProbe): Point[] {
+  const better =
+    project && note("disk limits", `project quotas, which cost least, are missing: ${project.why}`, project.todo);
+  if (kind === "project") return [ok("disk limits", "hard: the file system counts and refuses (project quotas)")];
+  if (kind === "image") {
+    const text = "hard: each volume and each sandbox is a file system of its own in an image";
+    return [ok("disk limits", text), ...(better ? [better] : [])];
+  }
+  const why = image?.why ?? "images do not work here";
+  const soft = `soft: what sandboxes write is counted now and then, and stopped late. Images are missing: ${why}`;
+  return [note("disk limits", soft, image?.todo), ...(better ? [better] : [])];
 }
 
 /** The data directory, or what there is of the way to it. */

@@ -96,6 +96,8 @@ function engineOptions(
       { ...gatewayInside, target: target("gateway") },
       { ...s3Inside, target: target("s3") },
     ],
+    // The engine knows nothing of what its volumes are for; the server names them so.
+    disk: { volumeSizes: [{ nameEndsWith: "-state", bytes: 2 * 2 ** 30 }] },
     ...(imageCacheDir === undefined ? {} : { imageCacheDir }),
   };
 }

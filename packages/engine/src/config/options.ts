@@ -9,6 +9,11 @@ export const RegistryEntry = z.union([
 ]);
 export type RegistryEntry = z.infer<typeof RegistryEntry>;
 
+const gib = 2 ** 30;
+const bytes = z
+  .number()
+  .int()
+  .min(16 * 2 ** 20);
 const port = z.number().int().min(0).max(65_535);
 
 /** The engine's options; `main.ts` reads them as JSON from the file that HOLDFAST_OPTIONS_FILE names. */
@@ -48,6 +53,32 @@ export const EngineOptions = z.object({
       memoryBytes: z.number().int().positive().optional().describe("hard limit unless the sandbox asks for another"),
       milliCpu: z.number().int().positive().optional().describe("1000 = one core"),
       pids: z.number().int().positive().default(1024).describe("processes and threads of a sandbox"),
+    })
+    .prefault({}),
+  disk: z
+    .object({
+      quota: z
+        .enum(["auto", "project", "image", "soft"])
+        .default("auto")
+        .describe("what holds the limits; auto takes the best that works here, and `holdfast doctor` tells which"),
+      scratchBytes: bytes.default(10 * gib).describe("what a sandbox may write outside of its volumes"),
+      volumeBytes: bytes.default(10 * gib).describe("size of a volume, unless `volumeSizes` names another"),
+      volumeSizes: z
+        .array(z.object({ nameEndsWith: z.string().min(1), bytes }))
+        .default([])
+        .describe("sizes of volumes by the end of their names; the first that fits counts"),
+      bytesPerInode: z
+        .number()
+        .int()
+        .min(4_096)
+        .default(16_384)
+        .describe("one file or directory is allowed for so many bytes of a limit"),
+      convertUpToBytes: z
+        .number()
+        .int()
+        .min(0)
+        .default(gib)
+        .describe("a larger volume from before there were limits is only counted; raise it to have it converted"),
     })
     .prefault({}),
   registry: z.record(z.string(), RegistryEntry).default({}).describe("more image names, or others for built-in ones"),

@@ -1,5 +1,7 @@
 import { mkdirSync, readdirSync } from "node:fs";
 import { setTimeout as delay } from "node:timers/promises";
+import type { Disks } from "../disk/disks.ts";
+import type { DiskProbe } from "../disk/probe.ts";
 import { DiskReserve, isNoRoom } from "../disk-reserve.ts";
 import type { AccountLimits } from "./account-limits.ts";
 import { cgroupsBelow, removeCgroup } from "./cgroup.ts";
@@ -22,6 +24,9 @@ const TRASH_WAIT_MS = 5_000;
 export interface KeeperOptions {
   layout: Layout;
   oci: OciCommand;
+  /** What this machine's disk can do about limits, and the trees that are open. */
+  disk: DiskProbe;
+  disks: Disks;
   /** `crun` or `runc`. */
   kind: string;
   /** Of one account, all its sandboxes together. */
@@ -43,13 +48,14 @@ export class Keeper {
 
   constructor(options: KeeperOptions) {
     this.#options = options;
-    const { layout, oci, emit, warn } = options;
+    const { layout, oci, emit, warn, disks } = options;
     const reserve = new DiskReserve({ path: layout.reserve, bytes: 0, tell: warn });
     this.#context = {
       layout,
       oci,
       emit,
       warn,
+      disks,
       trash: new Trash(layout.trash, warn),
       leftovers: new Leftovers(warn),
       withRoom: async (write) => {
@@ -98,7 +104,7 @@ export class Keeper {
   async handle(request: Request, payload: Uint8Array): Promise<unknown> {
     switch (request.op) {
       case "hello":
-        return { version: PROTOCOL_VERSION, pid: process.pid, runtime: this.#options.runtime } satisfies HelloResult;
+        return this.#hello();
       case "create":
         return this.#create(request);
       case "list":
@@ -124,6 +130,11 @@ export class Keeper {
       default:
         throw new KeeperError("invalid", "This keeper is older than the engine and does not know the request.");
     }
+  }
+
+  #hello(): HelloResult {
+    const { runtime, disk } = this.#options;
+    return { version: PROTOCOL_VERSION, pid: process.pid, runtime, disk };
   }
 
   async #create(request: Extract<Request, { op: "create" }>): Promise<void> {
@@ -170,13 +181,14 @@ export class Keeper {
   async shutdown(): Promise<void> {
     if (this.#closing) return;
     this.#closing = true;
-    const { layout, warn } = this.#options;
+    const { layout, warn, disks } = this.#options;
     const ends = await Promise.allSettled([...this.#sandboxes.values()].map((sandbox) => sandbox.destroy()));
     for (const end of ends) if (end.status === "rejected") warn(String(end.reason));
     await this.#context.leftovers.again();
     await runSteps([{ name: "removing the cgroup of all", run: () => removeCgroup(layout.cgroupParent) }], warn);
     // What is not removed by then is left to the next keeper.
     await Promise.race([this.#context.trash.settled(), delay(TRASH_WAIT_MS, undefined, { ref: false })]);
+    await disks.shutdown().catch((error: unknown) => warn(`Prepared images could not be removed: ${String(error)}`));
     await this.#options.onShutdown();
   }
 }

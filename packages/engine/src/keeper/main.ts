@@ -1,5 +1,9 @@
 import { closeSync, existsSync, mkdirSync, openSync, rmdirSync, rmSync, writeSync } from "node:fs";
 import { guardProcess, inBackground } from "@holdfast/std";
+import { Disks } from "../disk/disks.ts";
+import { placeBelow } from "../disk/image.ts";
+import { probeDisk } from "../disk/probe.ts";
+import type { DiskKind, DiskLimit } from "../disk/types.ts";
 import { LineLog } from "../log-line.ts";
 import { type AccountLimits, accountLimits } from "./account-limits.ts";
 import { cgroupsWritable, leaveOutUnified } from "./cgroup.ts";
@@ -25,6 +29,8 @@ export interface KeeperArguments {
   runtime: { binary: string; kind: string; version: string };
   /** Where they differ from the machine's own. */
   accountLimits?: Partial<AccountLimits>;
+  /** How disk is limited; absent from an engine that knows nothing of it. */
+  disk?: { quota: DiskKind | "auto"; convertUpTo: DiskLimit };
 }
 
 /** The one line that the keeper prints. */
@@ -56,7 +62,7 @@ function preparePrivateDir(layout: Layout): void {
     flags: MS_NOSUID | MS_NODEV,
     data: "mode=0711,size=64m",
   });
-  for (const name of ["s", "l", "cg"]) mkdirSync(`${layout.privateDir}/${name}`, { mode: 0o711 });
+  for (const name of ["s", "l", "cg", "v"]) mkdirSync(`${layout.privateDir}/${name}`, { mode: 0o711 });
 }
 
 async function run(options: KeeperArguments): Promise<void> {
@@ -73,6 +79,7 @@ async function run(options: KeeperArguments): Promise<void> {
   const cgroups = cgroupsWritable(layout.cgroupParent);
   if (!cgroups) log("warn", "No cgroups can be made here: sandboxes run without limits.");
   rmSync(layout.socket, { force: true });
+  const disk = await probeDisk(options.stateDir, options.disk?.quota ?? "soft");
 
   const server: KeeperServer = new KeeperServer({
     socketPath: layout.socket,
@@ -84,6 +91,14 @@ async function run(options: KeeperArguments): Promise<void> {
     oci: new OciCommand({ ...options.runtime, root: layout.ociState, cgroups }),
     kind: options.runtime.kind,
     limits: { ...accountLimits(), ...options.accountLimits },
+    disk,
+    disks: new Disks({
+      kind: disk.kind,
+      spareDir: layout.spare,
+      place: placeBelow(`${layout.privateDir}/v`),
+      convertUpTo: options.disk?.convertUpTo ?? { bytes: 0, inodes: 0 },
+      warn: (message) => log("warn", message),
+    }),
     runtime: options.runtime.version,
     emit: (event) => server.emit(event),
     warn: (message) => log("warn", message),

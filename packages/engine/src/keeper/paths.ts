@@ -7,6 +7,8 @@ export interface Layout {
   sandboxes: string;
   /** Renamed here to be removed in the background. */
   trash: string;
+  /** Images that wait for a sandbox. */
+  spare: string;
   /** The OCI runtime's own state (`--root`). */
   ociState: string;
   socket: string;
@@ -25,6 +27,7 @@ export function layoutOf(stateDir: string, instance: string): Layout {
     stateDir,
     sandboxes: join(stateDir, "sandboxes"),
     trash: join(stateDir, "trash"),
+    spare: join(stateDir, "spare"),
     ociState: join(stateDir, "oci"),
     socket: join(stateDir, "keeper.sock"),
     lock: join(stateDir, "keeper.lock"),

@@ -1,4 +1,6 @@
 import { FrameDecoder as Decoder, encodeFrame as encode, type FrameLayout } from "@holdfast/std";
+import type { DiskProbe } from "../disk/probe.ts";
+import type { DiskLimit } from "../disk/types.ts";
 import type { ExecState, ExitStatus, RuntimeErrorCode, SandboxState } from "../runtime/types.ts";
 
 /**
@@ -18,9 +20,20 @@ export interface CreateRequest {
   hostIdBase: number;
   layers: string[];
   upperDir?: string;
-  mounts: { source: string; readOnly: boolean; idmapped: boolean }[];
+  mounts: MountRequest[];
+  /** How much the writable layer may take; absent (and with `upperDir`): it is not limited. */
+  scratch?: DiskLimit;
   files: { path: string; content: string }[];
   symlinks: { path: string; target: string }[];
+}
+
+export interface MountRequest {
+  /** A host path; of a volume its tree's path without an ending, whatever it is kept in. */
+  source: string;
+  readOnly: boolean;
+  idmapped: boolean;
+  /** For a volume: how much it may take. `subPath` is made below its root, and no link in it is followed. */
+  volume?: DiskLimit & { subPath?: string };
 }
 
 export interface ExecRequest {
@@ -53,6 +66,8 @@ export interface HelloResult {
   version: number;
   pid: number;
   runtime: string;
+  /** What holds the limits of disk; absent: a keeper that knows none. */
+  disk?: DiskProbe;
 }
 
 /** An exec as the keeper knows it; byte counts are final once `exit` is there. */

@@ -33,6 +33,10 @@ export interface RootFsOptions {
   paths: SandboxPaths;
   layout: Layout;
   maps: IdMaps;
+  /** Where each mount's files lie now, in the request's order. */
+  sources: string[];
+  /** Where the writable layer lies, when it has a limit. */
+  upperParent?: string;
 }
 
 /**
@@ -41,12 +45,13 @@ export interface RootFsOptions {
  * Returns the directory that overlayfs needs for itself and that must be removed at the end.
  */
 export function assembleRootFs(options: RootFsOptions): { workDir: string } {
-  const { request, paths, maps } = options;
+  const { request, paths, maps, sources } = options;
   mkdirSync(paths.mounts, { mode: 0o711 });
   mkdirSync(paths.root);
   const workDir = mountOverlay(options);
   prepareRoot(paths.root, request);
-  for (const [index, { source, readOnly, idmapped }] of request.mounts.entries()) {
+  for (const [index, { readOnly, idmapped }] of request.mounts.entries()) {
+    const source = sources[index] ?? "";
     const target = paths.mount(index);
     if (statSync(source).isDirectory()) mkdirSync(target);
     else writeFileSync(target, "");
@@ -59,11 +64,11 @@ export function assembleRootFs(options: RootFsOptions): { workDir: string } {
   return { workDir };
 }
 
-function mountOverlay({ request, paths, layout, maps }: RootFsOptions): string {
+function mountOverlay({ request, paths, layout, maps, upperParent }: RootFsOptions): string {
   if (request.layers.length === 0 || request.layers.length > MAX_LAYERS) {
     throw new KeeperError("invalid", `A root needs 1 to ${MAX_LAYERS} layers, not ${request.layers.length}.`);
   }
-  const upper = request.upperDir ?? join(paths.data, "upper");
+  const upper = request.upperDir ?? join(upperParent ?? paths.data, "upper");
   const workDir = join(dirname(upper), `.${basename(upper)}.work-${request.sandboxId}`);
   mkdirSync(upper, { recursive: true, mode: 0o755 });
   mkdirSync(workDir, { mode: 0o755 });

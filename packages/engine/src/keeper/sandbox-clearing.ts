@@ -7,6 +7,7 @@ import type { EndingStep } from "./ending.ts";
 import type { OciCommand } from "./oci-command.ts";
 import type { Layout, SandboxPaths } from "./paths.ts";
 import { detachAll } from "./root-fs.ts";
+import type { SandboxDisk } from "./sandbox-disk.ts";
 import type { SandboxProcess } from "./sandbox-process.ts";
 import type { Trash } from "./trash.ts";
 
@@ -24,6 +25,7 @@ export interface Clearing {
   oci: OciCommand;
   children: Children;
   trash: Trash;
+  disk: SandboxDisk;
   /** Of overlayfs; empty when its root was never assembled. */
   workDir: string;
   /** Its first process, when this keeper started it. */
@@ -60,6 +62,7 @@ export function clearingSteps(of: Clearing): EndingStep[] {
       },
     },
     { name: "detaching its mounts", run: () => detachAll(paths, { keepRoot: false }) },
+    { name: "letting go of its disk", run: () => of.disk.close() },
     ...(of.workDir === "" ? [] : [discard("overlayfs's directory", of.workDir)]),
     discard("its files", paths.data),
     discard("its bundle", paths.bundle),

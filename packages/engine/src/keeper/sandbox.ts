@@ -1,5 +1,6 @@
 import { existsSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { rm } from "node:fs/promises";
+import type { Disks } from "../disk/disks.ts";
 import type { ExitStatus, SandboxState } from "../runtime/types.ts";
 import { cgroupsBelow, sawOom } from "./cgroup.ts";
 import type { Children } from "./children.ts";
@@ -13,6 +14,7 @@ import { execPaths, isSafeName, type Layout, type SandboxPaths, sandboxPaths } f
 import type { CreateRequest, ExecRequest, ExecSnapshot, KeeperEvent } from "./protocol.ts";
 import { assembleRootFs, detachAll } from "./root-fs.ts";
 import { clearingSteps } from "./sandbox-clearing.ts";
+import { SandboxDisk } from "./sandbox-disk.ts";
 import { SandboxProcess } from "./sandbox-process.ts";
 import type { SeccompCache } from "./seccomp-cache.ts";
 import type { Trash } from "./trash.ts";
@@ -30,6 +32,7 @@ export interface KeeperContext {
   leftovers: Leftovers;
   /** Runs a write once more, with the disk reserve given up, when there was no room for it. */
   withRoom<T>(write: () => Promise<T>): Promise<T>;
+  disks: Disks;
   emit(event: KeeperEvent): void;
   /** Tells the log what was cleaned up with trouble. */
   warn(message: string): void;
@@ -56,6 +59,7 @@ export class Sandbox {
   readonly #starting = new Map<string, Promise<void>>();
   /** Aborts when the end begins: runtimes that still start something are killed. */
   readonly #over = new AbortController();
+  readonly #disk: SandboxDisk;
   #record: SandboxRecord = { hostIdBase: 0, workDir: "" };
   #final: SandboxState | undefined;
   #ending: Promise<void> | undefined;
@@ -68,6 +72,7 @@ export class Sandbox {
     this.id = id;
     this.#context = context;
     this.paths = sandboxPaths(context.layout, id);
+    this.#disk = new SandboxDisk(context.disks, context.warn);
   }
 
   get cgroup(): string {
@@ -90,8 +95,11 @@ export class Sandbox {
       mkdirSync(this.paths.bundle, { recursive: true, mode: 0o700 });
       mkdirSync(this.paths.data, { recursive: true, mode: 0o700 });
       using maps = await idMaps.get(request.hostIdBase);
-      const { workDir } = assembleRootFs({ request, paths: this.paths, layout, maps });
-      this.#record = { hostIdBase: request.hostIdBase, workDir };
+      await this.#disk.open(request, this.paths.data);
+      const { sources, upperParent } = this.#disk;
+      const { workDir } = assembleRootFs({ request, paths: this.paths, layout, maps, sources, ...upperParent });
+      // What lies in a limited tree goes with it.
+      this.#record = { hostIdBase: request.hostIdBase, workDir: request.upperDir === undefined ? "" : workDir };
       writeFileSync(this.paths.record, JSON.stringify(this.#record));
       writeFileSync(this.paths.config, JSON.stringify(joinAccount(seccomp.apply(request.config), maps)));
       started = this.#makeMain();
@@ -309,6 +317,7 @@ export class Sandbox {
         oci,
         children,
         trash,
+        disk: this.#disk,
         workDir: this.#record.workDir,
         main: this.#processes.get(MAIN),
       }),

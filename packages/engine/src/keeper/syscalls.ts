@@ -104,10 +104,15 @@ export function cloneMount(options: CloneMountOptions): void {
   const fd = openTree(source);
   try {
     setMountAttributes(fd, { readOnly, userNamespaceFd, subject: source });
-    check(moveMountCall(SYS_MOVE_MOUNT, fd, "", AT_FDCWD, target, MOVE_MOUNT_F_EMPTY_PATH), "move_mount", target);
+    moveMount(fd, target);
   } finally {
     closeFd(fd);
   }
+}
+
+/** Gives a detached mount a place; its descriptor is needed no longer. */
+export function moveMount(fd: number, target: string): void {
+  check(moveMountCall(SYS_MOVE_MOUNT, fd, "", AT_FDCWD, target, MOVE_MOUNT_F_EMPTY_PATH), "move_mount", target);
 }
 
 /** A detached copy of the mount at `source`; the caller closes the descriptor. */

@@ -4,7 +4,7 @@ import { createInterface } from "node:readline";
 import { setTimeout as delay } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import type { AccountLimits } from "../keeper/account-limits.ts";
-import type { KeeperReport } from "../keeper/main.ts";
+import type { KeeperArguments, KeeperReport } from "../keeper/main.ts";
 import { RUNTIME_ENV } from "../keeper/oci-command.ts";
 import type { Layout } from "../keeper/paths.ts";
 import { KeeperClient } from "./keeper-client.ts";
@@ -19,6 +19,7 @@ export interface KeeperLocation {
   layout: Layout;
   instance: string;
   runtime: FoundRuntime;
+  disk?: KeeperArguments["disk"];
   accountLimits?: Partial<AccountLimits>;
 }
 
@@ -43,10 +44,10 @@ export async function reachKeeper(location: KeeperLocation): Promise<{ client: K
 }
 
 /** A process of its own session and mount namespace, which no death of ours reaches. True when another one is there. */
-async function startKeeper({ layout, instance, runtime, accountLimits }: KeeperLocation): Promise<boolean> {
+async function startKeeper({ layout, instance, runtime, accountLimits, disk }: KeeperLocation): Promise<boolean> {
   const log = openSync(layout.log, "a", 0o600);
   try {
-    const options = JSON.stringify({ stateDir: layout.stateDir, instance, runtime, accountLimits });
+    const options = JSON.stringify({ stateDir: layout.stateDir, instance, runtime, accountLimits, disk });
     const child = spawn(
       "unshare",
       // `slave`: network namespaces and disks mounted on the host later are seen; nothing of ours goes out.

@@ -1,4 +1,6 @@
 import { mkdirSync, readFileSync } from "node:fs";
+import type { DiskProbe } from "../disk/probe.ts";
+import type { DiskKind, DiskLimit } from "../disk/types.ts";
 import type { AccountLimits } from "../keeper/account-limits.ts";
 import { cgroupMode } from "../keeper/cgroup.ts";
 import { execPaths, isSafeName, type Layout, layoutOf, sandboxPaths } from "../keeper/paths.ts";
@@ -26,11 +28,19 @@ export interface RuntimeLog {
   warn(message: string): void;
 }
 
+export interface DiskOptions {
+  quota: DiskKind | "auto";
+  /** A volume that is larger stays a plain directory. */
+  convertUpTo: DiskLimit;
+}
+
 export interface RuntimeOptions {
   /** Root-only directory for everything that outlives the engine. */
   stateDir: string;
   /** Default `auto`. */
   ociRuntime?: OciRuntimeName;
+  /** How disk is limited; absent: it is not. */
+  disk?: DiskOptions;
   /** Short name, unique per state directory on this machine: letters, digits, dashes. */
   instance: string;
   /** Of a keeper that is started; default: `accountLimits()`. */
@@ -85,6 +95,20 @@ class OciRuntime implements Runtime {
       this.#options.log.warn(`this machine's cgroups cannot limit ${names}: sandboxes run without`);
     }
     await this.#connection();
+    await this.#replaceIdleAncestor();
+  }
+
+  /** A keeper from before limits of disk goes as soon as nothing runs in it; what it kept to read, the next one has. */
+  async #replaceIdleAncestor(): Promise<void> {
+    const client = await this.#connection();
+    if (client.hello.disk !== undefined) return;
+    for (const id of await this.list()) if ((await this.state(id)).running) return;
+    this.#options.log.info("the keeper is of an older release and holds nothing: a new one takes its place");
+    const ended = client.closes(SHUTDOWN_TIMEOUT_MS);
+    await client.request({ op: "shutdown" });
+    await ended;
+    this.#client = undefined;
+    await this.#connection();
   }
 
   async create(spec: SandboxSpec, { signal }: { signal: AbortSignal }): Promise<void> {
@@ -111,7 +135,13 @@ class OciRuntime implements Runtime {
       hostIdBase: spec.hostIdBase,
       layers: spec.layers,
       ...(spec.upperDir !== undefined ? { upperDir: spec.upperDir } : {}),
-      mounts: spec.mounts.map(({ source, readOnly, idmapped }) => ({ source, readOnly, idmapped })),
+      ...(spec.limits.scratch !== undefined ? { scratch: spec.limits.scratch } : {}),
+      mounts: spec.mounts.map(({ source, readOnly, idmapped, volume }) => ({
+        source,
+        readOnly,
+        idmapped,
+        ...(volume === undefined ? {} : { volume }),
+      })),
       files: spec.files,
       symlinks: spec.symlinks,
     });
@@ -119,6 +149,10 @@ class OciRuntime implements Runtime {
       await this.forget(spec.sandboxId);
       signal.throwIfAborted();
     }
+  }
+
+  get disk(): DiskProbe | undefined {
+    return this.#client?.hello.disk;
   }
 
   state(sandboxId: string): Promise<SandboxState> {
@@ -250,13 +284,14 @@ class OciRuntime implements Runtime {
   }
 
   async #connect(): Promise<KeeperClient> {
-    const { log, instance, accountLimits } = this.#options;
+    const { log, instance, accountLimits, disk } = this.#options;
     const lost = this.#client !== undefined;
     const { client, started } = await reachKeeper({
       layout: this.#layout,
       instance,
       runtime: this.#found,
       ...(accountLimits ? { accountLimits } : {}),
+      ...(disk ? { disk } : {}),
     });
     this.#client = client;
     this.#deviceRules = canSetDeviceRules(this.#cgroupMode, readFileSync(`/proc/${client.hello.pid}/status`, "utf8"));

@@ -1,3 +1,5 @@
+import type { DiskProbe } from "../disk/probe.ts";
+
 /**
  * The engine's seam to isolation. `services/` and `behaviour/` speak to this interface only; `runtime/oci.ts`
  * implements it with an OCI runtime (crun, runc, runsc) whose processes are held by the keeper, so that sandboxes and
@@ -6,13 +8,21 @@
 
 /** A host directory shown inside the sandbox. */
 export interface SandboxMount {
-  /** Host path, absolute. */
+  /** Host path, absolute. A volume's is the path of its tree, whatever the runtime keeps it in. */
   source: string;
   /** Path inside, absolute. */
   target: string;
   readOnly: boolean;
   /** Whether ids are shifted so that the host's plain uid 0 is the sandbox's uid 0 (idmapped mount). */
   idmapped: boolean;
+  /** For a volume: what it may take, and the directory below its root that is shown (made if missing, no link followed). */
+  volume?: DiskLimit & { subPath?: string };
+}
+
+/** How much a tree of files may take. */
+export interface DiskLimit {
+  bytes: number;
+  inodes: number;
 }
 
 /** Hard limits; undefined means no limit of that kind. */
@@ -21,6 +31,8 @@ export interface SandboxLimits {
   /** 1000 = one core. */
   milliCpu?: number;
   pids?: number;
+  /** The writable layer; not with `upperDir`. */
+  scratch?: DiskLimit;
 }
 
 export interface SandboxSpec {
@@ -79,6 +91,8 @@ export interface SandboxState {
 
 /** Everything here throws `RuntimeError` with a code that services map to gRPC statuses. */
 export interface Runtime extends AsyncDisposable {
+  /** What holds the limits of disk; undefined while a keeper runs that knows none. */
+  readonly disk: DiskProbe | undefined;
   /** Resolves when the main process runs. */
   create(spec: SandboxSpec, options: { signal: AbortSignal }): Promise<void>;
   state(sandboxId: string): Promise<SandboxState>;
@@ -124,6 +138,7 @@ export type RuntimeErrorCode =
   | "already_exists"
   | "not_running"
   | "invalid"
+  | "precondition"
   | "offset_gap"
   | "exec_failed"
   | "unavailable"

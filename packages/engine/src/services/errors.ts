@@ -9,6 +9,7 @@ const runtimeStatus: Record<RuntimeErrorCode, Status> = {
   already_exists: Status.ALREADY_EXISTS,
   not_running: Status.FAILED_PRECONDITION,
   invalid: Status.INVALID_ARGUMENT,
+  precondition: Status.FAILED_PRECONDITION,
   offset_gap: Status.FAILED_PRECONDITION,
   exec_failed: Status.INVALID_ARGUMENT,
   unavailable: Status.UNAVAILABLE,

@@ -15,12 +15,12 @@ import {
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import type { AccountLimits } from "../../src/keeper/account-limits.ts";
 import {
   createRuntime,
   type ExecSpec,
   type ExitStatus,
   type Runtime,
+  type RuntimeOptions,
   type SandboxSpec,
 } from "../../src/runtime/index.ts";
 
@@ -47,6 +47,8 @@ export interface Finished {
   exit: ExitStatus;
 }
 
+type Options = Pick<RuntimeOptions, "accountLimits" | "disk">;
+
 /** One state directory, one network namespace, one tiny root file system; everything goes away with it. */
 export class Machine implements AsyncDisposable {
   readonly dir: string;
@@ -57,22 +59,21 @@ export class Machine implements AsyncDisposable {
   readonly messages: string[] = [];
   runtime: Runtime;
   #sandboxes = 0;
+  readonly #options: Options;
 
-  private constructor(dir: string, runtime: Runtime, names: { instance: string; netns: string }) {
+  private constructor(dir: string, runtime: Runtime, names: { instance: string; netns: string; options: Options }) {
     this.dir = dir;
     this.stateDir = join(dir, "state");
     this.layer = join(dir, "layer");
     this.runtime = runtime;
     this.instance = names.instance;
     this.netns = names.netns;
+    this.#options = names.options;
   }
 
   /** `before` runs when all is there but the keeper: it may start another one. */
   static async start(
-    options: {
-      accountLimits?: Partial<AccountLimits>;
-      before?: (stateDir: string, instance: string) => Promise<void>;
-    } = {},
+    options: Options & { before?: (stateDir: string, instance: string) => Promise<void> } = {},
   ): Promise<Machine> {
     const dir = mkdtempSync(join(tmpdir(), "holdfast-rt-"));
     makeLayer(join(dir, "layer"));
@@ -86,7 +87,7 @@ export class Machine implements AsyncDisposable {
         await before(join(dir, "state"), instance);
       }
       const runtime = await createRuntime({ stateDir: join(dir, "state"), instance, log: quietLog, ...more });
-      return new Machine(dir, runtime, { instance, netns });
+      return new Machine(dir, runtime, { instance, netns, options: more });
     } catch (error) {
       removeTraces(dir, netns);
       throw error;
@@ -96,7 +97,8 @@ export class Machine implements AsyncDisposable {
   /** A second engine on the same state, as after a restart. */
   async reopen(): Promise<Runtime> {
     await this.runtime[Symbol.asyncDispose]();
-    this.runtime = await createRuntime({ stateDir: this.stateDir, instance: this.instance, log: quietLog });
+    const { stateDir, instance } = this;
+    this.runtime = await createRuntime({ stateDir, instance, log: quietLog, ...this.#options });
     return this.runtime;
   }
 

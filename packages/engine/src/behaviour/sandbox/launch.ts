@@ -3,7 +3,7 @@ import type { BuiltImage } from "../../images/builder.ts";
 import { pathInside } from "../../images/inside.ts";
 import { asUser, type ImageUser, resolveUser } from "../../images/users.ts";
 import type { SandboxNetwork } from "../../network/types.ts";
-import type { SandboxMount, SandboxSpec } from "../../runtime/types.ts";
+import type { DiskLimit, SandboxMount, SandboxSpec } from "../../runtime/types.ts";
 import { refuse } from "../errors.ts";
 import type { SandboxRecord } from "./records.ts";
 
@@ -79,26 +79,33 @@ function hasShell(layers: string[]): boolean {
   );
 }
 
+export interface VolumeTree {
+  /** Where it lies on the host. */
+  path: string;
+  limit: NonNullable<SandboxMount["volume"]>;
+}
+
 export interface LaunchInput {
   record: SandboxRecord;
   image: BuiltImage;
   network: SandboxNetwork;
   hostIdBase: number;
   honourImageUser: boolean;
-  /** Host directory per volume id. */
-  sources: Record<string, string>;
+  /** By volume id. */
+  trees: Record<string, VolumeTree>;
+  /** Of the writable layer. */
+  scratch: DiskLimit;
 }
 
 /** What the runtime is asked to start. */
 export function toSandboxSpec(input: LaunchInput): SandboxSpec {
   const { record, image, network } = input;
   const user = runAs(image, input.honourImageUser);
-  const mounts: SandboxMount[] = record.spec.volumes.map((volume) => ({
-    source: input.sources[volume.volumeId] ?? "",
-    target: volumeTarget(volume.volumeId),
-    readOnly: volume.readOnly,
-    idmapped: true,
-  }));
+  const mounts = record.spec.volumes.map(({ volumeId, readOnly }): SandboxMount => {
+    const tree = input.trees[volumeId];
+    if (tree === undefined) throw new Error(`volume ${volumeId} has no tree`);
+    return { source: tree.path, target: volumeTarget(volumeId), readOnly, idmapped: true, volume: tree.limit };
+  });
   return {
     sandboxId: record.id,
     layers: image.layers,
@@ -111,7 +118,7 @@ export function toSandboxSpec(input: LaunchInput): SandboxSpec {
       path: volume.mountPath,
       target: volumeTarget(volume.volumeId),
     })),
-    limits: record.spec.limits,
+    limits: { ...record.spec.limits, scratch: input.scratch },
     networkNamespace: network.namespacePath,
     hostname: "modal",
     files: [

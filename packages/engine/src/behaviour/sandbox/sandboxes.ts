@@ -1,6 +1,7 @@
 import { withDeadline } from "@holdfast/std";
 import type { Logger } from "pino";
 import type { EngineOptions } from "../../config/options.ts";
+import { mayMoveUnder, SubdirectoryError, subdirectoryOf } from "../../disk/subdirectory.ts";
 import type { Network } from "../../network/types.ts";
 import { type GenericResult, ResultStatus } from "../../proto/messages.ts";
 import { type Runtime, RuntimeError, type SandboxState } from "../../runtime/types.ts";
@@ -8,11 +9,11 @@ import { hostIdBase } from "../../state/id-ranges.ts";
 import type { Store } from "../../state/store.ts";
 import { refuse } from "../errors.ts";
 import type { Images } from "../image/images.ts";
+import { diskLimit } from "../volume/limits.ts";
 import type { Volumes } from "../volume/volumes.ts";
 import { type IdleWatch, watchIdle } from "./idle.ts";
-import { toSandboxSpec } from "./launch.ts";
+import { toSandboxSpec, type VolumeTree } from "./launch.ts";
 import type { NewSandbox, SandboxRecord, SandboxRecords } from "./records.ts";
-import { ensureSubdirectory, mayMoveUnder } from "./subdirectory.ts";
 
 /** setTimeout counts no further. */
 const longestTimerMs = 2_147_000_000;
@@ -97,14 +98,14 @@ class LiveSandboxes implements Sandboxes {
   }
 
   async #launch(record: SandboxRecord, signal: AbortSignal): Promise<void> {
-    const { images, volumes, runtime, network, options, store } = this.#context;
+    const { images, runtime, network, options, store } = this.#context;
     const image = images.usable(record.spec.imageId);
     const gated = record.spec.volumes.filter((volume) => volume.subPath !== undefined);
     try {
-      const sources: Record<string, string> = {};
+      const trees: Record<string, VolumeTree> = {};
       for (const { volumeId, subPath } of record.spec.volumes) {
-        const root = volumes.directory(volumeId);
-        sources[volumeId] = subPath === undefined ? root : this.#subdirectory(record.id, volumeId, subPath);
+        if (subPath !== undefined) this.#closeGate(record.id, volumeId, subPath);
+        trees[volumeId] = this.#tree(volumeId, subPath);
       }
       const attached = await network.attach(record.id, record.spec.policy);
       const spec = toSandboxSpec({
@@ -113,7 +114,8 @@ class LiveSandboxes implements Sandboxes {
         network: attached,
         hostIdBase: hostIdBase(store, record.spec.idOwner),
         honourImageUser: options.honourImageUser,
-        sources,
+        trees,
+        scratch: diskLimit(options.disk, options.disk.scratchBytes),
       });
       signal.throwIfAborted();
       await runtime.create(spec, { signal });
@@ -122,12 +124,27 @@ class LiveSandboxes implements Sandboxes {
     }
   }
 
+  #tree(volumeId: string, subPath: string | undefined): VolumeTree {
+    const { volumes, runtime } = this.#context;
+    const path = volumes.tree(volumeId);
+    const limit = volumes.limit(volumeId);
+    if (subPath === undefined) return { path, limit };
+    if (runtime.disk !== undefined) return { path, limit: { ...limit, subPath } };
+    // The keeper is of an older release and is given the directory itself.
+    try {
+      return { path: subdirectoryOf(path, subPath), limit };
+    } catch (error) {
+      if (error instanceof SubdirectoryError) throw refuse.precondition(`Sub path ${error.message}`);
+      throw error;
+    }
+  }
+
   /**
-   * The host path of a volume's subdirectory. From here until the mount stands, no sandbox that could put a link into
-   * that path may run: those that do are a reason to refuse, those that want to start are put off (`#checkGates`).
+   * From here until the mount of a volume's subdirectory stands, no sandbox that could put a link into that path may
+   * run: those that do are a reason to refuse, those that want to start are put off (`#checkGates`).
    */
-  #subdirectory(sandboxId: string, volumeId: string, subPath: string): string {
-    const { records, volumes } = this.#context;
+  #closeGate(sandboxId: string, volumeId: string, subPath: string): void {
+    const { records } = this.#context;
     this.#gates.add(volumeId);
     const others = records.alive().filter((other) => {
       if (other.id === sandboxId) return false;
@@ -136,7 +153,6 @@ class LiveSandboxes implements Sandboxes {
     });
     const names = others.map((other) => other.id);
     if (names.length > 0) throw refuse.volumeBusy(volumeId, names);
-    return ensureSubdirectory(volumes.directory(volumeId), subPath);
   }
 
   #checkGates(sandbox: NewSandbox): void {

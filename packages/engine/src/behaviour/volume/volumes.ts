@@ -1,9 +1,12 @@
-import { chownSync, mkdirSync, readdirSync, renameSync, rmdirSync, rmSync } from "node:fs";
-import { rm } from "node:fs/promises";
+import { chownSync, mkdirSync, readdirSync, rmdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
+import type { EngineOptions } from "../../config/options.ts";
+import { goneSuffix, removeTree, removeTreeSync, setAside } from "../../disk/trees.ts";
+import type { DiskLimit } from "../../disk/types.ts";
 import { isTaken, type Row, type Store } from "../../state/store.ts";
 import { refuse } from "../errors.ts";
 import { isId, newId, shown } from "../ids.ts";
+import { volumeLimit } from "./limits.ts";
 
 export interface Volume {
   id: string;
@@ -12,7 +15,7 @@ export interface Volume {
   version: number;
 }
 
-/** Volumes: directories on this machine's disk, root-owned, mode 0755, shown in sandboxes under `/__modal/volumes`. */
+/** Volumes: trees of files on this machine's disk, root-owned, mode 0755, shown in sandboxes under `/__modal/volumes`. */
 export interface Volumes {
   getOrCreate(request: {
     name: string;
@@ -22,8 +25,9 @@ export interface Volumes {
   }): Volume;
   /** Throws NOT_FOUND. */
   byId(id: string): Volume;
-  /** Where its files lie on the host. */
-  directory(id: string): string;
+  /** The path of its tree: a directory, or an image beside that path. The runtime knows which. */
+  tree(id: string): string;
+  limit(id: string): DiskLimit;
   /** `usedBy` names living sandboxes that mount it; then it is refused. */
   delete(id: string, usedBy: string[]): Promise<void>;
   heartbeat(id: string): void;
@@ -31,13 +35,10 @@ export interface Volumes {
   collect(inUse: Set<string>): Promise<string[]>;
 }
 
-/** Of a directory whose volume is being deleted. */
-const goneSuffix = ".gone";
-
 /** Three missed heartbeats of the SDK (300 s each). */
 const ephemeralLifeS = 900;
 
-export function createVolumes(store: Store, dataDir: string): Volumes {
+export function createVolumes(store: Store, { dataDir, disk }: Pick<EngineOptions, "dataDir" | "disk">): Volumes {
   const root = join(dataDir, "volumes");
   mkdirSync(root, { recursive: true, mode: 0o700 });
   finishInterrupted(store, root);
@@ -72,15 +73,16 @@ export function createVolumes(store: Store, dataDir: string): Volumes {
     return volume;
   };
   const remove = async (id: string) => {
-    const directory = join(root, id);
+    const tree = join(root, id);
     // Out of the way first: whatever dies from here on, the next start finishes what the name says.
-    renameSync(directory, `${directory}${goneSuffix}`);
+    setAside(tree);
     store.run("DELETE FROM volumes WHERE id = ?", id);
-    await rm(`${directory}${goneSuffix}`, { recursive: true, force: true });
+    await removeTree(tree);
   };
   return {
     byId,
-    directory: (id) => join(root, byId(id).id),
+    tree: (id) => join(root, byId(id).id),
+    limit: (id) => volumeLimit(disk, byId(id).name),
     getOrCreate: ({ name, ephemeral, create: mode, version }) => {
       if (ephemeral) return create(undefined, version);
       if (name === "") throw refuse.invalid("A Volume needs a name");
@@ -129,14 +131,12 @@ export function createVolumes(store: Store, dataDir: string): Volumes {
 function finishInterrupted(store: Store, root: string): void {
   for (const name of readdirSync(root)) {
     const directory = join(root, name);
+    const [id = ""] = name.split(".");
     if (name.endsWith(goneSuffix)) {
-      store.run("DELETE FROM volumes WHERE id = ?", name.slice(0, -goneSuffix.length));
-      rmSync(directory, { recursive: true, force: true });
-    } else if (
-      store.get("SELECT 1 FROM volumes WHERE id = ?", name) === undefined &&
-      readdirSync(directory).length === 0
-    ) {
-      rmdirSync(directory);
+      store.run("DELETE FROM volumes WHERE id = ?", id);
+      removeTreeSync(join(root, id));
+    } else if (name === id && store.get("SELECT 1 FROM volumes WHERE id = ?", id) === undefined) {
+      if (readdirSync(directory).length === 0) rmdirSync(directory);
     }
   }
 }

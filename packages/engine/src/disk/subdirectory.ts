@@ -1,16 +1,20 @@
 import { closeSync, constants, mkdirSync, openSync } from "node:fs";
 import { join } from "node:path";
-import { refuse } from "../errors.ts";
-import { shown } from "../ids.ts";
+
+/** A component of the path is no directory, or a link. */
+export class SubdirectoryError extends Error {
+  override name = "SubdirectoryError";
+}
 
 /**
  * Makes sure that `subPath` below `root` is a directory reached without any link, made where missing, and returns its
  * path. What a volume holds was written by sandboxes: every component is opened from its parent's handle. The caller
  * sees to it that nobody who could change a component runs (see `mayMoveUnder`).
  */
-export function ensureSubdirectory(root: string, subPath: string): string {
+export function subdirectoryOf(root: string, subPath: string): string {
   const flags = constants.O_RDONLY | constants.O_DIRECTORY | constants.O_NOFOLLOW;
-  let handle = openSync(root, flags);
+  // The root's own path may lead over a descriptor of ours.
+  let handle = openSync(`${root}/.`, constants.O_RDONLY | constants.O_DIRECTORY);
   try {
     for (const name of subPath.split("/")) {
       const path = `/proc/self/fd/${handle}/${name}`;
@@ -26,7 +30,7 @@ export function ensureSubdirectory(root: string, subPath: string): string {
   } catch (error) {
     const code = error instanceof Error && "code" in error ? error.code : undefined;
     if (code !== "ENOTDIR" && code !== "ELOOP") throw error;
-    throw refuse.precondition(`Sub path '${shown(subPath)}' is not a directory of the volume; links are not followed`);
+    throw new SubdirectoryError(`'${subPath}' is not a directory of the volume; links are not followed`);
   } finally {
     closeSync(handle);
   }
