@@ -40,6 +40,7 @@ export const programsOf: Record<string, readonly string[]> = {
   socat: ["socat"],
   tar: ["tar"],
   "user-mode-linux": ["linux.uml"],
+  xfsprogs: ["mkfs.xfs"],
   "util-linux": words(`chrt dmesg fallocate flock getopt ionice kill last lsblk mountpoint nsenter pivot_root prlimit
     renice runuser setpriv setsid su switch_root taskset unshare`),
 };

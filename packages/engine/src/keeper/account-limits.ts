@@ -1,4 +1,5 @@
 import { readFileSync } from "node:fs";
+import { hardLimit } from "../runtime/profile.ts";
 
 /**
  * What all sandboxes of one account may take together of kernel objects that no cgroup counts. The kernel binds them at
@@ -22,9 +23,17 @@ const WANTED: AccountLimits = {
   inotifyWatches: 524_288,
 };
 
-/** The limits for this machine: no account may have more than half of its process ids. */
-export function accountLimits(pidMax = readPidMax()): AccountLimits {
-  return { ...WANTED, processes: Math.min(WANTED.processes, Math.floor(pidMax / 2)) };
+/**
+ * The limits for this machine: no account may have more than half of its process ids, and nothing more than what this
+ * process itself may have, which small machines keep low: the kernel refuses to raise it.
+ */
+export function accountLimits(pidMax = readPidMax(), own = readFileSync("/proc/self/limits", "utf8")): AccountLimits {
+  return {
+    ...WANTED,
+    pendingSignals: Math.min(WANTED.pendingSignals, hardLimit(own, "Max pending signals")),
+    messageQueueBytes: Math.min(WANTED.messageQueueBytes, hardLimit(own, "Max msgqueue size")),
+    processes: Math.min(WANTED.processes, Math.floor(pidMax / 2), hardLimit(own, "Max processes")),
+  };
 }
 
 function readPidMax(): number {

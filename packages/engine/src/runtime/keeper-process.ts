@@ -11,7 +11,7 @@ import { KeeperClient } from "./keeper-client.ts";
 import type { FoundRuntime } from "./oci-runtime-choice.ts";
 import { RuntimeError } from "./types.ts";
 
-const START_TIMEOUT_MS = 20_000;
+const START_TIMEOUT_MS = 60_000;
 const HELD_PAUSE_MS = 100;
 const KEEPER_MAIN = fileURLToPath(new URL("../keeper/main.ts", import.meta.url));
 

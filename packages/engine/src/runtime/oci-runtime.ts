@@ -75,6 +75,7 @@ class OciRuntime implements Runtime {
   readonly #found: FoundRuntime;
   #client: KeeperClient | undefined;
   #connecting: Promise<KeeperClient> | undefined;
+  #replacing: Promise<void> | undefined;
   #rlimits: Rlimit[] = [];
   #disposed = false;
   #deviceRules = false;
@@ -102,7 +103,15 @@ class OciRuntime implements Runtime {
   async #replaceIdleAncestor(): Promise<void> {
     const client = await this.#connection();
     if (client.hello.disk !== undefined) return;
-    for (const id of await this.list()) if ((await this.state(id)).running) return;
+    this.#replacing ??= this.#replaceIfIdle(client).finally(() => {
+      this.#replacing = undefined;
+    });
+    return this.#replacing;
+  }
+
+  async #replaceIfIdle(client: KeeperClient): Promise<void> {
+    // One without an end runs, or is just being made.
+    for (const id of await this.list()) if ((await this.state(id)).exit === undefined) return;
     this.#options.log.info("the keeper is of an older release and holds nothing: a new one takes its place");
     const ended = client.closes(SHUTDOWN_TIMEOUT_MS);
     await client.request({ op: "shutdown" });
@@ -114,7 +123,7 @@ class OciRuntime implements Runtime {
   async create(spec: SandboxSpec, { signal }: { signal: AbortSignal }): Promise<void> {
     signal.throwIfAborted();
     checkName(spec.sandboxId);
-    await this.#connection();
+    await this.#replaceIdleAncestor();
     const paths = sandboxPaths(this.#layout, spec.sandboxId);
     const cgroupsPath = `${this.#layout.cgroupParent}/${spec.sandboxId}`;
     // The keeper's mount namespace may be older than the mount below which network namespaces are pinned: see it with our eyes.

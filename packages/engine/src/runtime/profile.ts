@@ -77,7 +77,8 @@ export function readLimits(pid: number): string {
   return readFileSync(`/proc/${pid}/limits`, "utf8");
 }
 
-function hardLimit(limitsFile: string, name: string): number {
+/** A hard limit in a file like `/proc/self/limits`; infinite where it is not limited. */
+export function hardLimit(limitsFile: string, name: string): number {
   const line = limitsFile.split("\n").find((candidate) => candidate.startsWith(name));
   const value = line?.slice(name.length).trim().split(/\s+/)[1];
   if (value === undefined || value === "unlimited") return Number.POSITIVE_INFINITY;
