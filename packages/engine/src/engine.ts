@@ -108,11 +108,13 @@ async function openMachine({
     }),
     (opened) => (ending.all ? opened.shutdown() : opened[Symbol.asyncDispose]()),
   );
+  const records = createSandboxRecords(store);
   const network = stack.adopt(
     await createNetwork({
       stateDir: join(options.dataDir, "network"),
       instance,
       publishedServices: options.publishedServices,
+      ownerOf: (id) => (records.exists(id) ? records.byId(id).spec.idOwner : undefined),
       log: log.child({ part: "network" }),
     }),
     (opened) => (ending.all ? opened.destroyAll() : opened[Symbol.asyncDispose]()),

@@ -9,11 +9,14 @@ import type { LiveCalls } from "./live-calls.ts";
 import { type BodyReader, BodyTooLargeError, BufferFullError } from "./request-body.ts";
 import type { Revocations } from "./revocations.ts";
 import { withoutScriptedThinking } from "./scripted-history.ts";
+import { foreignToken, speakerOf } from "./speaker.ts";
 import type { Upstream } from "./upstream.ts";
 import type { MeteredUsage } from "./usage-meter.ts";
 
 export interface ModelApiContext {
   readonly tokenSecret: string;
+  /** Whether connections say which sandbox speaks. */
+  readonly announced: boolean;
   readonly bodies: BodyReader;
   readonly credentials: CredentialStore;
   readonly revocations: Revocations;
@@ -47,6 +50,13 @@ export async function handleModelApi(ctx: ModelApiContext, req: IncomingMessage,
   const token = await authenticate(ctx, req.headers);
   if ("status" in token) {
     sendError(res, token);
+    return;
+  }
+  const foreign = ctx.announced ? foreignToken(speakerOf(req.socket), token) : undefined;
+  if (foreign !== undefined) {
+    const { sandbox, owner } = speakerOf(req.socket) ?? {};
+    ctx.log.warn({ sandbox, owner, account: token.acc, tokenSandbox: token.sbx }, "a token of another was refused");
+    sendError(res, foreign);
     return;
   }
   using call = ctx.live.add(token);

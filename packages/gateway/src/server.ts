@@ -12,6 +12,7 @@ import { LiveCalls } from "./live-calls.ts";
 import { handleModelApi, type ModelApiContext } from "./model-api.ts";
 import { BodyReader } from "./request-body.ts";
 import { Revocations } from "./revocations.ts";
+import { expectAnnouncements } from "./speaker.ts";
 import { Upstream } from "./upstream.ts";
 
 /** A running gateway. */
@@ -54,7 +55,12 @@ export async function startGateway(input: GatewayOptionsInput, deps: { log?: Log
   const upstream = stack.use(
     new Upstream({ url: options.upstream, silenceMs: options.upstreamSilenceMs, connectMs: options.upstreamConnectMs }),
   );
-  const model: ModelApiContext = { ...shared, tokenSecret: options.tokenSecret, upstream };
+  const model: ModelApiContext = {
+    ...shared,
+    tokenSecret: options.tokenSecret,
+    announced: options.announced,
+    upstream,
+  };
   const admin: AdminApiContext = {
     ...shared,
     adminToken: options.adminToken,
@@ -106,6 +112,8 @@ async function listen(
       });
     });
   });
+  // The admin API is asked from this machine alone.
+  if (door.model.announced && door.serves !== "admin") expectAnnouncements(server);
   await new Promise<void>((resolve, reject) => {
     server.once("error", reject);
     server.listen(at.port ?? 0, at.host, () => resolve());

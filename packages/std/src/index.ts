@@ -28,6 +28,14 @@ export {
   loginLinkPayload,
   parseLoginLinkToken,
 } from "./login-link.ts";
+export {
+  encodeProxyHeader,
+  type ProxyAddress,
+  type ProxyHeader,
+  proxyValue,
+  type ReadProxyHeader,
+  readProxyHeader,
+} from "./proxy-header.ts";
 export { BoundedQueue, ByteBudget, QueueOverflowError } from "./queue.ts";
 export { type RetryOptions, retry } from "./retry.ts";
 export {

@@ -76,6 +76,7 @@ function gatewayOptions(
     gid: users.gateway,
     adminToken: secrets.gatewayAdminToken,
     tokenSecret: secrets.gatewayTokenSecret,
+    announced: true,
     ...(anthropicApiKey === undefined ? {} : { credential: anthropicApiKey }),
   };
 }
@@ -93,7 +94,7 @@ function engineOptions(
     tokenId: secrets.modalTokenId,
     tokenSecret: secrets.modalTokenSecret,
     publishedServices: [
-      { ...gatewayInside, target: target("gateway") },
+      { ...gatewayInside, target: target("gateway"), announce: true },
       { ...s3Inside, target: target("s3") },
     ],
     // The engine knows nothing of what its volumes are for; the server names them so.

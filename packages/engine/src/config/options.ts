@@ -34,6 +34,12 @@ export const EngineOptions = z.object({
         name: z.string().min(1),
         port: port.min(1),
         target: z.object({ host: z.string().min(1), port: port.min(1) }),
+        announce: z
+          .boolean()
+          .default(false)
+          .describe(
+            "connections begin with a PROXY header (version 2) that names the sandbox (0xE0) and its owner (0xE1)",
+          ),
       }),
     )
     .default([])

@@ -86,6 +86,7 @@ class NamespaceNetwork implements Network {
   readonly #state: StateFile;
   readonly #services: Service[];
   readonly #egress: EgressKeeper;
+  readonly #ownerOf: NetworkOptions["ownerOf"];
   readonly #pool: SlotPool;
   #suspects = new Set<number>();
   /** The last thing under way per sandbox: its calls run one after the other. */
@@ -97,6 +98,7 @@ class NamespaceNetwork implements Network {
     this.#stateDir = stateDir;
     this.#state = state;
     this.#services = services;
+    this.#ownerOf = options.ownerOf;
     this.#egress = new EgressKeeper({
       directory: stateDir,
       routerPath: names.namespacePath(names.routerNamespace(instance)),
@@ -107,6 +109,7 @@ class NamespaceNetwork implements Network {
           id,
           address: names.sandboxAddress(slot),
           policy,
+          ...this.#owner(id),
         })),
       }),
     });
@@ -153,7 +156,12 @@ class NamespaceNetwork implements Network {
     // Recorded first: an egress that starts meanwhile then knows it too.
     this.#state.value.sandboxes[id] = { slot, policy };
     this.#state.save();
-    await this.#egress.tell("put", { id, address: names.sandboxAddress(slot), policy });
+    await this.#egress.tell("put", { id, address: names.sandboxAddress(slot), policy, ...this.#owner(id) });
+  }
+
+  #owner(id: string): { owner?: string } {
+    const owner = this.#ownerOf?.(id);
+    return owner === undefined ? {} : { owner };
   }
 
   async detach(sandboxId: string): Promise<void> {

@@ -10,6 +10,8 @@ export interface PublishedService {
   /** Port inside sandboxes. */
   port: number;
   target: { host: string; port: number };
+  /** Whether each connection begins with a header that names the sandbox and its owner; false by default. */
+  announce?: boolean;
 }
 
 export type NetworkPolicy =
@@ -47,6 +49,8 @@ export interface NetworkOptions {
   /** Short, unique per engine data directory: prefix of namespace and interface names (≤ 6 characters). */
   instance: string;
   publishedServices: PublishedService[];
+  /** Who owns a sandbox, for services that are told; undefined: nobody is named. */
+  ownerOf?: (sandboxId: string) => string | undefined;
   /** The host's resolver configuration, for names that a policy lets out; `/etc/resolv.conf` by default. */
   resolvConfPath?: string;
   /** Namespaces kept ready so that `attach` need not wait for their making; 4 by default. */

@@ -43,6 +43,12 @@ export const GatewayOptions = z
         allowScripts: z.boolean().default(false).describe("Opens /admin/scripts and /admin/record; for tests"),
       })
       .prefault({}),
+    announced: z
+      .boolean()
+      .default(false)
+      .describe(
+        "Connections to the model API begin with the engine's word on which sandbox speaks; tokens of others are refused",
+      ),
     maxBodyBytes: z
       .int()
       .min(1024)

@@ -4,7 +4,7 @@ import type { NetworkPolicy } from "../types.ts";
  * What the engine and egress say to each other over a Unix socket: one JSON object per line. An egress outlives its
  * engine; one that speaks another version is replaced.
  */
-export const protocolVersion = 1;
+export const protocolVersion = 2;
 
 /** Where egress listens, by an open descriptor of its directory: such a path is short, whatever the directory's is. */
 export function controlSocket(directoryFd: number): string {
@@ -23,6 +23,8 @@ export interface Service {
   address: string;
   port: number;
   target: { host: string; port: number };
+  /** Whether it is told who speaks. */
+  announce?: boolean;
 }
 
 export interface SandboxRule {
@@ -30,6 +32,8 @@ export interface SandboxRule {
   /** Its address, by which egress tells it from others. */
   address: string;
   policy: NetworkPolicy;
+  /** Who owns it, for services that are told. */
+  owner?: string;
 }
 
 export interface EgressConfiguration {

@@ -1,5 +1,6 @@
 import { readFileSync } from "node:fs";
 import { connect, type Socket } from "node:net";
+import { encodeProxyHeader, proxyValue } from "@holdfast/std";
 import { type Claim, Connection } from "./connection.ts";
 import { readFirstName } from "./first-name.ts";
 import type { NameServers } from "./name-servers.ts";
@@ -84,9 +85,10 @@ async function forward(parts: ProxyParts, sandbox: Sandbox, intercepted: Interce
     case "refuse":
       throw new Refused(decision.reason);
     case "service": {
-      const { name, target } = decision.service;
+      const { name, target, announce } = decision.service;
       const upstream = await dial([target.host], target.port, connection.signal);
-      return join(parts.world, sandbox, { connection, upstream, claim: { kind: "service", name, port } });
+      const head = announce === true ? announcement(sandbox, intercepted) : Buffer.alloc(0);
+      return join(parts.world, sandbox, { connection, upstream, claim: { kind: "service", name, port }, head });
     }
     case "address": {
       const upstream = await dialOutside([address], port, connection.signal);
@@ -95,6 +97,14 @@ async function forward(parts: ProxyParts, sandbox: Sandbox, intercepted: Interce
     case "name":
       return await forwardByName(parts, sandbox, intercepted);
   }
+}
+
+/** Written before any byte of the sandbox's. */
+function announcement(sandbox: Sandbox, { connection, address, port }: Intercepted): Buffer {
+  const values = new Map<number, string>([[proxyValue.sandbox, sandbox.id]]);
+  if (sandbox.owner !== undefined) values.set(proxyValue.owner, sandbox.owner);
+  const source = { address: sandbox.address, port: connection.client.remotePort ?? 0 };
+  return Buffer.from(encodeProxyHeader({ source, destination: { address, port }, values }));
 }
 
 /**

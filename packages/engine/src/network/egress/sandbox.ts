@@ -9,6 +9,7 @@ export interface Sandbox {
   readonly id: string;
   readonly address: string;
   policy: CompiledPolicy;
+  readonly owner: string | undefined;
   readonly connections: Set<Connection>;
   /** DNS questions being answered. */
   questions: number;
@@ -41,11 +42,11 @@ export function putSandbox(world: World, rule: SandboxRule): void {
   const policy = compilePolicy(rule.policy);
   const known = world.byAddress.get(rule.address);
   if (known !== undefined && known.id !== rule.id) removeSandbox(world, known.id);
-  const kept = known?.id === rule.id ? known : undefined;
+  const kept = known?.id === rule.id && known.owner === rule.owner ? known : undefined;
   if (kept === undefined) {
     removeSandbox(world, rule.id);
-    const { id, address } = rule;
-    world.byAddress.set(address, { id, address, policy, connections: new Set(), questions: 0 });
+    const { id, address, owner } = rule;
+    world.byAddress.set(address, { id, address, policy, owner, connections: new Set(), questions: 0 });
     return;
   }
   kept.policy = policy;

@@ -1,0 +1,63 @@
+import { describe, expect, it } from "vitest";
+import { encodeProxyHeader, type ProxyHeader, proxyValue, readProxyHeader } from "./proxy-header.ts";
+
+const header: ProxyHeader = {
+  source: { address: "100.64.0.7", port: 40_000 },
+  destination: { address: "100.127.255.1", port: 4601 },
+  values: new Map([
+    [proxyValue.sandbox, "sb-1"],
+    [proxyValue.owner, "account:ä"],
+  ]),
+};
+
+describe("a proxy's header", () => {
+  it("is read as it was written, wherever it is cut, and says where it ends", () => {
+    const bytes = encodeProxyHeader(header);
+    const more = new Uint8Array([...bytes, ...new TextEncoder().encode("GET / HTTP/1.1")]);
+    for (let cut = 0; cut < bytes.length; cut++) expect(readProxyHeader(bytes.subarray(0, cut))).toBe("incomplete");
+    expect(readProxyHeader(bytes)).toEqual({ header, length: bytes.length });
+    expect(readProxyHeader(more)).toEqual({ header, length: bytes.length });
+  });
+
+  it("is not there in anything else, which is told by its first byte", () => {
+    for (const text of ["G", "GET / HTTP/1.1", "PROXY TCP4 1.2.3.4", "\r\n\r\n\r", "\r\nX"]) {
+      expect(readProxyHeader(new TextEncoder().encode(text)), JSON.stringify(text)).toBe("absent");
+    }
+    expect(readProxyHeader(new Uint8Array())).toBe("incomplete");
+  });
+
+  it("with any byte changed is read as another, is none or wants more, and never throws", () => {
+    const bytes = encodeProxyHeader(header);
+    for (let at = 0; at < bytes.length; at++) {
+      for (const value of [0, 1, 0x7f, 0xff]) {
+        const changed = bytes.slice();
+        changed[at] = value;
+        const read = readProxyHeader(changed);
+        if (typeof read === "object") expect(read.length).toBeLessThanOrEqual(changed.length);
+      }
+    }
+    for (let at = 0; at < 16; at++) {
+      const changed = bytes.slice();
+      changed[at] = (changed[at] ?? 0) ^ 0x80;
+      expect(readProxyHeader(changed)).not.toMatchObject({ header });
+    }
+  });
+
+  it("leaves out values of others", () => {
+    const bytes = encodeProxyHeader({
+      ...header,
+      values: new Map([
+        [0x05, "unique"],
+        [proxyValue.sandbox, "sb-2"],
+      ]),
+    });
+    expect(readProxyHeader(bytes)).toMatchObject({ header: { values: new Map([[proxyValue.sandbox, "sb-2"]]) } });
+  });
+
+  it("is not written for what is no address, nor longer than a reader would hold", () => {
+    const source = (address: string) => () => encodeProxyHeader({ ...header, source: { address, port: 1 } });
+    for (const address of ["", "::1", "1.2.3", "1.2.3.256", "1.2.3.x"]) expect(source(address)).toThrow(RangeError);
+    const long = new Map([[proxyValue.owner, "x".repeat(2_100)]]);
+    expect(() => encodeProxyHeader({ ...header, values: long })).toThrow("too long");
+  });
+});
