@@ -41,3 +41,56 @@ test("an engine that is killed three times in a turn: nothing is lost or doubled
   const { events } = await running;
   await steps.checkWhole(sessionId, "thrice", { steps: 40, events });
 }, 240_000);
+
+test("an engine that hangs while its turn is interrupted, steered and written to: the server lives, and the next turn is whole", async () => {
+  const { engine, server } = kit.system.services;
+  const before = server.pid;
+  const { sessionId } = await kit.turn("run `true`");
+  const sandbox = (await kit.sandbox()).sandboxId;
+  const events = kit.account.client.beta.sessions.events;
+  const post = (each: object) => events.send(sessionId, { events: [each as never] });
+  const say = (text: string, delivery?: "now") =>
+    post({
+      type: "user.message",
+      content: [{ type: "text", text }],
+      ...(delivery === undefined ? {} : { holdfast: { delivery } }),
+    });
+  await say(steps.prompt("hung", 60));
+  await steps.said(sessionId, "Step 2.");
+  process.kill(Number(engine.pid), "SIGSTOP");
+  try {
+    await say("run `true`", "now");
+    await delay(3_000);
+    await post({ type: "user.interrupt" });
+    // Longer than a write may hang, and than the pings of a link are waited for.
+    await delay(20_000);
+    expect(server.pid).toBe(before);
+  } finally {
+    process.kill(Number(engine.pid), "SIGCONT");
+  }
+  const idle = async () => (await kit.account.client.beta.sessions.retrieve(sessionId)).status;
+  await expect.poll(idle, { timeout: 60_000 }).toBe("idle");
+  const { events: turn } = await kit.turn(steps.prompt("afterwards", 5), { sessionId, timeoutMs: 90_000 });
+  await steps.checkWhole(sessionId, "afterwards", { steps: 5, events: turn });
+  expect((await kit.sandbox()).sandboxId).toBe(sandbox);
+  expect(server.pid).toBe(before);
+}, 240_000);
+
+test("an engine that hangs for a moment while a turn is written to: its Claude is not ended for that", async () => {
+  const { engine } = kit.system.services;
+  const { sessionId } = await kit.turn("run `true`");
+  const running = kit.turn(steps.prompt("moment", 30), { sessionId, timeoutMs: 150_000 });
+  await steps.said(sessionId, "Step 2.");
+  process.kill(Number(engine.pid), "SIGSTOP");
+  try {
+    // It waits behind the turn, and is told to Claude by whom the turn hears next.
+    await kit.account.client.beta.sessions.events.send(sessionId, {
+      events: [{ type: "user.message", content: [{ type: "text", text: "run `true`" }] }],
+    });
+    await delay(12_000);
+  } finally {
+    process.kill(Number(engine.pid), "SIGCONT");
+  }
+  const { events: turn } = await running;
+  await steps.checkWhole(sessionId, "moment", { steps: 30, events: turn });
+}, 240_000);

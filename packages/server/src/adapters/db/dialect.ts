@@ -47,8 +47,9 @@ class SqliteDriver implements Driver {
     this.#tail = promise;
     await before;
     this.#release = resolve;
-    if (this.#connection === undefined) throw new Error("the database is closed");
-    return this.#connection;
+    // Also when it is closed, and then refuses whatever it is asked: were it refused here, neither this mutex nor
+    // Kysely's own would ever be released, and who waits behind would wait for ever.
+    return this.#open();
   }
 
   async releaseConnection(): Promise<void> {
@@ -57,11 +58,11 @@ class SqliteDriver implements Driver {
 
   /** IMMEDIATE: a second process that writes is waited for here, not discovered at the first write. */
   async beginTransaction(): Promise<void> {
-    this.#connection?.exec("BEGIN IMMEDIATE");
+    this.#open().exec("BEGIN IMMEDIATE");
   }
 
   async commitTransaction(): Promise<void> {
-    this.#connection?.exec("COMMIT");
+    this.#open().exec("COMMIT");
   }
 
   /** A full disk rolls back by itself: then a second one would only hide the reason. */
@@ -71,7 +72,11 @@ class SqliteDriver implements Driver {
 
   async destroy(): Promise<void> {
     this.#connection?.close();
-    this.#connection = undefined;
+  }
+
+  #open(): SqliteConnection {
+    if (this.#connection === undefined) throw new Error("the database was not opened");
+    return this.#connection;
   }
 }
 
@@ -84,19 +89,26 @@ class SqliteConnection implements DatabaseConnection {
   }
 
   get isTransaction(): boolean {
-    return this.#db.isTransaction;
+    return this.#db.isOpen && this.#db.isTransaction;
   }
 
   exec(sql: string): void {
+    this.#refuseClosed();
     this.#db.exec(sql);
   }
 
   close(): void {
     this.#statements.clear();
-    this.#db.close();
+    if (this.#db.isOpen) this.#db.close();
+  }
+
+  /** What is not kept must not be taken for kept. */
+  #refuseClosed(): void {
+    if (!this.#db.isOpen) throw new Error("the database is closed");
   }
 
   async executeQuery<R>(query: CompiledQuery): Promise<QueryResult<R>> {
+    this.#refuseClosed();
     const statement = this.#prepare(query.sql);
     const parameters = query.parameters as SQLInputValue[];
     if (statement.columns().length > 0) return { rows: statement.all(...parameters) as R[] };

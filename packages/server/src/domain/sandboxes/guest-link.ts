@@ -74,7 +74,7 @@ export class GuestLink implements AsyncDisposable {
       onSilent: (silentMs) => this.#abandon(`nothing came for ${Math.round(silentMs / 1000)} seconds`),
     });
     // Answers to pings wait behind a large frame; that it goes on is as good a sign.
-    this.#writer = new FrameWriter({ write: (bytes) => exec.write(bytes), onTaken: () => this.#watch.heard() });
+    this.#writer = new FrameWriter({ write: (bytes) => this.#write(bytes), onTaken: () => this.#watch.heard() });
   }
 
   /** Resolves when the guest has said hello. */
@@ -111,12 +111,16 @@ export class GuestLink implements AsyncDisposable {
     if (this.#lost !== undefined) throw this.#lost;
     const requestId = this.#nextId++;
     const answer = Promise.withResolvers<Reply>();
+    // The link can be lost while the request is still being written, and nobody awaits the answer yet.
+    answer.promise.catch(() => undefined);
     this.#calls.set(requestId, answer);
     const timeoutMs = call.type === "stdin" ? stdinTimeoutMs : callTimeoutMs;
     try {
       const reply = await withDeadline(
         async (signal) => {
-          await this.#writer.write(encodeFrame({ ...call, requestId } as GuestRequest, options.body), signal);
+          const writing = this.#writer.write(encodeFrame({ ...call, requestId } as GuestRequest, options.body), signal);
+          // A link that is lost meanwhile ends the wait, though a write into it may hang for long.
+          await Promise.race([writing, answer.promise]);
           return await answer.promise;
         },
         { what: `the guest's answer to ${call.type}`, timeoutMs, signal: options.signal },
@@ -125,7 +129,6 @@ export class GuestLink implements AsyncDisposable {
       return reply;
     } finally {
       this.#calls.delete(requestId);
-      answer.promise.catch(() => undefined);
     }
   }
 
@@ -151,10 +154,20 @@ export class GuestLink implements AsyncDisposable {
   }
 
   /** Given up: another link is opened at once, whatever becomes of this one's exec. */
-  #abandon(why: string): void {
-    this.#lose(why);
+  #abandon(why: string, cause?: unknown): LinkLostError {
+    const lost = this.#lose(why, cause);
     // Through the network that is cut: it may take until that is back, or fail.
     this.#exec.closeStdin().catch(() => undefined);
+    return lost;
+  }
+
+  /** What cannot be written has lost the link, though its output may still be open: the next one is opened at once. */
+  async #write(bytes: Uint8Array): Promise<void> {
+    try {
+      await this.#exec.write(bytes);
+    } catch (error) {
+      throw this.#abandon(`a write failed: ${error instanceof Error ? error.message : String(error)}`, error);
+    }
   }
 
   /** An exec that could not connect in the sandbox, and says so by its exit code, proves that no guest is there. */

@@ -329,6 +329,8 @@ function unlessLeaseLost(error: unknown): void {
 
 /** `promise`, unless the signal aborts first. */
 export async function waitFor<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
+  // Nobody awaits it when the signal comes first.
+  promise.catch(() => undefined);
   signal.throwIfAborted();
   const aborted = Promise.withResolvers<never>();
   const onAbort = () => aborted.reject(signal.reason);

@@ -234,13 +234,17 @@ export class ClaudeProcess implements ProcessListener {
     }
   }
 
-  /** A connection that breaks meanwhile is replaced once: the guest does nothing twice. */
+  /** A connection that breaks meanwhile is replaced as often as that takes: the guest does nothing twice. */
   async #call<T>(work: (link: GuestLink) => Promise<T>, signal: AbortSignal): Promise<T> {
-    try {
-      return await work(await this.sandbox.link(signal));
-    } catch (error) {
-      if (!(error instanceof LinkLostError)) throw error;
-      return await work(await this.sandbox.link(signal));
+    for (let absent = 0; ; ) {
+      try {
+        return await work(await this.sandbox.link(signal));
+      } catch (error) {
+        if (!(error instanceof LinkLostError) || signal.aborted) throw error;
+        // Whoever follows the process brings a guest that died back; that is waited for once.
+        if (error instanceof GuestAbsentError && ++absent > 1) throw error;
+        await sleep(100, AbortSignal.any([signal, this.sandbox.gone]));
+      }
     }
   }
 
