@@ -1,5 +1,5 @@
 import { setTimeout as delay } from "node:timers/promises";
-import type { TestKit } from "@holdfast/testkit";
+import { eventsOf, type TestKit } from "@holdfast/testkit";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { createSteppedKit, type Steps } from "./_steps.ts";
 
@@ -68,8 +68,9 @@ test("an engine that hangs while its turn is interrupted, steered and written to
   } finally {
     process.kill(Number(engine.pid), "SIGCONT");
   }
-  const idle = async () => (await kit.account.client.beta.sessions.retrieve(sessionId)).status;
-  await expect.poll(idle, { timeout: 60_000 }).toBe("idle");
+  // The first, the one that was stopped, and the one that came with priority.
+  const ends = async () => eventsOf(await kit.log(sessionId), "session.status_idle").length;
+  await expect.poll(ends, { timeout: 60_000 }).toBe(3);
   const { events: turn } = await kit.turn(steps.prompt("afterwards", 5), { sessionId, timeoutMs: 90_000 });
   await steps.checkWhole(sessionId, "afterwards", { steps: 5, events: turn });
   expect((await kit.sandbox()).sandboxId).toBe(sandbox);

@@ -84,6 +84,20 @@ test("a page cursor belongs to its list and order", async () => {
 
 const messagesOf = async (id: string) => (await logOf(id)).filter(({ type }) => type === "user.message").length;
 
+test("an Idempotency-Key counts whole, however long it is", async () => {
+  const { id } = await create();
+  const post = async (text: string, headers: Record<string, string>) => {
+    const body = JSON.stringify(userMessage(text));
+    const response = await it.fetch(`/v1/sessions/${id}/events`, { key, method: "POST", body, headers });
+    return { status: response.status, body: await response.json() };
+  };
+  const long = (end: string) => ({ "idempotency-key": "k".repeat(1_000) + end });
+  const ofLong = await post("of a long key", long("1"));
+  expect(await post("of a long key", long("1"))).toEqual(ofLong);
+  expect((await post("of another long key", long("2"))).status).toBe(200);
+  expect(await messagesOf(id)).toBe(2);
+});
+
 test("a repetition gets the first result: by Idempotency-Key, and by the SDK's retry count", async () => {
   const { id } = await create();
   const post = async (text: string, headers: Record<string, string>) => {

@@ -38,12 +38,17 @@ export const up: Handler = async (input, { env, out, signal }) => {
       `Workspaces are copied to S3 at ${String(system.services.s3.ready?.url)}; its keys are in ${join(dataDir, "secrets.json")}.`,
     );
   if (storage.state === "off") out.line(`Workspaces are not saved to S3: ${storage.reason ?? "no reason was given"}.`);
-  out.line("Ctrl-C ends turns and sandboxes and leaves nothing running.");
+  out.line("Ctrl-C ends turns and sandboxes and leaves nothing running; SIGTERM leaves them to the next start.");
   if (!signal.aborted) await once(signal, "abort");
-  out.progress("Ending turns and sandboxes");
+  const endTurns = signal.reason !== "SIGTERM";
+  out.progress(
+    endTurns ? "Ending turns and sandboxes" : "Stopping; turns and sandboxes go on, and wait for the next start",
+  );
   rmSync(addressFile(dataDir), { force: true });
-  await system.stop({ endTurns: signal.reason !== "SIGTERM" });
-  out.progress("Ended.");
+  await system.stop({ endTurns });
+  out.progress(
+    endTurns ? "Ended." : "Stopped; sandboxes are still running. Start again, or end them with Ctrl-C there.",
+  );
 };
 
 async function configOf(dataDir: string): Promise<FileConfig> {

@@ -82,6 +82,22 @@ export class Service {
     return join(this.#hooks.runDir, "logs", `${this.spec.name}.log`);
   }
 
+  /**
+   * The first start: on the ports of the last time where they are still free. Throws CliError.
+   */
+  async startAgain(last: Ready | undefined, signal?: AbortSignal): Promise<Ready> {
+    if (last === undefined) return await this.start(signal);
+    this.ready = last;
+    try {
+      return await this.start(signal);
+    } catch {
+      // Perhaps somebody else listens there by now; what else is wrong is said by the start without them.
+      this.ready = undefined;
+      signal?.throwIfAborted();
+      return await this.start(signal);
+    }
+  }
+
   /** Resolves when the service says that it is ready. Throws CliError with its reason otherwise. */
   async start(signal?: AbortSignal): Promise<Ready> {
     const optionsFile = join(this.#hooks.runDir, `${this.spec.name}.json`);

@@ -8,6 +8,7 @@ import { makeLoginUrl } from "../local/login-url.ts";
 import { Service, type ServiceSpec } from "./child.ts";
 import { lockDataDir } from "./lock.ts";
 import { type PlanInput, plan } from "./plan.ts";
+import { rememberedPorts, rememberPorts } from "./ports.ts";
 import { predecessorsGone } from "./predecessors.ts";
 import { Restarts } from "./restarts.ts";
 import { loadSecrets } from "./secrets.ts";
@@ -98,6 +99,7 @@ async function startServices(options: StartOptions, stack: AsyncDisposableStack)
       if (service === services.server) tellServer();
     },
   });
+  const ports = rememberedPorts(hooks.runDir);
   const specs = plan({ ...options, secrets, packagesDir: fileURLToPath(new URL("../../../", import.meta.url)) });
   const make = (name: ServiceSpec["name"]) =>
     new Service(
@@ -123,11 +125,13 @@ async function startServices(options: StartOptions, stack: AsyncDisposableStack)
   try {
     await predecessorsGone(hooks.runDir, options.signal);
     say("Starting storage and model gateway");
-    await Promise.all([services.s3.start(options.signal), services.gateway.start(options.signal)]);
+    const start = (service: Service) => service.startAgain(ports[service.spec.name], options.signal);
+    await Promise.all([start(services.s3), start(services.gateway)]);
     say("Starting the engine");
-    await services.engine.start(options.signal);
+    await start(services.engine);
     say("Starting the server");
-    await services.server.start(options.signal);
+    await start(services.server);
+    rememberPorts(hooks.runDir, Object.values(services));
     tellServer();
   } catch (error) {
     await stop({ endTurns: true });

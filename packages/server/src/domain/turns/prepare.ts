@@ -232,7 +232,8 @@ async function secretsOf(deps: TurnDeps, { session, sandbox }: StartInput): Prom
     lifetimeMs: deps.options.timeoutMs,
   });
   return {
-    ...claudeEnvironment({ stateMount, maxRetries: 4 }),
+    // Waits of a minute and a half in all: a gateway that is started again, with all of the service, is found again.
+    ...claudeEnvironment({ stateMount, maxRetries: 8 }),
     ...deps.options.claudeEnv,
     ANTHROPIC_BASE_URL: deps.gateway.sandboxUrl,
     ANTHROPIC_API_KEY: token,
