@@ -101,6 +101,10 @@ async function openMachine({
         quota: options.disk.quota,
         convertUpTo: diskLimit(options.disk, options.disk.convertUpToBytes),
       },
+      reserves: {
+        ...(options.keepFree.diskBytes === undefined ? {} : { diskBytes: options.keepFree.diskBytes }),
+        ...(options.keepFree.memoryBytes === undefined ? {} : { memoryBytes: options.keepFree.memoryBytes }),
+      },
       log: {
         info: (message) => log.info({ part: "runtime" }, message),
         warn: (message) => log.warn({ part: "runtime" }, message),

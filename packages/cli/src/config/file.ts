@@ -33,6 +33,7 @@ export const settable = {
     "honourImageUser",
     "sandboxDefaults",
     "disk",
+    "keepFree",
     "registry",
     "buildTimeoutMs",
     "outputRetentionMs",

@@ -1,6 +1,6 @@
 import { accessSync, constants, existsSync } from "node:fs";
 import { dirname, join } from "node:path";
-import type { DiskProbe } from "@holdfast/engine/probe";
+import type { DiskProbe, Room } from "@holdfast/engine/probe";
 import { searchPath } from "../config/env.ts";
 import { note, ok, type Point, problem } from "./point.ts";
 
@@ -71,7 +71,7 @@ function isInstalled(name: string): boolean {
 async function enginePoints(dataDir: string): Promise<Point[]> {
   if (process.getuid?.() !== 0)
     return [note("sandboxes", "not tried: that needs root", "sudo holdfast doctor tries them.")];
-  const { probeDisk, probeIsolation, probeNetwork } = await import("@holdfast/engine/probe");
+  const { lookAround, probeDisk, probeIsolation, probeNetwork } = await import("@holdfast/engine/probe");
   const isolation = await probeIsolation({ directory: existingPart(dataDir) });
   const network = await probeNetwork();
   const points = isolation.problems.map(({ what, why, todo, fatal }) =>
@@ -83,7 +83,20 @@ async function enginePoints(dataDir: string): Promise<Point[]> {
   for (const { name, detail, remedy } of broken) points.push(problem("network", `${name}: ${detail}`, remedy ?? ""));
   if (broken.length === 0) points.push(ok("network", network.checks.at(-1)?.detail ?? "works"));
   points.push(...diskLimitPoints(await probeDisk(existingPart(dataDir))));
+  points.push(roomPoint(lookAround(existingPart(dataDir), [])));
   return points;
+}
+
+/** What is kept free for those who run, and whether anything new may begin. */
+export function roomPoint({ freeDisk, diskReserve, freeMemory, memoryReserve }: Room): Point {
+  const gib = (bytes: number) => (bytes / 2 ** 30).toFixed(1);
+  const text = `${gib(freeDisk)} GiB of disk free, ${gib(diskReserve)} kept; ${gib(freeMemory)} GiB of memory, ${gib(memoryReserve)} kept (what images promise and have not written is not in this count; the engine counts it)`;
+  if (freeDisk >= diskReserve && freeMemory >= memoryReserve) return ok("room", text);
+  return problem(
+    "room",
+    `${text}: no sandbox starts and no image is built`,
+    "Free some, or set engine.keepFree lower in config.json.",
+  );
 }
 
 /** What is hard about the limits of disk here, and what would be better. */

@@ -87,6 +87,17 @@ export const EngineOptions = z.object({
         .describe("a larger volume from before there were limits is only counted; raise it to have it converted"),
     })
     .prefault({}),
+  keepFree: z
+    .object({
+      diskBytes: z
+        .number()
+        .int()
+        .min(0)
+        .optional()
+        .describe("below it nothing new is begun, at half of it the account that writes most is ended; by the machine"),
+      memoryBytes: z.number().int().min(0).optional().describe("the same of memory"),
+    })
+    .prefault({}),
   registry: z.record(z.string(), RegistryEntry).default({}).describe("more image names, or others for built-in ones"),
   buildTimeoutMs: z.number().int().positive().default(1_800_000).describe("for one image step"),
   outputRetentionMs: z

@@ -10,6 +10,7 @@ import { Leftovers, runSteps } from "./ending.ts";
 import { IdMapCache } from "./id-maps.ts";
 import { KeeperError } from "./keeper-error.ts";
 import { lanes } from "./lanes.ts";
+import type { MachineWatch } from "./machine-watch.ts";
 import type { OciCommand } from "./oci-command.ts";
 import { isSafeName, type Layout } from "./paths.ts";
 import { type HelloResult, type KeeperEvent, PROTOCOL_VERSION, type Request } from "./protocol.ts";
@@ -27,6 +28,7 @@ export interface KeeperOptions {
   /** What this machine's disk can do about limits, and the trees that are open. */
   disk: DiskProbe;
   disks: Disks;
+  watch: MachineWatch;
   /** `crun` or `runc`. */
   kind: string;
   /** Of one account, all its sandboxes together. */
@@ -48,7 +50,7 @@ export class Keeper {
 
   constructor(options: KeeperOptions) {
     this.#options = options;
-    const { layout, oci, emit, warn, disks } = options;
+    const { layout, oci, emit, warn, disks, watch } = options;
     const reserve = new DiskReserve({ path: layout.reserve, bytes: 0, tell: warn });
     this.#context = {
       layout,
@@ -56,6 +58,7 @@ export class Keeper {
       emit,
       warn,
       disks,
+      watch,
       trash: new Trash(layout.trash, warn),
       leftovers: new Leftovers(warn),
       withRoom: async (write) => {
@@ -144,6 +147,7 @@ export class Keeper {
       throw new KeeperError("invalid", "A sandbox id is 1 to 128 letters, digits, dots, dashes or underscores.");
     }
     if (this.#sandboxes.has(sandboxId)) throw new KeeperError("already_exists", `Sandbox ${sandboxId} exists.`);
+    this.#options.watch.admit();
     const sandbox = new Sandbox(sandboxId, this.#context);
     this.#sandboxes.set(sandboxId, sandbox);
     try {

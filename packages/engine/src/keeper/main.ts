@@ -9,6 +9,7 @@ import { type AccountLimits, accountLimits } from "./account-limits.ts";
 import { cgroupsWritable, leaveOutUnified } from "./cgroup.ts";
 import { runSteps } from "./ending.ts";
 import { Keeper } from "./keeper.ts";
+import { MachineWatch, type Reserves } from "./machine-watch.ts";
 import { OciCommand } from "./oci-command.ts";
 import { type Layout, layoutOf } from "./paths.ts";
 import { KeeperServer } from "./server.ts";
@@ -30,6 +31,8 @@ export interface KeeperArguments {
   /** Where they differ from the machine's own. */
   accountLimits?: Partial<AccountLimits>;
   /** How disk is limited; absent from an engine that knows nothing of it. */
+  /** What of disk and memory is kept free; what is absent goes by the machine. */
+  reserves?: Reserves;
   disk?: { quota: DiskKind | "auto"; convertUpTo: DiskLimit };
 }
 
@@ -97,6 +100,11 @@ async function run(options: KeeperArguments): Promise<void> {
       spareDir: layout.spare,
       place: placeBelow(`${layout.privateDir}/v`),
       convertUpTo: options.disk?.convertUpTo ?? { bytes: 0, inodes: 0 },
+      warn: (message) => log("warn", message),
+    }),
+    watch: new MachineWatch({
+      directory: layout.stateDir,
+      reserves: options.reserves ?? {},
       warn: (message) => log("warn", message),
     }),
     runtime: options.runtime.version,

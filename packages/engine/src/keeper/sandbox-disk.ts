@@ -1,6 +1,6 @@
 import type { Disks } from "../disk/disks.ts";
 import { SubdirectoryError, subdirectoryOf } from "../disk/subdirectory.ts";
-import type { OpenTree } from "../disk/types.ts";
+import type { DiskUse, OpenTree } from "../disk/types.ts";
 import { KeeperError } from "./keeper-error.ts";
 import type { CreateRequest, MountRequest } from "./protocol.ts";
 
@@ -18,9 +18,16 @@ export class SandboxDisk {
     this.#warn = warn;
   }
 
-  /** Open trees, for whoever watches the disk. */
-  get trees(): readonly OpenTree[] {
-    return this.#open;
+  /** What all of it takes now. */
+  use(): DiskUse {
+    const sum: DiskUse = { bytes: 0, inodes: 0, pendingBytes: 0 };
+    for (const tree of this.#open) {
+      const { bytes, inodes, pendingBytes } = tree.use();
+      sum.bytes += bytes;
+      sum.inodes += inodes;
+      sum.pendingBytes += pendingBytes;
+    }
+    return sum;
   }
 
   /** All or, after `close`, nothing. `data` is the sandbox's own directory. */

@@ -9,6 +9,7 @@ import type { EndingStep, Leftovers } from "./ending.ts";
 import { type IdMapCache, joinAccount } from "./id-maps.ts";
 import { KeeperError } from "./keeper-error.ts";
 import { closeLostExecs } from "./lost-execs.ts";
+import type { MachineWatch } from "./machine-watch.ts";
 import type { OciCommand } from "./oci-command.ts";
 import { execPaths, isSafeName, type Layout, type SandboxPaths, sandboxPaths } from "./paths.ts";
 import type { CreateRequest, ExecRequest, ExecSnapshot, KeeperEvent } from "./protocol.ts";
@@ -33,6 +34,7 @@ export interface KeeperContext {
   /** Runs a write once more, with the disk reserve given up, when there was no room for it. */
   withRoom<T>(write: () => Promise<T>): Promise<T>;
   disks: Disks;
+  watch: MachineWatch;
   emit(event: KeeperEvent): void;
   /** Tells the log what was cleaned up with trouble. */
   warn(message: string): void;
@@ -45,7 +47,7 @@ interface SandboxRecord {
   workDir: string;
 }
 
-type EndReason = "exit" | "terminated" | "oom" | "lost";
+type EndReason = "exit" | "terminated" | "oom" | "lost" | "disk" | "memory";
 
 /** Makes names in the private directory and the trash unique. */
 let serial = 0;
@@ -106,8 +108,10 @@ export class Sandbox {
       await started.start(oci, children);
       this.#processes.set(MAIN, started);
       seccomp.learn(request.config, this.id);
+      this.#watch(request.hostIdBase);
       detachAll(this.paths, { keepRoot: true });
     } catch (error) {
+      this.#context.watch.forget(this.id);
       started?.abandon();
       await this.#clear();
       throw error;
@@ -281,6 +285,16 @@ export class Sandbox {
     this.#end(killed && sawOom(this.cgroup) ? "oom" : "exit");
   }
 
+  #watch(account: number): void {
+    this.#context.watch.watch({
+      id: this.id,
+      account,
+      cgroup: this.cgroup,
+      use: () => this.#disk.use(),
+      end: (reason) => this.#end(reason),
+    });
+  }
+
   #end(reason: EndReason): void {
     if (this.#ending !== undefined) return;
     this.#reason = reason;
@@ -290,6 +304,7 @@ export class Sandbox {
   /** Never rejects: whatever cannot be done is told and done later, and how it ended is always said. */
   async #finish(): Promise<void> {
     this.#over.abort();
+    this.#context.watch.forget(this.id);
     await this.#clear();
     const exit = this.#processes.get(MAIN)?.exit ?? { signal: 9 };
     const final: SandboxState = { running: false, exit: { ...exit, reason: this.#reason } };

@@ -20,6 +20,7 @@ export interface KeeperLocation {
   instance: string;
   runtime: FoundRuntime;
   disk?: KeeperArguments["disk"];
+  reserves?: KeeperArguments["reserves"];
   accountLimits?: Partial<AccountLimits>;
 }
 
@@ -44,10 +45,17 @@ export async function reachKeeper(location: KeeperLocation): Promise<{ client: K
 }
 
 /** A process of its own session and mount namespace, which no death of ours reaches. True when another one is there. */
-async function startKeeper({ layout, instance, runtime, accountLimits, disk }: KeeperLocation): Promise<boolean> {
+async function startKeeper({
+  layout,
+  instance,
+  runtime,
+  accountLimits,
+  disk,
+  reserves,
+}: KeeperLocation): Promise<boolean> {
   const log = openSync(layout.log, "a", 0o600);
   try {
-    const options = JSON.stringify({ stateDir: layout.stateDir, instance, runtime, accountLimits, disk });
+    const options = JSON.stringify({ stateDir: layout.stateDir, instance, runtime, accountLimits, disk, reserves });
     const child = spawn(
       "unshare",
       // `slave`: network namespaces and disks mounted on the host later are seen; nothing of ours goes out.

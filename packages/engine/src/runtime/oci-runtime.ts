@@ -3,6 +3,7 @@ import type { DiskProbe } from "../disk/probe.ts";
 import type { DiskKind, DiskLimit } from "../disk/types.ts";
 import type { AccountLimits } from "../keeper/account-limits.ts";
 import { cgroupMode } from "../keeper/cgroup.ts";
+import type { Reserves } from "../keeper/machine-watch.ts";
 import { execPaths, isSafeName, type Layout, layoutOf, sandboxPaths } from "../keeper/paths.ts";
 import type { ExecSnapshot, Request } from "../keeper/protocol.ts";
 import { ociConfig, ociProcess } from "./bundle.ts";
@@ -41,6 +42,8 @@ export interface RuntimeOptions {
   ociRuntime?: OciRuntimeName;
   /** How disk is limited; absent: it is not. */
   disk?: DiskOptions;
+  /** What of disk and memory is kept free; absent: by the machine. */
+  reserves?: Reserves;
   /** Short name, unique per state directory on this machine: letters, digits, dashes. */
   instance: string;
   /** Of a keeper that is started; default: `accountLimits()`. */
@@ -293,7 +296,7 @@ class OciRuntime implements Runtime {
   }
 
   async #connect(): Promise<KeeperClient> {
-    const { log, instance, accountLimits, disk } = this.#options;
+    const { log, instance, accountLimits, disk, reserves } = this.#options;
     const lost = this.#client !== undefined;
     const { client, started } = await reachKeeper({
       layout: this.#layout,
@@ -301,6 +304,7 @@ class OciRuntime implements Runtime {
       runtime: this.#found,
       ...(accountLimits ? { accountLimits } : {}),
       ...(disk ? { disk } : {}),
+      ...(reserves ? { reserves } : {}),
     });
     this.#client = client;
     this.#deviceRules = canSetDeviceRules(this.#cgroupMode, readFileSync(`/proc/${client.hello.pid}/status`, "utf8"));

@@ -86,7 +86,7 @@ export interface ExecState {
 export interface SandboxState {
   running: boolean;
   /** Why it ended, when it did. */
-  exit?: ExitStatus & { reason: "exit" | "terminated" | "oom" | "lost" };
+  exit?: ExitStatus & { reason: "exit" | "terminated" | "oom" | "lost" | "disk" | "memory" };
 }
 
 /** Everything here throws `RuntimeError` with a code that services map to gRPC statuses. */

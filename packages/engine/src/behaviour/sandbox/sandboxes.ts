@@ -311,6 +311,10 @@ function resultOf(state: SandboxState): GenericResult {
   if (exit.reason === "oom") {
     return { status: ResultStatus.failure, exitcode: 137, exception: "The sandbox ran out of memory" };
   }
+  if (exit.reason === "disk" || exit.reason === "memory") {
+    const exception = `The machine was out of ${exit.reason}, and of all accounts this one took most: the sandbox was ended so that others go on`;
+    return { status: ResultStatus.failure, exitcode: 137, exception };
+  }
   if (exit.reason === "terminated") return intended.terminated;
   return { status: exitcode === 0 ? ResultStatus.success : ResultStatus.failure, exitcode, exception: "" };
 }
