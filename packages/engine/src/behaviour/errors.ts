@@ -39,7 +39,10 @@ export const refuse = {
   appNotFound: (name: string) => notFound(`App '${name}' not found`),
   appIdNotFound: (id: string) => notFound(`App with ID ${id} not found`),
   environmentNotFound: (name: string) =>
-    notFound(`Environment '${name}' not found. This engine has one environment, 'main'; leave the name empty.`),
+    // Not NOT_FOUND: the SDK would say that the App, Volume or Secret is missing.
+    precondition(
+      `Environment '${name}' not found. This engine has one environment, 'main': unset MODAL_ENVIRONMENT, or leave the name empty.`,
+    ),
   secretNotFound: (name: string) => notFound(`Secret '${name}' not found`),
   secretIdNotFound: (id: string) =>
     notFound(`Secret with ID ${id} not found. Ephemeral secrets end with the engine process that took them.`),

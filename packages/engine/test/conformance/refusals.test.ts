@@ -123,6 +123,24 @@ describe("what the engine refuses", () => {
     await exposed.terminate();
   });
 
+  it("an environment that is not there, by its own name and not as a missing App", async () => {
+    const elsewhere = t.client();
+    const asked = elsewhere.apps.fromName("conformance", { environment: "staging", createIfMissing: true });
+    await expect(asked).rejects.toThrow(/Environment 'staging' not found[\s\S]*MODAL_ENVIRONMENT/);
+    const volume = elsewhere.volumes.fromName("x", { environment: "staging", createIfMissing: true });
+    await expect(volume).rejects.toThrow(/Environment 'staging' not found/);
+    const secret = elsewhere.secrets.fromName("x", { environment: "staging" });
+    await expect(secret).rejects.toThrow(/Environment 'staging' not found/);
+    await elsewhere.apps.fromName("conformance", { environment: "main", createIfMissing: true });
+  });
+
+  it("options that it would have to ignore, by name", async () => {
+    await expect(t.create({ pty: true })).rejects.toThrow(/pty of the main process[\s\S]*not supported/);
+    await expect(t.create({ includeOidcIdentityToken: true })).rejects.toThrow(/identity token[\s\S]*not supported/);
+    await expect(t.create({ experimentalOptions: { enable_docker: true } })).rejects.toThrow(/enable_docker/);
+    await expect(t.create({ customDomain: "a.example" })).rejects.toThrow(/domain of one's own/);
+  });
+
   it("exec ids that are no ids", async () => {
     const task = stringField(await taskOf(sandbox));
     const token = `Bearer ${await routerToken(t, sandbox)}`;

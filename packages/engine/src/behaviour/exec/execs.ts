@@ -6,6 +6,7 @@ import type { Store } from "../../state/store.ts";
 import { refuse } from "../errors.ts";
 import { shown } from "../ids.ts";
 import type { Images } from "../image/images.ts";
+import { refuseNotDone } from "../options.ts";
 import { runAs, sandboxEnv, workdirOf } from "../sandbox/launch.ts";
 import type { SandboxRecord, SandboxRecords } from "../sandbox/records.ts";
 import { mustLive, type Sandboxes } from "../sandbox/sandboxes.ts";
@@ -95,7 +96,11 @@ export function createExecs(context: ExecsContext): Execs {
     start: async (request, signal) => {
       const execId = checkExecId(request.execId);
       const record = mustLive(records.byTask(request.taskId));
-      if (request.containerId !== "") throw refuse.unsupported("exec in a sidecar container");
+      refuseNotDone("TaskExecStartRequest", request);
+      if (request.ptyInfo) refuseNotDone("PTYInfo", request.ptyInfo);
+      if (request.stdoutConfig > 1 || request.stderrConfig > 1) {
+        throw refuse.unsupported("Sending one stream of an exec into the other");
+      }
       if (request.commandArgs.length === 0) throw refuse.invalid("A command is needed");
       checkVariables(request.env);
       const named = secrets.merge(request.secretIds.map((secretId) => ({ secretId, env: null })));

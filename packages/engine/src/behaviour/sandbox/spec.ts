@@ -6,6 +6,7 @@ import type { NetworkAccess, PtyInfo, SandboxDefinition, SandboxTag, VolumeMount
 import type { SandboxLimits } from "../../runtime/types.ts";
 import { refuse } from "../errors.ts";
 import { shown } from "../ids.ts";
+import { refuseNotDone } from "../options.ts";
 
 /** A sandbox as it was asked for, checked; kept in the state. Holds no secret values. */
 export interface StoredSpec {
@@ -66,16 +67,8 @@ export function toStoredSpec(
 }
 
 function refuseUnsupported(definition: SandboxDefinition): void {
-  const gpu = definition.resources?.gpuConfig;
-  const refused: [boolean, string][] = [
-    [gpu != null && (gpu.gpuType !== "" || gpu.count > 0), "A GPU"],
-    [definition.cloudBucketMounts.length > 0, "CloudBucketMount"],
-    [Boolean(definition.proxyId), "A Proxy"],
-    [definition.experimentalOutboundPolicy !== null, "An outbound policy"],
-    [definition.enableSnapshot, "A memory snapshot"],
-    [definition.inboundCidrAllowlist.length > 0, "inboundCidrAllowlist (there are no tunnels)"],
-  ];
-  for (const [wanted, what] of refused) if (wanted) throw refuse.unsupported(what);
+  refuseNotDone("Sandbox", definition);
+  if (definition.resources) refuseNotDone("Resources", definition.resources);
   const cloud = definition.cloudProviderStr.toLowerCase();
   if (!["", "auto", "aws", "gcp", "oci"].includes(cloud)) {
     throw refuse.invalid(`Invalid cloud provider: ${shown(definition.cloudProviderStr)}`);

@@ -1,5 +1,6 @@
 import { refuse } from "../../behaviour/errors.ts";
 import type { ImageRecord } from "../../behaviour/image/images.ts";
+import { refuseNotDone } from "../../behaviour/options.ts";
 import { type GenericResult, type ImageMetadata, ResultStatus } from "../../proto/messages.ts";
 import type { ModalClientService } from "../../proto/services.ts";
 import type { ServiceContext } from "../context.ts";
@@ -8,7 +9,9 @@ type Methods = "ImageGetOrCreate" | "ImageJoinStreaming" | "ImageFromId" | "Imag
 
 export function imageService({ images, buildLogs, apps }: ServiceContext): Pick<ModalClientService, Methods> {
   return {
-    ImageGetOrCreate: async ({ image, appId, forceBuild }) => {
+    ImageGetOrCreate: async (request) => {
+      const { image, appId, forceBuild } = request;
+      refuseNotDone("ImageGetOrCreateRequest", request);
       if (!image) throw refuse.invalid("An image is needed");
       apps.byId(appId);
       const record = images.getOrCreate(image, forceBuild);

@@ -1,5 +1,6 @@
 import { refuse } from "../../behaviour/errors.ts";
 import { newSandboxIds, shown } from "../../behaviour/ids.ts";
+import { refuseNotDone } from "../../behaviour/options.ts";
 import type { SandboxRecord } from "../../behaviour/sandbox/records.ts";
 import { mustLive } from "../../behaviour/sandbox/sandboxes.ts";
 import { checkName, checkTags, toStoredSpec } from "../../behaviour/sandbox/spec.ts";
@@ -94,6 +95,7 @@ async function create(
   const { apps, images, volumes, secrets, records, sandboxes, options } = context;
   const { definition } = request;
   if (!definition) throw refuse.invalid("A sandbox definition is needed");
+  refuseNotDone("SandboxCreateV2Request", request);
   // Across a restart of the engine: the first try may have succeeded unheard.
   const known = key === undefined ? undefined : records.byIdempotencyKey(key);
   if (known) return known;

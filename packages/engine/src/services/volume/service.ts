@@ -1,3 +1,4 @@
+import { refuseNotDone } from "../../behaviour/options.ts";
 import { Creation } from "../../proto/messages.ts";
 import type { ModalClientService } from "../../proto/services.ts";
 import { checkEnvironment } from "../auth/service.ts";
@@ -12,6 +13,7 @@ export function volumeService({ volumes, records }: ServiceContext): Pick<ModalC
     VolumeGetOrCreate: (request, context) =>
       once(context, async () => {
         checkEnvironment(request.environmentName);
+        refuseNotDone("VolumeGetOrCreateRequest", request);
         const { objectCreationType: type } = request;
         const volume = volumes.getOrCreate({
           name: request.deploymentName,
