@@ -137,7 +137,15 @@ async function assemble(
   const volumes = createVolumes(store, options);
   const buildLogs = createBuildLogs(options.dataDir, hooks.onBuildLog);
   const builds = createBuildRunner({ options, store, layers, machine, secrets, runtime, network });
-  const images = createImages({ store, layers, secrets, logs: buildLogs, run: builds.run, log });
+  const images = createImages({
+    store,
+    layers,
+    secrets,
+    logs: buildLogs,
+    run: builds.run,
+    abandonedMs: options.buildAbandonedMs,
+    log,
+  });
   builds.images = images;
   const records = createSandboxRecords(store);
   const sandboxes = stack.use(createSandboxes({ options, store, records, images, volumes, runtime, network, log }));

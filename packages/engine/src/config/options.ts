@@ -99,6 +99,18 @@ export const EngineOptions = z.object({
     })
     .prefault({}),
   registry: z.record(z.string(), RegistryEntry).default({}).describe("more image names, or others for built-in ones"),
+  buildPrivateNetworks: z
+    .array(z.string().regex(/^\d{1,3}(\.\d{1,3}){3}\/\d{1,2}$/, "a network like 10.1.0.0/16"))
+    .default([])
+    .describe(
+      "private networks that image builds may reach (a mirror, a proxy); others of 10/8, 172.16/12, 192.168/16 are refused",
+    ),
+  buildAbandonedMs: z
+    .number()
+    .int()
+    .positive()
+    .default(30_000)
+    .describe("how long a build goes on when nobody waits for it"),
   buildTimeoutMs: z.number().int().positive().default(1_800_000).describe("for one image step"),
   outputRetentionMs: z
     .number()

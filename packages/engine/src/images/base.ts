@@ -64,9 +64,13 @@ function name(inputs: unknown[]): string {
 export async function ensureBase(base: "debian" | "node", context: BaseContext): Promise<Base> {
   const keys = baseKeys(base);
   const debianKey = keys.at(-1) ?? "";
-  const jobs = [context.layers.ensure(debianKey, (dir) => fillDebian(dir, context), context.signal)];
+  const jobs = [
+    context.layers.ensure(debianKey, (dir, signal) => fillDebian(dir, { ...context, signal }), context.signal),
+  ];
   if (base === "node") {
-    jobs.push(context.layers.ensure(keys[1] ?? "", (dir) => fillNode(dir, context), context.signal));
+    jobs.push(
+      context.layers.ensure(keys[1] ?? "", (dir, signal) => fillNode(dir, { ...context, signal }), context.signal),
+    );
   }
   const settled = await Promise.allSettled(jobs);
   for (const job of settled) if (job.status === "rejected") throw job.reason;

@@ -182,8 +182,8 @@ async function layer(instruction: Instruction, args: string[], image: Progress, 
   };
   const path = await context.layers.ensure(
     key,
-    async (directory) => {
-      const code = await runStep(step, directory, { ...context, onLine });
+    async (directory, signal) => {
+      const code = await runStep(step, directory, { ...context, onLine, signal });
       if (code !== 0) throw stepFailed(instruction, code, tail);
     },
     context.signal,

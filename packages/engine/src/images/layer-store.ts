@@ -19,8 +19,8 @@ export interface LayerStore {
   nameOf(path: string): string;
   pathOf(name: string): string;
   has(key: string): boolean;
-  /** Returns the path of the layer, made by `fill(directory)` if it is missing; concurrent calls share the work. */
-  ensure(key: string, fill: (directory: string) => Promise<void>, signal: AbortSignal): Promise<string>;
+  /** Returns the path of the layer, made by `fill` if it is missing; concurrent calls share the work. It stops when all their signals have aborted. */
+  ensure(key: string, fill: Fill, signal: AbortSignal): Promise<string>;
 }
 
 export function openLayerStore(root: string): LayerStore {
@@ -28,18 +28,18 @@ export function openLayerStore(root: string): LayerStore {
   const temporary = join(root, "tmp");
   const locks = join(root, "locks");
   for (const dir of [layers, temporary, locks]) mkdirSync(dir, { recursive: true, mode: 0o700 });
-  const flights = new Map<string, Promise<string>>();
+  const flights = new Map<string, Flight>();
   const path = (key: string) => join(layers, key);
   const has = (key: string) => existsSync(path(key));
 
-  const make = async (key: string, fill: (directory: string) => Promise<void>, signal: AbortSignal) => {
+  const make = async (key: string, fill: Fill, signal: AbortSignal) => {
     using _lock = await takeLock(join(locks, `${key}.db`), () => has(key), signal);
     if (has(key)) return path(key);
     const workshop = join(temporary, `${owner}-${randomUUID()}`);
     const directory = join(workshop, "root");
     mkdirSync(directory, { recursive: true, mode: 0o755 });
     try {
-      await fill(directory);
+      await fill(directory, signal);
       await runCommand(["sync", "-f", directory], { signal });
       renameSync(directory, path(key));
     } finally {
@@ -48,20 +48,57 @@ export function openLayerStore(root: string): LayerStore {
     return path(key);
   };
 
+  const takeOff = (key: string, fill: Fill): Flight => {
+    const stop = new AbortController();
+    const work = make(key, fill, stop.signal).finally(() => flights.delete(key));
+    const flight: Flight = { work, stop, waiting: 0 };
+    flights.set(key, flight);
+    return flight;
+  };
+
   return {
     path,
     nameOf: (layer) => (dirname(layer) === layers ? basename(layer) : layer),
     pathOf: (name) => (name.startsWith("/") ? name : path(name)),
     has,
-    ensure: (key, fill, signal) => {
-      if (has(key)) return Promise.resolve(path(key));
-      const running = flights.get(key);
-      if (running !== undefined) return running;
-      const flight = make(key, fill, signal).finally(() => flights.delete(key));
-      flights.set(key, flight);
-      return flight;
+    ensure: async (key, fill, signal) => {
+      for (;;) {
+        if (has(key)) return path(key);
+        signal.throwIfAborted();
+        const flight = flights.get(key) ?? takeOff(key, fill);
+        if (!flight.stop.signal.aborted) return await share(flight, signal);
+        // One that everybody left is just ending.
+        await flight.work.catch(() => undefined);
+      }
     },
   };
+}
+
+/** Makes a layer's content; `signal` aborts when nobody wants it any more. */
+type Fill = (directory: string, signal: AbortSignal) => Promise<void>;
+
+/** A layer that is being made for one or several builds. */
+interface Flight {
+  work: Promise<string>;
+  stop: AbortController;
+  waiting: number;
+}
+
+/** Waits with others; who leaves takes the work along only as the last, and then waits for its end. */
+async function share(flight: Flight, signal: AbortSignal): Promise<string> {
+  const left = Promise.withResolvers<never>();
+  const leave = () => {
+    flight.waiting--;
+    if (flight.waiting === 0) flight.stop.abort(signal.reason);
+    else left.reject(signal.reason);
+  };
+  flight.waiting++;
+  signal.addEventListener("abort", leave, { once: true });
+  try {
+    return await Promise.race([flight.work, left.promise]);
+  } finally {
+    signal.removeEventListener("abort", leave);
+  }
 }
 
 /** Removes what engines that no longer run have left half made. */

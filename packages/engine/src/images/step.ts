@@ -22,9 +22,14 @@ export interface StepContext {
   network: Network;
   /** Range of the image builder. */
   hostIdBase: number;
+  /** CIDRs of private networks that steps may reach. */
+  privateNetworks: string[];
   onLine: (line: string) => void;
   signal: AbortSignal;
 }
+
+/** Compilers with a process per core and file have enough of these; a fork bomb does not reach the machine. */
+const maxProcesses = 8_192;
 
 /** Runs one step; resolves with its exit code (128 + signal) when nothing of it runs any more and the layer has plain ids. */
 export async function runStep(step: Step, directory: string, context: StepContext): Promise<number> {
@@ -32,7 +37,7 @@ export async function runStep(step: Step, directory: string, context: StepContex
   const sandboxId = `bld-${ulid()}`;
   let code: number;
   try {
-    const net = await network.attach(sandboxId, { kind: "open" });
+    const net = await network.attach(sandboxId, { kind: "public", cidrs: context.privateNetworks });
     await runtime.create(
       {
         sandboxId,
@@ -44,7 +49,7 @@ export async function runStep(step: Step, directory: string, context: StepContex
         cwd: step.cwd,
         mounts: [],
         symlinks: [],
-        limits: {},
+        limits: { pids: maxProcesses },
         networkNamespace: net.namespacePath,
         hostname: "build",
         files: [

@@ -55,6 +55,27 @@ describe("layer store", () => {
     expect(store.has("k")).toBe(true);
   });
 
+  it("goes on for whoever stays, and stops with the last that leaves", async () => {
+    const store = openLayerStore(dir);
+    const gate = Promise.withResolvers<void>();
+    const fill = async (_directory: string, stopped: AbortSignal) => {
+      await Promise.race([gate.promise, new Promise((resolve) => stopped.addEventListener("abort", resolve))]);
+      stopped.throwIfAborted();
+    };
+    const [first, second, third] = [new AbortController(), new AbortController(), new AbortController()];
+    const one = store.ensure("k", fill, first.signal);
+    const two = store.ensure("k", fill, second.signal);
+    first.abort(new Error("the first left"));
+    await expect(one).rejects.toThrow("the first left");
+    second.abort(new Error("the last left"));
+    await expect(two).rejects.toThrow("the last left");
+    expect(store.has("k")).toBe(false);
+    expect(readdirSync(join(dir, "tmp"))).toEqual([]);
+    const three = store.ensure("k", fill, third.signal);
+    gate.resolve();
+    expect(await three).toBe(store.path("k"));
+  });
+
   it("waits for another store that makes the same layer", async () => {
     const [one, two] = [openLayerStore(dir), openLayerStore(dir)];
     const gate = Promise.withResolvers<void>();

@@ -5,6 +5,7 @@ import { maxSlot } from "./names.ts";
 
 const policySchema = z.discriminatedUnion("kind", [
   z.object({ kind: z.literal("open") }),
+  z.object({ kind: z.literal("public"), cidrs: z.array(z.string()) }),
   z.object({ kind: z.literal("blocked") }),
   z.object({ kind: z.literal("allowlist"), cidrs: z.array(z.string()), domains: z.array(z.string()) }),
 ]);

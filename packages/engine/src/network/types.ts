@@ -17,6 +17,8 @@ export interface PublishedService {
 export type NetworkPolicy =
   /** Everything but loopback, link-local, metadata addresses and the host's own addresses. Published services too. */
   | { kind: "open" }
+  /** As open, but for the private networks of IPv4 (10/8, 172.16/12, 192.168/16) that `cidrs` does not list. */
+  | { kind: "public"; cidrs: string[] }
   | { kind: "blocked" }
   /** Only these. Domains: exact or `*.suffix`; published services by their name; others by TLS SNI or HTTP Host. */
   | { kind: "allowlist"; cidrs: string[]; domains: string[] };

@@ -35,7 +35,7 @@ export function createBuildRunner(context: BuildRunnerContext): BuildRunner {
   const stop = new AbortController();
   const running = new Set<Promise<unknown>>();
 
-  const build: RunBuild = async (_imageId, request, onLine) => {
+  const build: RunBuild = async (_imageId, request, { onLine, signal }) => {
     const deadline = AbortSignal.timeout(options.buildTimeoutMs);
     try {
       const bases = Object.fromEntries(
@@ -61,8 +61,9 @@ export function createBuildRunner(context: BuildRunnerContext): BuildRunner {
           registry: options.registry,
           hostEnv: { ...machine.proxies, ...machine.hostEnv },
           hostIdBase: hostIdBase(store, "image-builder"),
+          privateNetworks: options.buildPrivateNetworks,
           onLine,
-          signal: AbortSignal.any([deadline, stop.signal]),
+          signal: AbortSignal.any([deadline, stop.signal, signal]),
         },
       );
       return { built };
@@ -70,7 +71,7 @@ export function createBuildRunner(context: BuildRunnerContext): BuildRunner {
       if (deadline.aborted) {
         return { status: "timed_out", error: `the build took longer than ${options.buildTimeoutMs / 1000} s` };
       }
-      if (stop.signal.aborted) return { status: "interrupted" };
+      if (stop.signal.aborted || signal.aborted) return { status: "interrupted" };
       if (error instanceof EngineError || (error instanceof Error && told.has(error.name))) {
         onLine(error.message);
         return { status: "failed", error: error.message };
@@ -81,8 +82,8 @@ export function createBuildRunner(context: BuildRunnerContext): BuildRunner {
 
   const runner: BuildRunner = {
     images: undefined,
-    run: (imageId, request, onLine) => {
-      const work = build(imageId, request, onLine);
+    run: (imageId, request, told) => {
+      const work = build(imageId, request, told);
       const done = work.then(
         () => undefined,
         () => undefined, // Its caller hears of it.

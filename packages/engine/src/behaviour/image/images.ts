@@ -8,7 +8,9 @@ import type { ImageSpec } from "../../proto/messages.ts";
 import type { Row, Store } from "../../state/store.ts";
 import { refuse } from "../errors.ts";
 import { isId, newId, shown } from "../ids.ts";
+import { refuseNotDone } from "../options.ts";
 import type { Secrets } from "../secret/secrets.ts";
+import { type Audience, createAudience } from "./audience.ts";
 import type { BuildLogs } from "./build-logs.ts";
 
 export type ImageStatus = "building" | "built" | "failed" | "timed_out" | "deleted";
@@ -35,13 +37,13 @@ export interface StoredRequest {
 export type RunBuild = (
   imageId: string,
   request: StoredRequest,
-  onLine: (line: string) => void,
+  told: { onLine: (line: string) => void; signal: AbortSignal },
 ) => Promise<BuildOutcome>;
 
 export type BuildOutcome =
   | { built: BuiltImage }
   | { status: "failed" | "timed_out"; error: string }
-  /** The engine stops: whoever asks next starts it anew. */
+  /** The engine stops, or nobody waits any more: whoever asks next starts it anew. */
   | { status: "interrupted" };
 
 /** Images: recipes and what came of them. The same recipe is the same image; concurrent requests share one build. */
@@ -64,12 +66,14 @@ export interface ImagesContext {
   secrets: Secrets;
   logs: BuildLogs;
   run: RunBuild;
+  /** How long a build goes on that nobody waits for. */
+  abandonedMs: number;
   log: Logger;
 }
 
 export function createImages(context: ImagesContext): Images {
   const { store, layers } = context;
-  const running = new Map<string, Promise<void>>();
+  const running = new Map<string, Running>();
 
   const find = (id: string): ImageRecord | undefined => {
     const row = isId(id, "im") ? store.get("SELECT * FROM images WHERE id = ?", id) : undefined;
@@ -82,6 +86,9 @@ export function createImages(context: ImagesContext): Images {
   };
 
   const start = (id: string, request: StoredRequest) => {
+    const audience = createAudience(context.abandonedMs, () => {
+      context.log.info({ imageId: id }, "a build that nobody waits for is stopped");
+    });
     const finish = (status: ImageStatus, built: BuiltImage | undefined, error: string | undefined) => {
       const stored = built && { ...built, layers: built.layers.map((path) => layers.nameOf(path)) };
       store.run(
@@ -98,18 +105,19 @@ export function createImages(context: ImagesContext): Images {
     };
     const work = async () => {
       try {
-        const outcome = await context.run(id, request, onLine);
+        const outcome = await context.run(id, request, { onLine, signal: audience.signal });
         if ("built" in outcome) finish("built", outcome.built, undefined);
         else if (outcome.status !== "interrupted") finish(outcome.status, undefined, outcome.error);
       } catch (error) {
         context.log.error({ err: error, imageId: id }, "image build broke");
         finish("failed", undefined, `the engine could not run the build: ${String(error)}`);
       } finally {
+        audience.close();
         context.logs.end(id);
         running.delete(id);
       }
     };
-    running.set(id, work());
+    running.set(id, { work: work(), audience });
   };
 
   const newest = (recipe: string) => {
@@ -157,12 +165,22 @@ export function createImages(context: ImagesContext): Images {
     join: async (id, { timeoutMs, signal }) => {
       const record = byId(id);
       if (record.status !== "building") return record;
-      if (!running.has(id)) {
-        const row = store.get("SELECT request FROM images WHERE id = ?", id);
-        start(id, JSON.parse(Buffer.from(row?.request as Uint8Array).toString("utf8")) as StoredRequest);
+      const endsAt = Date.now() + timeoutMs;
+      for (;;) {
+        if (!running.has(id)) {
+          const row = store.get("SELECT request FROM images WHERE id = ?", id);
+          start(id, JSON.parse(Buffer.from(row?.request as Uint8Array).toString("utf8")) as StoredRequest);
+        }
+        const found = running.get(id);
+        const stopping = found?.audience.signal.aborted === true;
+        {
+          using _waiter = found?.audience.join();
+          await waitOrTimeout(found?.work, Math.max(endsAt - Date.now(), 0), signal);
+        }
+        const now = byId(id);
+        // One that was being stopped when we came is made anew for us.
+        if (!stopping || now.status !== "building" || signal.aborted || Date.now() >= endsAt) return now;
       }
-      await waitOrTimeout(running.get(id), timeoutMs, signal);
-      return byId(id);
     },
     delete: (id) => {
       const record = find(id);
@@ -170,6 +188,11 @@ export function createImages(context: ImagesContext): Images {
       store.run("UPDATE images SET status = 'deleted' WHERE id = ?", id);
     },
   };
+}
+
+interface Running {
+  work: Promise<void>;
+  audience: Audience;
 }
 
 /** Resolves when the work is done, the time is over or the signal aborts, whichever comes first. */
@@ -183,9 +206,8 @@ async function waitOrTimeout(work: Promise<void> | undefined, timeoutMs: number,
 }
 
 function toRequest(spec: ImageSpec): StoredRequest {
-  if (spec.gpuConfig && (spec.gpuConfig.gpuType !== "" || spec.gpuConfig.count > 0)) {
-    throw refuse.unsupported("Building images with a GPU");
-  }
+  refuseNotDone("Image", spec);
+  if (spec.imageRegistryConfig?.secretId) throw refuse.unsupported("A registry's credentials");
   return {
     commands: spec.dockerfileCommands,
     baseIds: Object.fromEntries(spec.baseImages.map((base) => [base.dockerTag, base.imageId])),

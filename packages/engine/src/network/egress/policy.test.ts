@@ -38,6 +38,38 @@ test("open reaches the rest and services, blocked nothing", () => {
   }
 });
 
+test("public reaches no private network but those listed, and never what no policy reaches", () => {
+  const plain = compilePolicy({ kind: "public", cidrs: [] });
+  const listed = compilePolicy({
+    kind: "public",
+    cidrs: ["10.1.0.0/16", "192.168.7.9/32", "100.64.0.0/10", "169.254.0.0/16"],
+  });
+  const to = (policy: typeof plain, address: string) => decide(policy, { address, port: 443 }, context);
+  const refused = { kind: "refuse", reason: "private_network" };
+  for (const address of [
+    "10.0.0.1",
+    "10.255.255.255",
+    "172.16.0.1",
+    "172.31.255.255",
+    "192.168.0.1",
+    "192.168.255.255",
+  ]) {
+    expect(to(plain, address), address).toEqual(refused);
+  }
+  for (const address of ["9.255.255.255", "11.0.0.0", "172.15.0.1", "172.32.0.0", "192.167.0.1", "192.169.0.0"]) {
+    expect(to(plain, address), address).toEqual({ kind: "address", address });
+  }
+  expect(to(listed, "10.1.2.3").kind).toBe("address");
+  expect(to(listed, "192.168.7.9").kind).toBe("address");
+  expect(to(listed, "10.2.0.1")).toEqual(refused);
+  expect(to(listed, "100.64.0.1")).toEqual({ kind: "refuse", reason: "sandbox_network" });
+  expect(to(listed, "169.254.169.254")).toEqual({ kind: "refuse", reason: "link_local" });
+  expect(to(listed, "fc00::1").kind).toBe("refuse");
+  expect(to(plain, service.address).kind).toBe("refuse");
+  expect(decide(plain, { address: service.address, port: 80 }, context)).toEqual({ kind: "service", service });
+  expect(() => compilePolicy({ kind: "public", cidrs: ["10.0.0.0/99"] })).toThrow("malformed");
+});
+
 test("an allowlist takes networks, single addresses, and asks for the name otherwise", () => {
   const policy = list(["10.1.0.0/16", "198.51.100.7"]);
   const kind = (address: string, p = policy) => decide(p, { address, port: 443 }, context).kind;

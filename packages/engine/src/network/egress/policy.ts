@@ -11,14 +11,23 @@ export interface CompiledPolicy {
   allowsAddress: (address: string) => boolean;
   /** Whether a destination that no CIDR allows may still be allowed by the name the client says. */
   asksForName: boolean;
+  /** What an address that it does not allow is refused for. */
+  otherwise: RefusalReason;
 }
 
 export function compilePolicy(policy: NetworkPolicy): CompiledPolicy {
   switch (policy.kind) {
     case "open":
-      return { allowsName: () => true, allowsAddress: () => true, asksForName: false };
+      return { allowsName: () => true, allowsAddress: () => true, asksForName: false, otherwise: "not_in_allowlist" };
+    case "public": {
+      const listed = new BlockList();
+      for (const cidr of policy.cidrs) addCidr(listed, cidr);
+      const allowsAddress = (address: string) =>
+        !privateNetworks.check(address, "ipv4") || listed.check(address, "ipv4");
+      return { allowsName: () => true, allowsAddress, asksForName: false, otherwise: "private_network" };
+    }
     case "blocked":
-      return { allowsName: () => false, allowsAddress: () => false, asksForName: false };
+      return { allowsName: () => false, allowsAddress: () => false, asksForName: false, otherwise: "not_in_allowlist" };
     case "allowlist": {
       const list = new BlockList();
       for (const cidr of policy.cidrs) addCidr(list, cidr);
@@ -30,6 +39,7 @@ export function compilePolicy(policy: NetworkPolicy): CompiledPolicy {
         allowsName: domainMatcher(policy.domains),
         allowsAddress: (address) => list.check(address, "ipv4"),
         asksForName: policy.domains.length > 0,
+        otherwise: "not_in_allowlist",
       };
     }
   }
@@ -61,6 +71,7 @@ export type RefusalReason =
   | "multicast_or_reserved"
   | "host_address"
   | "sandbox_network"
+  | "private_network"
   | "no_such_service";
 
 function subnets(...entries: [string, number][]): BlockList {
@@ -69,6 +80,8 @@ function subnets(...entries: [string, number][]): BlockList {
   return list;
 }
 
+/** Of this machine's neighbours; IPv6's own kind (fc00::/7) is out of reach with all of IPv6. */
+const privateNetworks = subnets(["10.0.0.0", 8], ["172.16.0.0", 12], ["192.168.0.0", 16]);
 const services = subnets([serviceNetwork.address, serviceNetwork.prefix]);
 const never: [RefusalReason, BlockList][] = [
   // 0.0.0.0/8 reaches the host itself on Linux.
@@ -115,5 +128,5 @@ export function decide(
   if (reason !== undefined) return { kind: "refuse", reason };
   if (policy.allowsAddress(address)) return { kind: "address", address };
   if (policy.asksForName) return { kind: "name" };
-  return { kind: "refuse", reason: "not_in_allowlist" };
+  return { kind: "refuse", reason: policy.otherwise };
 }
