@@ -68,9 +68,12 @@ describe("process 1 of a sandbox with a command of its own", () => {
     ]);
   });
 
-  it("stays root where the command becomes another user, whose orphans it collects too", () => {
+  it("is the image's user, as the command is, where that is honoured", () => {
     const user = { uid: 1000, gid: 1000, name: "claudeuser", home: "/home" };
-    expect(firstProcess(["true"], image, user).slice(3, 6)).toEqual(["init", "setpriv", "--reuid=1000"]);
+    const started = firstProcess(["true"], image, user);
+    expect(started.slice(0, 2)).toEqual(["setpriv", "--reuid=1000"]);
+    expect(started.slice(-2)).toEqual(["init", "true"]);
+    expect(firstProcess([], image, user).at(-1)).toContain("sleep 86400");
   });
 });
 

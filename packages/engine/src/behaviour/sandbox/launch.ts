@@ -64,9 +64,9 @@ export function mainArgs(args: string[], image: BuiltImage): string[] {
 
 /** What the sandbox starts as process 1. An image without a shell has its command there, and collects no orphans. */
 export function firstProcess(args: string[], image: BuiltImage, user: ImageUser): string[] {
-  const main = asUser(user, mainArgs(args, image));
-  const sleeps = args.length === 0 && image.entrypoint === undefined && user.uid === 0;
-  return sleeps || !hasShell(image.layers) ? main : ["/bin/sh", "-c", init, "init", ...main];
+  const main = mainArgs(args, image);
+  const sleeps = args.length === 0 && image.entrypoint === undefined;
+  return asUser(user, sleeps || !hasShell(image.layers) ? main : ["/bin/sh", "-c", init, "init", ...main]);
 }
 
 function hasShell(layers: string[]): boolean {
