@@ -35,6 +35,8 @@ export const settable = {
     "disk",
     "keepFree",
     "registry",
+    "buildPrivateNetworks",
+    "buildAbandonedMs",
     "buildTimeoutMs",
     "outputRetentionMs",
     "imageCacheDir",

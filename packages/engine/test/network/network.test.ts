@@ -68,6 +68,21 @@ describe("what a sandbox reaches", () => {
     expect((await curl(inside, `http://127.0.0.1:${bench.secretPort}/`)).code).toBe(7);
   });
 
+  test("as an image build the outside, but no private network that is not listed", async () => {
+    const neighbours = ["10.1.2.3", "172.20.0.9", "192.168.1.1"];
+    // Addresses of the test's own outside, which its own host has a route to.
+    for (const address of neighbours) ip("-n", `hft${process.pid}-out`, "addr", "add", `${address}/32`, "dev", "lo");
+    const inside = await network.attach("bld-1", { kind: "public", cidrs: ["172.20.0.0/16"] });
+    expect((await curl(inside, `http://${outsideAddress}/`)).stdout).toBe(`outside ${outsideAddress}`);
+    expect((await curl(inside, "http://172.20.0.9/")).stdout).toBe("outside 172.20.0.9");
+    await expectRefused(inside, "http://10.1.2.3/", "private_network");
+    await expectRefused(inside, "http://192.168.1.1/", "private_network");
+    await expectRefused(inside, `http://${hostAddress}:${bench.secretPort}/`, "host_address");
+    await bench.expectNobody(inside, "http://100.100.1.2/");
+    const open = await network.attach("sb-1", { kind: "open" });
+    expect((await curl(open, "http://10.1.2.3/")).stdout).toBe("outside 10.1.2.3");
+  });
+
   test("with an allowlist the listed networks only, and nothing at all when blocked", async () => {
     const inside = await network.attach("sb-1", allow([], [`${outsideAddress}/32`, `${hostAddress}/32`]));
     expect((await curl(inside, `http://${outsideAddress}/`)).stdout).toBe(`outside ${outsideAddress}`);
