@@ -13,12 +13,14 @@ import { leave, sit } from "../bench/torture/run-kind.ts";
 /** The short version of `npm run torture`: one installation, turns of a hundred events, a blow of each kind. */
 let installation: Installation;
 let seats: Seat[] = [];
+let talks: Seat[] = [];
 beforeAll(async () => {
   installation = await Installation.start();
   seats = await sit(installation, 1);
+  talks = await sit(installation, 1);
 });
 afterAll(async () => {
-  await leave(installation, seats);
+  await leave(installation, [...seats, ...talks]);
   await installation?.[Symbol.asyncDispose]();
 });
 
@@ -34,9 +36,11 @@ const blows: [Kind, number][] = [
 ];
 
 test.each(blows.map(([kind, round]) => ({ name: kind.name, kind, round })))(
-  "$name dies in the middle of a turn ($round): nothing is lost, nothing doubled, nobody left behind",
+  "$name dies in the middle of a turn, while somebody talks ($round): nothing is lost, nothing doubled, nobody left behind",
   async ({ kind, round }) => {
-    const result = await runRound({ kind, installation, seats, seed: "e2e", round, messages: 5 });
+    const [talk] = talks;
+    if (talk === undefined) throw new Error("nobody talks");
+    const result = await runRound({ kind, installation, seats, talk, seed: "e2e", round, messages: 5 });
     expect(result.failures, result.detail).toEqual([]);
     expect(result).toMatchObject({ lost: 0, doubled: 0, disordered: 0, orphans: 0, leftRunning: 0 });
   },

@@ -63,7 +63,7 @@ export class Installation implements AsyncDisposable {
     const signal = AbortSignal.timeout(60_000);
     const body = JSON.stringify({ agent: "agent_default", environment_id: "env_default" });
     const headers = { "idempotency-key": newId("event") };
-    const answer = await this.#untilAnswered(
+    const answer = await this.untilAnswered(
       () => this.kit.fetch("/v1/sessions", { method: "POST", body, headers, signal }),
       signal,
     );
@@ -80,19 +80,19 @@ export class Installation implements AsyncDisposable {
   async send(sessionId: string, text: string, signal: AbortSignal): Promise<void> {
     const body = JSON.stringify({ events: [{ type: "user.message", content: [{ type: "text", text }] }] });
     const headers = { "idempotency-key": newId("event") };
-    await this.#untilAnswered(
+    await this.untilAnswered(
       () => this.kit.fetch(`/v1/sessions/${sessionId}/events`, { method: "POST", body, headers, signal }),
       signal,
     );
   }
 
   async deleteSession(sessionId: string, signal: AbortSignal): Promise<void> {
-    await this.#untilAnswered(() => this.kit.fetch(`/v1/sessions/${sessionId}`, { method: "DELETE", signal }), signal);
+    await this.untilAnswered(() => this.kit.fetch(`/v1/sessions/${sessionId}`, { method: "DELETE", signal }), signal);
     this.tap.forget(sessionId);
   }
 
   async sessionStatus(sessionId: string, signal: AbortSignal): Promise<string> {
-    const answer = await this.#untilAnswered(() => this.kit.fetch(`/v1/sessions/${sessionId}`, { signal }), signal);
+    const answer = await this.untilAnswered(() => this.kit.fetch(`/v1/sessions/${sessionId}`, { signal }), signal);
     return ((await answer.json()) as { status: string }).status;
   }
 
@@ -102,10 +102,11 @@ export class Installation implements AsyncDisposable {
 
   /** Resolves when the API answers again. */
   async answers(signal: AbortSignal): Promise<void> {
-    await this.#untilAnswered(() => this.kit.fetch("/v1/status", { signal }), signal);
+    await this.untilAnswered(() => this.kit.fetch("/v1/status", { signal }), signal);
   }
 
-  async #untilAnswered(request: () => Promise<Response>, signal: AbortSignal): Promise<Response> {
+  /** Asks again while nobody answers, or an error of the server does. */
+  async untilAnswered(request: () => Promise<Response>, signal: AbortSignal): Promise<Response> {
     for (let last: unknown; ; await sleep(50, signal)) {
       signal.throwIfAborted();
       try {
@@ -169,7 +170,7 @@ export class Installation implements AsyncDisposable {
 
   /** Those that the server knows of. */
   async sandboxesInRows(signal: AbortSignal): Promise<string[]> {
-    const answer = await this.#untilAnswered(() => this.kit.fetch("/v1/sandboxes?limit=100", { signal }), signal);
+    const answer = await this.untilAnswered(() => this.kit.fetch("/v1/sandboxes?limit=100", { signal }), signal);
     const { data } = (await answer.json()) as { data: { provider_id: string | null; state: string }[] };
     return data.map(({ provider_id, state }) => provider_id ?? `(${state}, without an id)`).toSorted();
   }

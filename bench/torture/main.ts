@@ -58,6 +58,11 @@ for (const kind of values.report && wanted === undefined ? [] : chosen) {
       console.log(
         `  ${round}/${count} ${mark} ${detail}; ${outcomes.join(", ")}; silent for ${recoveryMs} ms${apart}; ${turnMs} of ${roundMs} ms`,
       );
+      console.log(
+        `      talked meanwhile: ${Object.entries(result.talked)
+          .map(([what, count]) => `${count} × ${what}`)
+          .join(", ")}`,
+      );
       for (const failure of failures) console.log(`      ${failure}`);
       if (failures.length === 0) return;
       failed++;

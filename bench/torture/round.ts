@@ -12,6 +12,7 @@ import { inside, isInit } from "./machine.ts";
 import { randomOf } from "./random.ts";
 import { eventsOf, longMessages, nextScript, ranFile, tortureScript, turnTag } from "./script.ts";
 import type { StreamReader } from "./stream-reader.ts";
+import { Talker, talkFile } from "./talker.ts";
 
 /** A session that is tortured for some rounds, with the reader who looks on the whole time. */
 export interface Seat {
@@ -37,6 +38,8 @@ export interface RoundResult extends Counts {
   turnMs: number;
   roundMs: number;
   outcomes: string[];
+  /** How often what was done in another session while the blow fell. */
+  talked: Record<string, number>;
   detail: string;
   failures: string[];
   /** Why it was run again: what failed the first time. */
@@ -48,6 +51,8 @@ interface RoundInput {
   kind: Kind;
   installation: Installation;
   seats: readonly Seat[];
+  /** Where somebody talks while the blow falls. */
+  talk: Seat;
   seed: string;
   round: number;
   /** Of the model in the turn; default: as many as make 225 events. */
@@ -77,6 +82,9 @@ export async function runRound(input: RoundInput): Promise<RoundResult> {
     sessionIds: seats.map(({ sessionId }) => sessionId),
     ended: () => seats.every(({ reader }, seat) => ended(reader.events, seat)),
   };
+  const talker = new Talker(installation, { ...input.talk, seed: `${kind.name}-${round}` });
+  const quiet = new AbortController();
+  const talking = talker.talk(randomOf(seed, kind.name, round, "talk"), quiet.signal);
   let { kills, detail } = await kind.strike({ ...blow, signal: AbortSignal.timeout(strikeMs) });
   let wholeMs = Date.now();
   // A turn whose process had not started when the others died comes to the call that never ends.
@@ -88,13 +96,17 @@ export async function runRound(input: RoundInput): Promise<RoundResult> {
   }
   await installation.answers(AbortSignal.timeout(strikeMs));
   const answeredMs = Date.now();
+  quiet.abort();
+  await talking;
   const patience = AbortSignal.timeout(turnMs);
   const reached = await Promise.all(seats.map(({ reader }, seat) => reader.until((log) => ended(log, seat), patience)));
   const turnsEndedMs = Date.now();
   const records = await Promise.all(turns.map((turn) => installation.recordOf(turnTag(turn))));
   const next = await goOn(input, turns, records);
-  const orphans = await checkMachine(installation, { sessions: seats.length, endedMs: turnsEndedMs });
-  const findings: Finding[] = [{ ...noCounts(), failures: [...next.failures, ...orphans] }];
+  const unrest = await talker.settle();
+  const orphans = await checkMachine(installation, { sessions: seats.length + 1, endedMs: turnsEndedMs });
+  const findings: Finding[] = [{ ...noCounts(), failures: [...next.failures, ...unrest, ...orphans] }];
+  findings.push(await talker.check(kind.turn, readRan(installation, talkFile)));
   const logs: SessionEvent[][] = [];
   for (const [seat, { sessionId, reader }] of seats.entries()) {
     const log = await installation.log(sessionId);
@@ -102,7 +114,7 @@ export async function runRound(input: RoundInput): Promise<RoundResult> {
     await reader.until((seen) => seen.length >= log.length, AbortSignal.timeout(10_000));
     installation.tap.look();
     const turn = turns[seat] ?? "";
-    const ran = readRan(installation, turn);
+    const ran = readRan(installation, ranFile(turn));
     findings.push(checkTurn({ turn, log, record: records[seat] ?? [], ran, mode: kind.turn }));
     const spools = installation.tap.spoolsOf(sessionId);
     findings.push(checkSession({ sessionId, log, spools, seen: reader.events, mode: kind.turn }));
@@ -130,6 +142,7 @@ export async function runRound(input: RoundInput): Promise<RoundResult> {
     roundMs: Date.now() - startedMs,
     outcomes: logs.map((log, seat) => outcomeOf(log, turns[seat] ?? "")),
     detail: `after ${point.events} events + ${point.jitterMs} ms: ${detail}`,
+    talked: Object.fromEntries(talker.counts),
     failures,
     ...(failures.length > 0
       ? {
@@ -231,11 +244,11 @@ function hasResult(log: readonly SessionEvent[], turn: string): boolean {
 }
 
 /** What commands of the turn wrote into the workspace, which outlives every sandbox. */
-function readRan(installation: Installation, turn: string): string[] {
+function readRan(installation: Installation, file: string): string[] {
   const init = installation.processes().find(isInit);
   if (init === undefined) return [];
   try {
-    const text = readFileSync(inside(init.pid, `/mnt/workspace/${ranFile(turn)}`), "utf8");
+    const text = readFileSync(inside(init.pid, `/mnt/workspace/${file}`), "utf8");
     return text.split("\n").filter((line) => line !== "");
   } catch {
     // No command ran.

@@ -26,19 +26,22 @@ export async function runKind({ kind, seed, rounds, onRound, signal }: Campaign)
   await kind.begin?.(installation);
   const results: RoundResult[] = [];
   let seats: Seat[] = [];
+  let talk: Seat | undefined;
   try {
     for (const [index, round] of rounds.entries()) {
       if (signal.aborted) break;
       if (index % roundsPerSession === 0 || results.at(-1)?.leftRunning) {
-        await leave(installation, seats);
+        await leave(installation, talk === undefined ? seats : [...seats, talk]);
         seats = await sit(installation, kind.sessions);
+        [talk] = await sit(installation, 1);
       }
-      const result = await runRound({ kind, installation, seats, seed, round });
+      if (talk === undefined) throw new Error("nobody talks");
+      const result = await runRound({ kind, installation, seats, talk, seed, round });
       results.push(result);
       onRound(result);
     }
   } finally {
-    for (const { reader } of seats) await reader[Symbol.asyncDispose]();
+    for (const { reader } of talk === undefined ? seats : [...seats, talk]) await reader[Symbol.asyncDispose]();
   }
   return results;
 }
