@@ -71,6 +71,8 @@ function kindsPart(all: readonly StoredResults[]): string {
 
 The point is a number of events between none and all of the turn, and up to 40 ms more; number, kind of blow and length of cuts follow from the seed and the number of the round.
 
+While the blow falls somebody talks in another session of the same workspace, several things at once: sends, sends with priority, interrupts, answers questions (twice), edits, hastens and removes what waits, and reads; what and when follows from the seed, too.
+
 ${lines.join("\n")}`;
 }
 
@@ -84,6 +86,7 @@ After each round, on its own means and not with what it tests:
 - **Effects.** Each command leaves a mark in the workspace when it runs: one that ran twice counts as doubled.
 - **Shape.** \`seq\` is dense, ids are unique, a turn has one \`session.status_running\` and one \`session.status_idle\`, nothing of the agent comes after its end, every call has its one result or is closed, every step has its end.
 - **After one sweep.** The provider's sandboxes are the rows' sandboxes; every process of the machine that belongs to the installation is one that is wanted: one server, engine, gateway, storage, keeper and egress, one guest and one connection per sandbox, one Claude Code per session.
+- **What was said meanwhile.** Each message that the server acknowledged is in its log once, no command of it ran twice, the log is dense and the same as spool and stream, and the session comes to rest with an empty queue.
 - **The next message** works, the session is idle after it, and the model was shown the turn before.
 
 For server, engine, connection, network, browser, database and disk the turn must go on to its own end as if nothing had happened. Recovery is the longest silence of the log after the machine was whole again (for cuts: after the cut), or the time until the API answered, whichever is longer. In turns that were cut short, it lasts to the turn's end being in the log.`;

@@ -62,6 +62,7 @@ interface RoundInput {
 const turnMs = 120_000;
 const nextMs = 60_000;
 const strikeMs = 120_000;
+const leastTalkMs = 4_000;
 
 /** One blow at a random point of running turns, and everything that must be true afterwards. */
 export async function runRound(input: RoundInput): Promise<RoundResult> {
@@ -85,6 +86,9 @@ export async function runRound(input: RoundInput): Promise<RoundResult> {
   const talker = new Talker(installation, { ...input.talk, seed: `${kind.name}-${round}` });
   const quiet = new AbortController();
   const talking = talker.talk(randomOf(seed, kind.name, round, "talk"), quiet.signal);
+  const talkedMs = performance.now();
+  // Words are on their way when it falls.
+  await sleep(random.between(100, 600));
   let { kills, detail } = await kind.strike({ ...blow, signal: AbortSignal.timeout(strikeMs) });
   let wholeMs = Date.now();
   // A turn whose process had not started when the others died comes to the call that never ends.
@@ -96,6 +100,8 @@ export async function runRound(input: RoundInput): Promise<RoundResult> {
   }
   await installation.answers(AbortSignal.timeout(strikeMs));
   const answeredMs = Date.now();
+  // Also of a blow that is over at once: what it broke is being mended meanwhile.
+  await sleep(Math.max(0, leastTalkMs - (performance.now() - talkedMs)));
   quiet.abort();
   await talking;
   const patience = AbortSignal.timeout(turnMs);

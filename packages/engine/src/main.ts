@@ -1,3 +1,4 @@
+import { flushCompileCache } from "node:module";
 import { guardProcess } from "@holdfast/std";
 import { readOptionsFile } from "./config/environment.ts";
 import { parseOptions } from "./config/options.ts";
@@ -41,6 +42,8 @@ try {
   const options = parseOptions(readOptionsFile());
   const log = createLogger(options.logLevel);
   const engine = await startEngine(options, { log });
+  // Kept for the next start, whatever this one dies of.
+  flushCompileCache();
   report({ ready: true, port: engine.port, url: engine.url });
   const signal = await stop;
   log.info({ signal }, "stopping");

@@ -1,3 +1,4 @@
+import { flushCompileCache } from "node:module";
 import { guardProcess } from "@holdfast/std";
 import { pino } from "pino";
 import { readOptionsFile } from "./config/options.ts";
@@ -14,6 +15,8 @@ guardProcess(process, { name: "gateway", onCount: (counts) => report({ unhandled
 
 async function start(): Promise<Gateway> {
   const options = await readOptionsFile();
+  // As root still: what was compiled is kept for the next start where no service may write.
+  flushCompileCache();
   await dropPrivileges({ dataDir: options.dataDir, uid: options.uid, gid: options.gid });
   const redact = ["req.headers", "headers", "apiKey", "token", "body"];
   const log = pino({ name: "gateway", level: options.logLevel, redact }, pino.destination({ dest: 2, sync: true }));

@@ -1,3 +1,4 @@
+import { flushCompileCache } from "node:module";
 import { guardProcess } from "@holdfast/std";
 import pino from "pino";
 import { readProcessOptions, type S3ProcessOptions } from "./config/options.ts";
@@ -17,6 +18,8 @@ async function start(options: S3ProcessOptions): Promise<S3Server> {
     ...options,
     logger,
     beforeData: () => {
+      // As root still: what was compiled is kept for the next start where no service may write.
+      flushCompileCache();
       const { path, uid } = dropPrivileges({ dataDir: options.dataDir, uid: options.uid, gid: options.gid });
       logger.info({ uid }, "running as");
       return path;

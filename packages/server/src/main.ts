@@ -1,3 +1,4 @@
+import { flushCompileCache } from "node:module";
 import { createInterface } from "node:readline";
 import { addCounts, type FaultCounts, guardProcess, readCounts } from "@holdfast/std";
 import { pino } from "pino";
@@ -23,6 +24,8 @@ async function start(): Promise<Server> {
   const options = parseOptions(readOptionsFile());
   // As who we were started: the checkout may be nobody else's to read.
   const [web, guestBundle] = await Promise.all([readWebFiles(options.webDir), bundledGuest()]);
+  // As root still: what was compiled is kept for the next start where no service may write.
+  flushCompileCache();
   dropPrivileges({ dataDir: options.dataDir, uid: options.uid, gid: options.gid });
   const redact = ["req.headers", "headers", "apiKey", "token", "secrets"];
   const logger = pino({ name: "server", level: options.logLevel, redact }, pino.destination({ dest: 2, sync: true }));

@@ -110,7 +110,8 @@ export class Service {
       ["--disable-warning=ExperimentalWarning", this.spec.main, "--exit-with-parent"],
       {
         detached: true,
-        env: childEnv(optionsFile),
+        // Half of a start is reading and compiling our own sources: a service that died is back in half the time.
+        env: { ...childEnv(optionsFile), NODE_COMPILE_CACHE: join(this.#hooks.runDir, "compile-cache") },
         stdio: ["pipe", "pipe", "pipe"],
       },
     );

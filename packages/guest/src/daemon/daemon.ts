@@ -1,7 +1,8 @@
 import { chmodSync, linkSync, lstatSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createServer, type Server } from "node:net";
+import { guardProcess } from "@holdfast/std";
 import { closeInheritedDescriptors } from "../descriptors.ts";
-import { errnoOf, exitCodes, Failure, messageOf } from "../failure.ts";
+import { errnoOf, exitCodes, Failure } from "../failure.ts";
 import { type RunPaths, runPaths } from "../run-paths.ts";
 import { Connection } from "./connection.ts";
 import { Host } from "./host.ts";
@@ -25,7 +26,11 @@ export async function runDaemon(options: { runDir: string; spoolLimitBytes?: num
   await listen(server, paths.socket);
   chmodSync(paths.socket, 0o600);
   // One broken connection or file must not end every session of the sandbox.
-  process.on("uncaughtException", (error) => log("unexpected error", { error: messageOf(error), stack: error.stack }));
+  guardProcess(process, {
+    name: "guest",
+    uncaught: "go on",
+    log: ({ kind, error: { message, stack } }) => log("unexpected error", { fault: kind, error: message, stack }),
+  });
   log("ready", { pid: process.pid, socket: paths.socket, processes: host.describe().length });
   const signal = await stopSignal();
   log("stopping", { signal });
