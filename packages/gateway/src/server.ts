@@ -118,6 +118,8 @@ async function listen(
     server.once("error", reject);
     server.listen(at.port ?? 0, at.host, () => resolve());
   });
+  // No memory or descriptor for a connection is that connection's trouble, and no exception.
+  server.on("error", (error) => door.model.log.warn({ error: error.message }, "a connection could not be accepted"));
   stack.defer(() => close(server));
   const address = server.address();
   if (address === null || typeof address === "string") throw new Error("The gateway has no TCP address.");

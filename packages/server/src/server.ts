@@ -171,6 +171,8 @@ async function compose(composing: Composing): Promise<Server> {
   };
   const http = createAdaptorServer({ fetch: createApp(context).fetch, hostname: options.host }) as HttpServer;
   port = await listen(http, options);
+  // No memory or descriptor for a connection is that connection's trouble, and no exception.
+  http.on("error", (error) => logger.warn({ err: error }, "a connection could not be accepted"));
   stack.defer(() => closeHttp(http, closing));
   work.start();
   let ended = false;

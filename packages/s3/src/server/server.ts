@@ -103,6 +103,8 @@ class RunningServer implements S3Server {
       this.#http.once("error", reject);
       this.#http.listen(port, host, () => {
         this.#http.off("error", reject);
+        // No memory or descriptor for a connection is that connection's trouble, and no exception.
+        this.#http.on("error", (error) => this.#options.logger?.error({ err: error }, "a connection was not accepted"));
         resolve();
       });
     });
