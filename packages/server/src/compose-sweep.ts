@@ -5,11 +5,13 @@ import type { Sandboxes } from "./domain/sandboxes/sandboxes.ts";
 import { StrayEnder } from "./domain/sandboxes/stray-ender.ts";
 import { Strays } from "./domain/sandboxes/strays.ts";
 import { Sweep } from "./domain/sandboxes/sweep.ts";
+import type { Erasures } from "./domain/sessions/erasures.ts";
+import { forgetOld } from "./domain/sessions/idempotency.ts";
 import type { Syncs } from "./domain/storage/syncs.ts";
 import type { Turns } from "./domain/turns/turns.ts";
 import type { Workspaces } from "./domain/workspaces/workspaces.ts";
 import type { Clock } from "./ports/clock.ts";
-import type { Database } from "./ports/database.ts";
+import { type Database, dropDeleted } from "./ports/database.ts";
 import type { SandboxProvider } from "./ports/sandbox-provider.ts";
 
 export interface SweepParts {
@@ -22,6 +24,7 @@ export interface SweepParts {
   syncs: Syncs;
   turns: Turns;
   workspaces: Workspaces;
+  erasures: Erasures;
   installationId: string;
   /** How long a sandbox is kept that nobody knows. */
   unknownKeptMs: number;
@@ -30,8 +33,20 @@ export interface SweepParts {
 
 /** The sweep with what it does to sandboxes that nobody knows. */
 export function composeSweep(parts: SweepParts): { sweep: Sweep; strays: Strays; ender: StrayEnder } {
-  const { db, clock, provider, leases, sandboxes, revocations, syncs, turns, workspaces, installationId, logger } =
-    parts;
+  const {
+    db,
+    clock,
+    provider,
+    leases,
+    sandboxes,
+    revocations,
+    syncs,
+    turns,
+    workspaces,
+    erasures,
+    installationId,
+    logger,
+  } = parts;
   const strays = new Strays({ db, clock, keptMs: parts.unknownKeptMs });
   const onEnded = (id: string) => revocations.schedule(id);
   const ender = new StrayEnder({
@@ -64,7 +79,12 @@ export function composeSweep(parts: SweepParts): { sweep: Sweep; strays: Strays;
     },
     also: async (signal) => {
       // A gateway that is away keeps no volume from being deleted.
-      const done = await Promise.allSettled([revocations.retry(signal), workspaces.purge(signal)]);
+      const done = await Promise.allSettled([
+        revocations.retry(signal),
+        workspaces.purge(signal),
+        erasures.retry(signal),
+        forgetOld(db, clock.now()).then(() => dropDeleted(db)),
+      ]);
       for (const each of done) if (each.status === "rejected") throw each.reason;
     },
   });

@@ -22,7 +22,13 @@ export async function openServerDatabase(choice: DatabaseChoice, logger: Logger)
     );
   }
   refuseForgotten(choice);
-  return await openDatabase(choice.databaseFile ?? join(choice.dataDir, "server.sqlite"));
+  const opened = await openDatabase(choice.databaseFile ?? join(choice.dataDir, "server.sqlite"));
+  if (opened.untidy !== undefined)
+    logger.warn(
+      { err: opened.untidy },
+      "what was deleted earlier may still be in the file; the next start tries again",
+    );
+  return opened;
 }
 
 /** Notes where the data is: who forgets `databaseUrl` later is told, rather than shown an empty SQLite file. */

@@ -33,6 +33,7 @@ import { claudeCodeTemplate } from "./domain/sandboxes/image-template.ts";
 import { Revocations } from "./domain/sandboxes/revocations.ts";
 import { SandboxCalls } from "./domain/sandboxes/sandbox-calls.ts";
 import { Sandboxes } from "./domain/sandboxes/sandboxes.ts";
+import { Erasures } from "./domain/sessions/erasures.ts";
 import { Messages } from "./domain/sessions/messages.ts";
 import { Sessions } from "./domain/sessions/sessions.ts";
 import { fromRow } from "./domain/sessions/workspaces.ts";
@@ -136,6 +137,7 @@ async function compose(composing: Composing): Promise<Server> {
     clock: systemClock,
     installationId: installationOf(options),
     turns: work.turns,
+    erasures: work.erasures,
   };
   const context: AppContext = {
     options,
@@ -242,8 +244,15 @@ function composeTurns({ options, logger, extras, stack }: Composing, parts: Work
       logger: logger.child({ part: "sandboxes" }),
       idleMs: options.sandbox.idleSandboxMs,
       onEnded: (id) => revocations.schedule(id),
+      onStarted: (live) => erasures.eraseIn(live),
     }),
   );
+  const erasures = new Erasures({
+    db,
+    logger,
+    current: (id) => sandboxes.current(id),
+    running: () => sandboxes.running(),
+  });
   const syncs: Syncs = stack.use(
     new Syncs({
       db,
@@ -303,6 +312,7 @@ function composeTurns({ options, logger, extras, stack }: Composing, parts: Work
     syncs,
     turns,
     workspaces,
+    erasures,
     installationId: installationOf(options),
     unknownKeptMs: options.unknownSandboxKeptMs,
     logger: logger.child({ part: "sweep" }),
@@ -310,6 +320,7 @@ function composeTurns({ options, logger, extras, stack }: Composing, parts: Work
   stack.use(sweep);
   return {
     turns,
+    erasures,
     image,
     environments,
     provider,

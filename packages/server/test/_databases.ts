@@ -38,7 +38,14 @@ export async function openDatabaseNode(given: { dataDir?: string; databaseUrl?: 
   const { db } = stack.use(await openServerDatabase(choice, logger));
   const bus = stack.use(openBus(choice, db, logger));
   const log = stack.use(new DbEventLog(db, { clock: systemClock, bus }));
-  const sessions = new Sessions({ db, log, clock: systemClock, installationId: "test", turns: noTurns as never });
+  const sessions = new Sessions({
+    db,
+    log,
+    clock: systemClock,
+    installationId: "test",
+    turns: noTurns as never,
+    erasures: { erase: async () => undefined },
+  });
   const held = stack.move();
   return { db, bus, log, sessions, [Symbol.asyncDispose]: () => held.disposeAsync() };
 }

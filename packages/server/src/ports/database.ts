@@ -234,7 +234,16 @@ export interface Schema {
     /** `key:<scope>:<Idempotency-Key>` or `body:<scope>:<hash of the body>`. */
     key: string;
     body_hash: string;
+    /** Ids only. */
     response_json: string;
+    /** It is forgotten with this session. */
+    session_id: string | null;
+    created_at: number;
+  };
+  /** Conversations of deleted sessions that are still in their workspace's state volume. */
+  erasures: {
+    workspace_id: string;
+    claude_session_id: string;
     created_at: number;
   };
   syncs: {
@@ -268,6 +277,17 @@ export type Tx = Transaction<Schema>;
 /** Which of the two it is. All queries are the same; only locks and how much one statement takes differ. */
 export function isPostgres(db: Database): boolean {
   return db.getExecutor().adapter instanceof PostgresAdapter;
+}
+
+/**
+ * After rows were deleted: what the database keeps of them beside its tables goes, too. SQLite's write-ahead log is
+ * written back and emptied (the pages themselves are overwritten by `secure_delete`); false where somebody else was
+ * reading, so that it is worth another try. PostgreSQL keeps dead rows until its own VACUUM, and its WAL as configured.
+ */
+export async function dropDeleted(db: Database): Promise<boolean> {
+  if (isPostgres(db)) return true;
+  const { rows } = await sql<{ busy: number }>`PRAGMA wal_checkpoint(TRUNCATE)`.execute(db);
+  return rows[0]?.busy === 0;
 }
 
 /**

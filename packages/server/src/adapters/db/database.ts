@@ -1,13 +1,15 @@
 import { chownSync, existsSync, mkdirSync, statSync } from "node:fs";
 import { dirname } from "node:path";
-import { Kysely } from "kysely";
+import { Kysely, sql } from "kysely";
 import { Migrator } from "kysely/migration";
-import { type Database, DatabaseOpenError, type Schema } from "../../ports/database.ts";
+import { type Database, DatabaseOpenError, dropDeleted, type Schema } from "../../ports/database.ts";
 import { sqliteDialect } from "./dialect.ts";
 import { migrations } from "./migrations.ts";
 
 export interface OpenDatabase extends AsyncDisposable {
   db: Database;
+  /** What was deleted by an older version may still be in the file: why it could not be rewritten this time. */
+  untidy?: unknown;
 }
 
 /** Opens the file (made when missing, private) and brings its schema up to date. Safe beside a running server. */
@@ -27,7 +29,25 @@ export async function openDatabase(file: string): Promise<OpenDatabase> {
     );
   }
   if (fresh) giveToOwnerOf(directory, file);
-  return { db, [Symbol.asyncDispose]: () => db.destroy() };
+  const untidy = await rewriteOnce(db);
+  return { db, ...(untidy === undefined ? {} : { untidy }), [Symbol.asyncDispose]: () => db.destroy() };
+}
+
+/** `PRAGMA user_version` of a file in which nothing is left of what was deleted before `secure_delete` was on. */
+const rewrittenVersion = 1;
+
+/** Gives why it was not possible: the disk is full, somebody else has the file open. The next start tries again. */
+async function rewriteOnce(db: Database): Promise<unknown> {
+  try {
+    const { rows } = await sql<{ user_version: number }>`PRAGMA user_version`.execute(db);
+    if ((rows[0]?.user_version ?? 0) >= rewrittenVersion) return undefined;
+    await sql`VACUUM`.execute(db);
+    await sql.raw(`PRAGMA user_version = ${rewrittenVersion}`).execute(db);
+    await dropDeleted(db);
+    return undefined;
+  } catch (error) {
+    return error;
+  }
 }
 
 /** Brings the schema up to date. `binary` is the database's type for bytes. */

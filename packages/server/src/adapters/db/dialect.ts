@@ -37,7 +37,9 @@ class SqliteDriver implements Driver {
 
   async init(): Promise<void> {
     const db = new DatabaseSync(this.#file, { timeout: 10_000 });
-    db.exec("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;");
+    db.exec(
+      "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; PRAGMA secure_delete = ON;",
+    );
     this.#connection = new SqliteConnection(db);
   }
 

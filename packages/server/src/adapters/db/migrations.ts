@@ -1,5 +1,6 @@
 import type { CreateTableBuilder, Kysely } from "kysely";
 import type { Migration } from "kysely/migration";
+import { deletionTables } from "./deletion-tables.ts";
 import { leaseTables } from "./lease-tables.ts";
 import { loginsTables } from "./logins-tables.ts";
 import { managedAgentsTables } from "./managed-agents-tables.ts";
@@ -147,5 +148,6 @@ export function migrations(binary: "blob" | "bytea"): Record<string, Migration> 
     "007_raw": { up: (db) => rawTables(db, binary) },
     "008_strays": { up: straysTable },
     "009_logins": { up: loginsTables },
+    "010_deletion": { up: deletionTables },
   };
 }

@@ -25,6 +25,8 @@ export interface SandboxesDeps {
   idleMs: number;
   /** A sandbox has ended. */
   onEnded: (sandboxId: string) => void;
+  /** One was made, or found. Rejects for nothing. */
+  onStarted?: (live: LiveSandbox) => Promise<void>;
 }
 
 interface EnsureOptions {
@@ -68,6 +70,11 @@ export class Sandboxes {
   /** The workspace's sandbox if it runs already. */
   current(workspaceId: string): Promise<LiveSandbox> | undefined {
     return this.#live.get(workspaceId);
+  }
+
+  /** Those that run. */
+  running(): LiveSandbox[] {
+    return [...this.#watched.values()].filter((live) => !live.gone.aborted);
   }
 
   /** The workspace's sandbox; found or made. `signal` ends the waiting only: others may wait for the same one. */
@@ -238,6 +245,9 @@ export class Sandboxes {
     });
     this.#watched.set(workspace.id, live);
     this.#onUse(live, 0);
+    inBackground(this.#deps.onStarted?.(live) ?? Promise.resolve(), (error) =>
+      logger.error({ err: error, sandbox: live.id }, "what waits for a sandbox was not done"),
+    );
     inBackground(this.#untilEnd(live), (error) =>
       logger.error({ err: error, sandbox: live.id }, "a sandbox's end was not dealt with"),
     );

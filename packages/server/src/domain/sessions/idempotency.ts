@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
 import { AppError } from "@holdfast/protocol";
-import { lockName, type Tx } from "../../ports/database.ts";
+import { type Database, lockName, type Tx } from "../../ports/database.ts";
 
 export interface RequestIdentity {
   /** The header `Idempotency-Key`. */
@@ -27,14 +27,22 @@ interface Scope {
   nowMs: number;
 }
 
+interface OnceOptions<T> extends Scope {
+  /** Whether what came of it is still there. */
+  isThere?: (result: T) => Promise<boolean>;
+  /** The session with which the result is forgotten. */
+  sessionOf?: (result: T) => string;
+}
+
 /**
- * Runs `work` once per request: a repetition gets the first result. Everything happens in the caller's transaction, so
+ * Runs `work` once per request: a repetition gets the first result, which must be ids, no content: it is kept beside
+ * what it names. Everything happens in the caller's transaction, so
  * that a result is remembered if and only if its work was committed. One that `isThere` denies, because it was deleted
  * since, is made anew.
  */
 export async function once<T>(
   tx: Tx,
-  { accountId, scope, identity, nowMs, isThere }: Scope & { isThere?: (result: T) => Promise<boolean> },
+  { accountId, scope, identity, nowMs, isThere, sessionOf }: OnceOptions<T>,
   work: () => Promise<T>,
 ) {
   const { key, bodyHash, retryCount } = identity;
@@ -59,7 +67,12 @@ export async function once<T>(
     if (isThere === undefined || (await isThere(first))) return { result: first, repeated: true };
   }
   const result = await work();
-  const row = { body_hash: bodyHash, response_json: JSON.stringify(result), created_at: nowMs };
+  const row = {
+    body_hash: bodyHash,
+    response_json: JSON.stringify(result),
+    session_id: sessionOf?.(result) ?? null,
+    created_at: nowMs,
+  };
   await tx
     .insertInto("idempotency")
     .values({ account_id: accountId, key: rowKey, ...row })
@@ -69,9 +82,15 @@ export async function once<T>(
 }
 
 /** Drops what nobody can ask for any more. */
-export async function forgetOld(tx: Tx, nowMs: number): Promise<void> {
-  await tx
+export async function forgetOld(db: Database, nowMs: number): Promise<void> {
+  await db
     .deleteFrom("idempotency")
     .where("created_at", "<", nowMs - rememberKeyMs)
+    .execute();
+  // Every older one is gone: what is looked through here are the keys of one day.
+  await db
+    .deleteFrom("idempotency")
+    .where("created_at", "<", nowMs - rememberMs)
+    .where("key", "like", "body:%")
     .execute();
 }

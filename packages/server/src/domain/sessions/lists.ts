@@ -127,3 +127,16 @@ export async function listEvents(db: Database, sessionId: string, options: ListE
     next_page: rows.length > limit && last !== undefined ? encodeCursor({ of: sessionId, order, last }) : null,
   };
 }
+
+/** Those of them that are still there, in the order asked for. */
+export async function eventsById(db: Database, sessionId: string, ids: readonly string[]): Promise<SessionEvent[]> {
+  if (ids.length === 0) return [];
+  const rows = await db
+    .selectFrom("events")
+    .select(["id", "event_json"])
+    .where("id", "in", ids)
+    .where("session_id", "=", sessionId)
+    .execute();
+  const found = new Map(rows.map((row) => [row.id, JSON.parse(row.event_json) as SessionEvent]));
+  return ids.flatMap((id) => found.get(id) ?? []);
+}

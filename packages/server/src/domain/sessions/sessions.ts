@@ -13,15 +13,24 @@ import {
   workspaceMetadataKey,
 } from "@holdfast/protocol";
 import type { Clock } from "../../ports/clock.ts";
-import type { Database, Tx } from "../../ports/database.ts";
+import { type Database, dropDeleted, type Tx } from "../../ports/database.ts";
 import type { EventLog } from "../../ports/event-log.ts";
 import { checkEnvironment } from "../environments/environments.ts";
 import { checkMetadataSize } from "../metadata.ts";
 import { readRaw } from "../raw/read-raw.ts";
 import { encodeText } from "../text.ts";
 import { chooseAgent, defaultAgent, defaultEnvironmentId } from "./agent.ts";
+import { type Erasures, noteErasure } from "./erasures.ts";
 import { once, type RequestIdentity } from "./idempotency.ts";
-import { type ListEvents, type ListSessions, listEvents, listSessions, type Page, sessionRow } from "./lists.ts";
+import {
+  eventsById,
+  type ListEvents,
+  type ListSessions,
+  listEvents,
+  listSessions,
+  type Page,
+  sessionRow,
+} from "./lists.ts";
 import { toSession } from "./present.ts";
 import { checkMessages, storeEvents } from "./send.ts";
 import { stopAll } from "./stops.ts";
@@ -48,6 +57,7 @@ export interface SessionsDeps {
   clock: Clock;
   installationId: string;
   turns: TurnControl;
+  erasures: Pick<Erasures, "erase">;
 }
 
 export class Sessions {
@@ -65,7 +75,8 @@ export class Sessions {
     const { result, repeated } = await log.transact((logTx) => {
       const isThere = async (id: string) =>
         (await logTx.tx.selectFrom("sessions").select("id").where("id", "=", id).executeTakeFirst()) !== undefined;
-      return once(logTx.tx, { accountId, scope: "create", identity, nowMs, isThere }, async () => {
+      const sessionOf = (id: string) => id;
+      return once(logTx.tx, { accountId, scope: "create", identity, nowMs, isThere, sessionOf }, async () => {
         const { tx } = logTx;
         const agent = await chooseAgent(tx, accountId, input.agent);
         await checkEnvironment(tx, accountId, input.environment_id ?? defaultEnvironmentId);
@@ -140,17 +151,21 @@ export class Sessions {
 
   /** Ends its turn and removes all that is stored of it; the workspace and its files stay. */
   async delete(accountId: string, sessionId: string): Promise<{ id: string; type: "session_deleted" }> {
-    const { db, log, turns } = this.#deps;
+    const { db, log, clock, turns } = this.#deps;
     await sessionRow(db, accountId, sessionId);
     // From now on nothing new is taken.
     await this.#markArchived(sessionId);
     await turns.drop(sessionId);
-    await log.transact(async ({ tx, append, lock }) => {
+    const workspaceId = await log.transact(async ({ tx, append, lock }) => {
       await lock(sessionId);
-      await sessionRow(tx, accountId, sessionId);
+      const row = await sessionRow(tx, accountId, sessionId);
       await append({ sessionId, events: [{ type: "session.deleted" }] });
+      if (row.claude_started === 1) await noteErasure(tx, row, clock.now());
       await removeSession(tx, sessionId);
+      return row.workspace_id;
     });
+    await this.#deps.erasures.erase(workspaceId);
+    await dropDeleted(db);
     return { id: sessionId, type: "session_deleted" };
   }
 
@@ -165,11 +180,19 @@ export class Sessions {
     await sessionRow(db, accountId, sessionId);
     checkMessages(input.events, "events");
     const nowMs = clock.now();
-    const { result, repeated } = await log.transact((logTx) =>
-      once(logTx.tx, { accountId, scope: `send:${sessionId}`, identity, nowMs }, () =>
-        storeEvents(logTx, { sessionId, events: input.events, identity, by, nowMs }),
-      ),
-    );
+    let said: SessionEvent[] = [];
+    const { repeated } = await log.transact((logTx) => {
+      const { tx } = logTx;
+      const isThere = async (ids: string[]) => {
+        said = await eventsById(tx, sessionId, ids);
+        return said.length === ids.length;
+      };
+      const sessionOf = () => sessionId;
+      return once(tx, { accountId, scope: `send:${sessionId}`, identity, nowMs, isThere, sessionOf }, async () => {
+        said = await storeEvents(logTx, { sessionId, events: input.events, identity, by, nowMs });
+        return said.map(({ id }) => id);
+      });
+    });
     if (!repeated) {
       for (const { type } of input.events) {
         if (type === "user.message") turns.wake(sessionId);
@@ -177,7 +200,7 @@ export class Sessions {
         else turns.answer(sessionId);
       }
     }
-    return { data: result };
+    return { data: said };
   }
 
   /** Where a stream begins that has this cursor, or none. */
@@ -243,7 +266,7 @@ async function insertSession(tx: Tx, { accountId, workspaceId, agent, input, now
 
 /** Everything that is stored of a session alone. */
 export async function removeSession(tx: Tx, sessionId: string): Promise<void> {
-  for (const table of ["permissions", "messages", "events", "raw_batches", "blobs", "processes"] as const)
-    await tx.deleteFrom(table).where("session_id", "=", sessionId).execute();
+  const tables = ["permissions", "messages", "events", "raw_batches", "blobs", "processes", "idempotency"] as const;
+  for (const table of tables) await tx.deleteFrom(table).where("session_id", "=", sessionId).execute();
   await tx.deleteFrom("sessions").where("id", "=", sessionId).execute();
 }

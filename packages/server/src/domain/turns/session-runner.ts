@@ -5,6 +5,7 @@ import { inHand, nextOf, openMessages } from "../sessions/queue.ts";
 import { fromRow } from "../sessions/workspaces.ts";
 import { interruptedByRestart } from "./answers.ts";
 import { Conversation } from "./conversation.ts";
+import { untilEnded } from "./ending.ts";
 import { idleEvent } from "./failure.ts";
 import { endOpenSteps } from "./open-steps.ts";
 import { SessionDesk } from "./session-desk.ts";
@@ -86,8 +87,13 @@ export class SessionRunner {
     const deadline = AbortSignal.timeout(endTimeoutMs);
     // A turn that does not end in time ends with its process.
     await waitFor(this.finish(), deadline).catch(() => undefined);
-    const process = this.#desk.running?.process;
-    await process?.signal("SIGKILL", deadline).catch((error) => this.#desk.warn(error, "a process lives on"));
+    const { running } = this.#desk;
+    // Until its end is stored: only then does the guest let go of what it said.
+    if (running !== undefined) {
+      await untilEnded(this.#desk, running, { kill: true, signal: deadline }).catch((error) =>
+        this.#desk.warn(error, "a process lives on"),
+      );
+    }
     await this.release();
   }
 
