@@ -10,6 +10,7 @@ import {
   stringToSign,
   UNSIGNED_PAYLOAD,
 } from "../wire/sigv4.ts";
+import type { EndedSessions } from "./ended-sessions.ts";
 import { Fault } from "./faults.ts";
 import { isAllowed, type Policy, parsePolicy } from "./policy.ts";
 import type { S3Request } from "./request.ts";
@@ -23,6 +24,10 @@ export interface Caller {
   readonly policyTexts: readonly string[];
   /** When the caller's credentials end; Infinity for the root key. */
   readonly expiresMs: number;
+  /** The session and those it was made from; empty for the root key. */
+  readonly sessionIds: readonly string[];
+  /** Held while a write takes effect. @throws Fault ExpiredToken where the credentials were ended meanwhile */
+  readonly enter: () => Disposable;
 }
 
 /** How the body is vouched for. */
@@ -50,6 +55,7 @@ export interface AuthOptions {
   readonly accessKeyId: string;
   readonly secretAccessKey: string;
   readonly seal: SessionSeal;
+  readonly ended: EndedSessions;
   readonly now: () => number;
 }
 
@@ -191,6 +197,8 @@ function sameText(a: string, b: string): boolean {
   return left.length === right.length && timingSafeEqual(left, right);
 }
 
+const NOTHING_HELD: Disposable = { [Symbol.dispose]: () => undefined };
+
 interface Identity {
   readonly secretAccessKey: string;
   readonly caller: Caller;
@@ -206,17 +214,23 @@ function identify(claim: Claim, options: AuthOptions): Identity {
       policies: [],
       policyTexts: [],
       expiresMs: Number.POSITIVE_INFINITY,
+      sessionIds: [],
+      enter: () => NOTHING_HELD,
     };
     return { secretAccessKey: options.secretAccessKey, caller };
   }
   const session = options.seal.open(claim.token);
   if (session.accessKeyId !== claim.accessKeyId) throw new Fault("InvalidToken");
   if (options.now() >= session.expiresMs) throw new Fault("ExpiredToken");
+  const sessionIds = [...(session.parents ?? []), session.accessKeyId];
+  options.ended.check(sessionIds);
   const caller = {
     arn: session.arn,
     policies: session.policies.map(parsePolicy),
     policyTexts: session.policies,
     expiresMs: session.expiresMs,
+    sessionIds,
+    enter: () => options.ended.enter(sessionIds),
   };
   return { secretAccessKey: session.secretAccessKey, caller };
 }

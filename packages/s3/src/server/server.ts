@@ -5,9 +5,10 @@ import { sha256Hex } from "../wire/sigv4.ts";
 import { writeXml, type XmlFields } from "../wire/xml.ts";
 import { type AuthOptions, authenticate } from "./auth.ts";
 import { sendXml } from "./context.ts";
+import { EndedSessions } from "./ended-sessions.ts";
 import { Fault, toFault } from "./faults.ts";
 import { isBucketName } from "./ops/buckets.ts";
-import { assumeRole, STS_NAMESPACE } from "./ops/sts.ts";
+import { answerSts, STS_NAMESPACE } from "./ops/sts.ts";
 import { readRequest, type S3Request, withHoistedHeaders } from "./request.ts";
 import { route } from "./router.ts";
 import { loadSealingSecret, SessionSeal } from "./sessions.ts";
@@ -127,7 +128,8 @@ class RunningServer implements S3Server {
       if (!isBucketName(bucket)) throw new Error(`"${bucket}" is not a valid bucket name (3-63 of a-z, 0-9, - and .)`);
       await store.createBucket(bucket);
     }
-    this.#auth = { accessKeyId, secretAccessKey, seal, now };
+    const ended = await EndedSessions.load({ dataDir, directories: store.directories, now });
+    this.#auth = { accessKeyId, secretAccessKey, seal, ended, now };
     const uploads = new UploadStore(store);
     const tidy = (): Promise<void> => uploads.dropBefore(now() - UPLOAD_LIFE_MS);
     await tidy();
@@ -282,7 +284,7 @@ async function serveSts(request: S3Request, exchange: StsExchange): Promise<void
     const body = Buffer.concat(chunks);
     const { caller } = authenticate(request, auth, sha256Hex(body));
     const form = new URLSearchParams(body.toString("utf8"));
-    sendXml(response, assumeRole({ form, caller, seal: auth.seal, now: auth.now, requestId }));
+    sendXml(response, await answerSts({ form, caller, seal: auth.seal, ended: auth.ended, now: auth.now, requestId }));
   } catch (error) {
     const fault = toFault(error);
     if (fault.status >= 500 && fault.code === "InternalError") throw error;

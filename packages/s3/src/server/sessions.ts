@@ -7,6 +7,8 @@ import { errnoOf, Fault } from "./faults.ts";
 export interface Session {
   readonly accessKeyId: string;
   readonly secretAccessKey: string;
+  /** Of the sessions from which it was made, if any: with one of them it ends, too. */
+  readonly parents?: readonly string[];
   /** Milliseconds since the epoch. */
   readonly expiresMs: number;
   /** All of these must allow an access; none means the rights of the root key. */

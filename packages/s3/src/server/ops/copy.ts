@@ -72,7 +72,7 @@ export async function copyObject(context: OperationContext): Promise<void> {
   await using source = await openCopySource(context, address);
   const replaced =
     directive === "REPLACE" ? { ...source.info, ...readMetadata(request), modifiedMs: context.now() } : undefined;
-  const copy = { to: request, info: replaced, condition: readWriteCondition(request) };
+  const copy = { to: request, info: replaced, condition: readWriteCondition(request, auth.caller) };
   await withoutIdleTimeout(request, () => store.copy(source, copy));
   const info = replaced ?? source.info;
   const fields = [

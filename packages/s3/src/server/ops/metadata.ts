@@ -1,4 +1,5 @@
 import { CHECKSUM_ALGORITHMS, isChecksumAlgorithm } from "../../wire/checksums.ts";
+import type { Caller } from "../auth.ts";
 import { Fault } from "../faults.ts";
 import { headerNames, type S3Request } from "../request.ts";
 import type { ObjectInfo, StoredChecksum } from "../store/footer.ts";
@@ -87,15 +88,18 @@ export function readUploadChecksum(request: S3Request): Upload["checksum"] {
   return { algorithm, type };
 }
 
-/** Conditions on the key that is written. */
-export function readWriteCondition(request: S3Request): WriteCondition | undefined {
+/** Under which the write takes effect: what was asked for the key, and the caller's credentials being worth it still. */
+export function readWriteCondition(request: S3Request, caller: Caller): WriteCondition {
   const noneMatch = request.header("if-none-match");
   const match = request.header("if-match");
   if (noneMatch !== undefined && noneMatch !== "*") {
     throw new Fault("NotImplemented", { message: "If-None-Match of a write must be *." });
   }
-  if (noneMatch === undefined && match === undefined) return undefined;
-  return { ...(noneMatch ? { absent: true } : {}), ...(match === undefined ? {} : { etag: unquote(match) }) };
+  return {
+    enter: caller.enter,
+    ...(noneMatch ? { absent: true } : {}),
+    ...(match === undefined ? {} : { etag: unquote(match) }),
+  };
 }
 
 export function unquote(etag: string): string {

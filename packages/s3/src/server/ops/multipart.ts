@@ -165,7 +165,7 @@ export async function completeUpload(context: OperationContext): Promise<void> {
   const { request, response, uploads, auth } = context;
   allowPut(context);
   const upload = await uploadOf(context);
-  const condition = readWriteCondition(request);
+  const condition = readWriteCondition(request, auth.caller);
   const text = await receiveText({ request, response, proof: auth.payload }, MAX_COMPLETE_BYTES);
   const parts = parseComplete(text);
   const timer = setInterval(() => {

@@ -26,8 +26,8 @@ export async function putObject(context: OperationContext): Promise<void> {
   store.requireBucket(request.bucket);
   refuseUnsupported(request);
   const metadata = readMetadata(request);
-  const condition = readWriteCondition(request);
-  if (condition?.absent && (await store.info(request))) {
+  const condition = readWriteCondition(request, auth.caller);
+  if (condition.absent && (await store.info(request))) {
     // Checked again with the commit; here it saves the client the upload.
     throw new Fault("PreconditionFailed", { details: { Condition: "If-None-Match" } });
   }
@@ -148,7 +148,7 @@ async function sendRange(object: OpenObject, response: ServerResponse, range: By
 export async function deleteObject(context: OperationContext): Promise<void> {
   const { request, response, store, auth } = context;
   authorize(auth.caller, "s3:DeleteObject", { resource: objectArn(request.bucket, request.key) });
-  await store.delete(request, readWriteCondition(request));
+  await store.delete(request, readWriteCondition(request, auth.caller));
   sendEmpty(response, 204);
 }
 

@@ -27,6 +27,8 @@ export interface WriteCondition {
   readonly absent?: boolean;
   /** The key must exist with this etag (unquoted), or with any for `*`. */
   readonly etag?: string;
+  /** Held while the write takes effect; it throws where the writer may not any more. */
+  readonly enter?: () => Disposable;
 }
 
 export interface ObjectAddress {
@@ -228,6 +230,7 @@ export class ObjectStore implements AsyncDisposable {
     await this.locks.run(path, async () => {
       this.requireBucket(address.bucket);
       if (condition) await this.#check(path, condition);
+      using _entered = condition?.enter?.();
       for (let attempt = 1; ; attempt++) {
         try {
           await this.files.rename(from, path);
@@ -254,6 +257,7 @@ export class ObjectStore implements AsyncDisposable {
   }
 
   async #check(path: string, condition: WriteCondition): Promise<void> {
+    if (!condition.absent && condition.etag === undefined) return;
     const current = await openIfThere(() => readInfo(path));
     if (condition.absent && current) throw new Fault("PreconditionFailed", { details: { Condition: "If-None-Match" } });
     if (condition.etag === undefined) return;
@@ -270,6 +274,7 @@ export class ObjectStore implements AsyncDisposable {
     const root = this.#bucketDir(address.bucket);
     const removed = await this.locks.run(path, async () => {
       if (condition) await this.#check(path, condition);
+      using _entered = condition?.enter?.();
       try {
         await unlink(path);
         return true;

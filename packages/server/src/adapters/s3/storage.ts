@@ -1,6 +1,6 @@
-import { assumeRole, createS3Client, prefixPolicy, probe, type S3Client, S3Error } from "@holdfast/s3";
+import { assumeRole, createS3Client, endSession, prefixPolicy, probe, type S3Client, S3Error } from "@holdfast/s3";
 import type { S3Config } from "../../config/s3-config.ts";
-import type { ObjectStore, Storage, StorageState } from "../../ports/object-store.ts";
+import type { ObjectStore, PrefixCredentials, Storage, StorageState, StoredObject } from "../../ports/object-store.ts";
 
 const callTimeoutMs = 20_000;
 
@@ -72,10 +72,10 @@ class S3Store implements ObjectStore {
   async credentialsFor(
     prefix: string,
     { lifetimeMs, signal }: { lifetimeMs: number; signal: AbortSignal },
-  ): Promise<Record<string, string>> {
+  ): Promise<PrefixCredentials> {
     const { region, endpoint, stsEndpoint, roleArn } = this.#config;
     const common = { AWS_DEFAULT_REGION: region, AWS_EC2_METADATA_DISABLED: "true", HOME: "/home/claudeuser" };
-    if (this.#kind === "static") return { ...common, ...toEnv(this.#own()) };
+    if (this.#kind === "static") return { env: { ...common, ...toEnv(this.#own()) }, end: async () => false };
     const credentials = await assumeRole({
       endpoint: stsEndpoint ?? endpoint,
       region,
@@ -87,7 +87,16 @@ class S3Store implements ObjectStore {
       signal,
       timeoutMs: callTimeoutMs,
     });
-    return { ...common, ...toEnv(credentials) };
+    const { sessionToken } = credentials;
+    const sts = { endpoint: stsEndpoint ?? endpoint, region, credentials: this.#own(), timeoutMs: callTimeoutMs };
+    return {
+      env: { ...common, ...toEnv(credentials) },
+      end: (endSignal) => endSession({ ...sts, sessionToken, signal: endSignal }),
+    };
+  }
+
+  async *objectsBelow(prefix: string, { signal }: { signal: AbortSignal }): AsyncGenerator<readonly StoredObject[]> {
+    for await (const { objects } of this.#client.list({ bucket: this.bucket, prefix, signal })) yield objects;
   }
 
   async measure(

@@ -10,13 +10,14 @@ const syncTimeoutMs = 30 * 60 * 1000;
 /** AWS gives none for less. */
 const credentialLifetimeMs = 60 * 60 * 1000;
 const progressEveryMs = 1_000;
+const endTimeoutMs = 20_000;
 
 /**
- * The root of what `aws s3 sync --no-follow-symlinks` walks must not be a symlink itself, and a volume's mount point is
+ * The two objects that describe a copy are ours: files of their names are left out. The root of what `aws s3 sync --no-follow-symlinks` walks must not be a symlink itself, and a volume's mount point is
  * one: root resolves it, claudeuser reads below it.
  */
 const script =
-  'dir=$(readlink -f "$1") && shift && exec runuser -u claudeuser -- aws s3 sync --no-follow-symlinks --no-progress "$dir" "$@"';
+  'dir=$(readlink -f "$1") && shift && exec runuser -u claudeuser -- aws s3 sync --no-follow-symlinks --no-progress --exclude .manifest --exclude .manifest.objects "$dir" "$@"';
 
 export interface AwsSync {
   /** Marks its processes, for whoever has to end them. */
@@ -30,9 +31,34 @@ export interface AwsSync {
   onProgress: (done: number) => void;
 }
 
-/** `aws s3 sync` in the sandbox; gives what it warned of. A lease that is over does not begin it. */
-export async function awsSync({ id, lease, handle, prefix, store, signal, onProgress }: AwsSync): Promise<string[]> {
+export interface Synced {
+  /** What was left out, and why. */
+  warnings: string[];
+  /** Whether nothing can be written below the prefix any more with what the sandbox was given. */
+  sealed: boolean;
+}
+
+/**
+ * `aws s3 sync` in the sandbox. Its credentials are ended with it, however it ends, where the storage can. A lease that
+ * is over does not begin it.
+ */
+export async function awsSync(sync: AwsSync): Promise<Synced> {
+  const { prefix, store, signal } = sync;
   const credentials = await store.credentialsFor(prefix, { lifetimeMs: credentialLifetimeMs, signal });
+  const end = () => credentials.end(AbortSignal.timeout(endTimeoutMs));
+  let warnings: string[];
+  try {
+    warnings = await runSync(sync, credentials.env);
+  } catch (error) {
+    // They last until their time is over; what they write counts for nothing without a manifest.
+    await end().catch(() => undefined);
+    throw error;
+  }
+  return { warnings, sealed: await end() };
+}
+
+async function runSync(sync: AwsSync, credentials: Record<string, string>): Promise<string[]> {
+  const { id, lease, handle, prefix, store, signal, onProgress } = sync;
   const endpoint = store.sandboxEndpoint === undefined ? [] : ["--endpoint-url", store.sandboxEndpoint];
   const args = ["sh", "-c", fenced(lease), "sh", filesMount, `s3://${store.bucket}/${prefix}`, ...endpoint];
   const secrets = { ...credentials, HOLDFAST_PROCESS: id };

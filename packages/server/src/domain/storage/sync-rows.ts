@@ -55,7 +55,8 @@ export class SyncRows {
       if (lease !== undefined) await lock(lease.sessionId, lease.generation);
       const row = await tx
         .updateTable("syncs")
-        .set({ state: to, ...(manifest === undefined ? {} : { manifest_json: manifest }) })
+        // Kept only as long as somebody may have to write it: it tells of files.
+        .set({ state: to, manifest_json: manifest ?? null })
         .where("id", "=", id)
         .where("state", "=", from)
         .returning("id")

@@ -11,7 +11,7 @@ import type { LiveSandbox } from "../sandboxes/live-sandbox.ts";
 import { Step } from "../turns/steps.ts";
 import { accountPrefix } from "./account-prefix.ts";
 import { awsSync } from "./aws-sync.ts";
-import { writeManifest } from "./manifest.ts";
+import { type CopyListing, listCopy, listingName, writeListing, writeManifest } from "./manifest.ts";
 import { type SyncLease, type SyncRow, SyncRows } from "./sync-rows.ts";
 import { type TakeOverParts, takeOverSync } from "./sync-takeover.ts";
 
@@ -173,9 +173,11 @@ export class Syncs {
     let from: "running" | "committing" = "running";
     try {
       await this.#deps.leases.confirm();
-      const warnings = await awsSync({ id, lease, handle, prefix, store, signal, onProgress });
-      const { files, bytes } = await store.measure(prefix, { signal });
-      const manifest = await this.#manifest(source, { startedMs, files, bytes, warnings });
+      const { warnings, sealed } = await awsSync({ id, lease, handle, prefix, store, signal, onProgress });
+      const listing = await listCopy(store, { prefix, signal });
+      const { files, bytes } = listing;
+      await writeListing(store, { prefix, listing, signal });
+      const manifest = await this.#manifest(source, { startedMs, listing, sealed, warnings });
       // From here on any server may write it, and none another.
       await this.#rows.advance(id, { from, to: "committing", manifest }, lease);
       from = "committing";
@@ -193,7 +195,7 @@ export class Syncs {
 
   async #manifest(
     { accountId, workspaceId, lease }: Source,
-    found: { startedMs: number; files: number; bytes: number; warnings: string[] },
+    found: { startedMs: number; listing: CopyListing; sealed: boolean; warnings: string[] },
   ): Promise<string> {
     const manifest = {
       version: 1,
@@ -201,8 +203,10 @@ export class Syncs {
       workspace: workspaceId,
       session: lease?.sessionId ?? null,
       turn_seq: lease === undefined ? null : await this.#lastSeq(lease.sessionId),
-      files: found.files,
-      bytes: found.bytes,
+      files: found.listing.files,
+      bytes: found.listing.bytes,
+      objects: { key: listingName, sha256: found.listing.sha256 },
+      sealed: found.sealed,
       warnings: found.warnings,
       started_at: new Date(found.startedMs).toISOString(),
       ended_at: new Date(this.#deps.clock.now()).toISOString(),
