@@ -18,7 +18,8 @@ interface Ran {
   readonly stderr: string;
 }
 
-describe.skipIf(!installed)("with the AWS CLI", () => {
+// Each command starts a Python program, which takes seconds where the machine is busy.
+describe.skipIf(!installed)("with the AWS CLI", { timeout: 240_000 }, () => {
   let kit: TestServer;
   let directory: Awaited<ReturnType<typeof tempDir>>;
 

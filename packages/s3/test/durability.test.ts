@@ -215,6 +215,31 @@ describe("what was acknowledged", () => {
   });
 });
 
+describe("an object that an older version left torn", () => {
+  it("is told apart: the others are listed and read, it can be replaced and deleted", async () => {
+    const logged: string[] = [];
+    const note = (_fields: object, message: string) => {
+      logged.push(message);
+    };
+    await using kit = await testServer({ logger: { debug: () => undefined, info: () => undefined, error: note } });
+    const client = kit.client();
+    for (const key of ["a", "b", "c", "d"]) await client.put({ bucket, key, body: `whole ${key}` });
+    const at = (key: string) => join(kit.dataDir, `buckets/test/=${key}`);
+    await writeFile(at("b"), Buffer.alloc(512 * 1024, "x"));
+    await writeFile(at("c"), "");
+    const keys: string[] = [];
+    for await (const { objects } of client.list({ bucket })) keys.push(...objects.map(({ key }) => key));
+    expect(keys).toEqual(["a", "d"]);
+    expect(logged).toContain("an object is left out of a listing");
+    using once = clientOf(kit.url);
+    await expect(once.getBytes({ bucket, key: "b" })).rejects.toMatchObject({ status: 500, code: "InternalError" });
+    await client.put({ bucket, key: "b", body: "whole again" });
+    expect((await client.getBytes({ bucket, key: "b" })).toString()).toBe("whole again");
+    await client.delete({ bucket, key: "c" });
+    expect(await client.head({ bucket, key: "c" })).toBeUndefined();
+  });
+});
+
 describe("the data directory", () => {
   it("is for one server at a time", async () => {
     await using kit = await testServer();

@@ -13,6 +13,7 @@ export interface OperationContext {
   readonly uploads: UploadStore;
   readonly region: string;
   readonly now: () => number;
+  readonly logger: { error(fields: object, message: string): void } | undefined;
 }
 
 export type Operation = (context: OperationContext) => Promise<void>;

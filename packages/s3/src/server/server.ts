@@ -197,7 +197,16 @@ class RunningServer implements S3Server {
     const view = authenticated.presigned ? withHoistedHeaders(request) : request;
     const region = this.#options.region ?? "us-east-1";
     const run = route(view);
-    await run({ request: view, response, auth: authenticated, store, uploads, region, now: auth.now });
+    await run({
+      request: view,
+      response,
+      auth: authenticated,
+      store,
+      uploads,
+      region,
+      now: auth.now,
+      logger: this.#options.logger,
+    });
   }
 
   #refuse(exchange: { raw: IncomingMessage; response: ServerResponse; requestId: string }, error: unknown): void {

@@ -5,7 +5,7 @@ import { authorize } from "../auth.ts";
 import { bucketArn, type OperationContext, sendXml } from "../context.ts";
 import { errnoOf, Fault } from "../faults.ts";
 import type { S3Request } from "../request.ts";
-import { type ObjectInfo, readInfo } from "../store/footer.ts";
+import { DamagedObjectError, type ObjectInfo, readInfo } from "../store/footer.ts";
 import { fromBinary, toBinary } from "../store/paths.ts";
 import { type FoundKey, type KeyWalk, PAST } from "../store/walk.ts";
 import { quote } from "./metadata.ts";
@@ -43,7 +43,9 @@ interface PageQuery {
   readonly maxKeys: number;
 }
 
-async function readPage(walk: KeyWalk, query: PageQuery): Promise<Page> {
+type Skipped = (found: FoundKey, error: DamagedObjectError) => void;
+
+async function readPage(walk: KeyWalk, query: PageQuery, skipped: Skipped): Promise<Page> {
   const found: FoundKey[] = [];
   const prefixes: string[] = [];
   let marker: string | undefined;
@@ -63,26 +65,29 @@ async function readPage(walk: KeyWalk, query: PageQuery): Promise<Page> {
       walk.skipPast(marker + PAST);
     }
   }
-  return { objects: await withInfo(found), prefixes, nextMarker };
+  return { objects: await withInfo(found, skipped), prefixes, nextMarker };
 }
 
-async function withInfo(found: readonly FoundKey[]): Promise<Page["objects"]> {
+async function withInfo(found: readonly FoundKey[], skipped: Skipped): Promise<Page["objects"]> {
   const objects: (FoundKey & { info: ObjectInfo })[] = [];
   for (let at = 0; at < found.length; at += INFO_BATCH) {
-    const batch = await Promise.all(found.slice(at, at + INFO_BATCH).map(infoOf));
+    const batch = await Promise.all(found.slice(at, at + INFO_BATCH).map((key) => infoOf(key, skipped)));
     for (const object of batch) if (object) objects.push(object);
     await nextTurn();
   }
   return objects;
 }
 
-async function infoOf(found: FoundKey): Promise<(FoundKey & { info: ObjectInfo }) | undefined> {
+async function infoOf(found: FoundKey, skipped: Skipped): Promise<(FoundKey & { info: ObjectInfo }) | undefined> {
   try {
     return { ...found, info: await readInfo(found.path) };
   } catch (error) {
     // Deleted since the directory was read.
     if (errnoOf(error) === "ENOENT") return undefined;
-    throw error;
+    if (!(error instanceof DamagedObjectError)) throw error;
+    // One that cannot be read must not hide all the others; reading or deleting it says what it is.
+    skipped(found, error);
+    return undefined;
   }
 }
 
@@ -133,7 +138,9 @@ function allowList(context: OperationContext): PageQuery {
 async function pageFrom(context: OperationContext, query: PageQuery, after: string): Promise<Page> {
   const walk = context.store.walk(context.request.bucket, { prefix: query.prefix, after });
   if (query.maxKeys === 0) return { objects: [], prefixes: [], nextMarker: undefined };
-  return readPage(walk, query);
+  return readPage(walk, query, (found, err) =>
+    context.logger?.error({ err, key: fromBinary(found.key) }, "an object is left out of a listing"),
+  );
 }
 
 export async function listObjectsV1(context: OperationContext): Promise<void> {

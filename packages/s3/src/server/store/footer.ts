@@ -24,6 +24,11 @@ export interface StoredChecksum {
   readonly type: "FULL_OBJECT" | "COMPOSITE";
 }
 
+/** A file that is not whole: made by an older version on a full disk, or spoilt since. */
+export class DamagedObjectError extends Error {
+  override readonly name = "DamagedObjectError";
+}
+
 const MAGIC = "HFS3OBJ1";
 const TRAILER_BYTES = 16;
 const TAIL_BYTES = 64 * 1024;
@@ -50,7 +55,7 @@ async function readTail(handle: FileHandle, path: string): Promise<{ info: Objec
   const { size } = await handle.stat();
   const tail = Buffer.allocUnsafe(Math.min(size, TAIL_BYTES));
   const { bytesRead } = await handle.read(tail, 0, tail.length, size - tail.length);
-  const corrupt = (why: string): Error => new Error(`object file ${path} is damaged: ${why}`);
+  const corrupt = (why: string): Error => new DamagedObjectError(`object file ${path} is damaged: ${why}`);
   if (bytesRead !== tail.length || tail.length < TRAILER_BYTES) throw corrupt("too short");
   const trailer = tail.subarray(tail.length - TRAILER_BYTES);
   if (trailer.toString("latin1", 8) !== MAGIC) throw corrupt("no footer");

@@ -8,7 +8,7 @@
  *
  * Keys here are *binary strings*: one character per UTF-8 byte, so that `<` compares them in S3's order.
  */
-const SEGMENT_BYTES = 80;
+export const SEGMENT_BYTES = 80;
 
 export type BinaryKey = string & { readonly binary: unique symbol };
 

@@ -12,8 +12,9 @@ import {
   unlink,
 } from "node:fs/promises";
 import { createServer, type Server } from "node:net";
-import { dirname, join } from "node:path";
+import { basename, dirname, join } from "node:path";
 import { errnoOf, Fault } from "../faults.ts";
+import { DirectoryIndexes } from "./directory-index.ts";
 import { type FileCalls, realFiles } from "./files.ts";
 import { encodeFooter, type ObjectInfo, type OpenObject, openObjectFile, readInfo } from "./footer.ts";
 import { keyToComponents, toBinary } from "./paths.ts";
@@ -42,6 +43,7 @@ export interface StoreOptions {
   readonly displayName?: string | undefined;
   /** False only for tests that measure something else: acknowledged data may then not survive a power cut. */
   readonly durable: boolean;
+  readonly indexes?: DirectoryIndexes | undefined;
   /** Default: the file system. */
   readonly files?: FileCalls | undefined;
 }
@@ -69,6 +71,7 @@ async function lockDirectory(dataDir: string, displayName: string): Promise<Serv
 export class ObjectStore implements AsyncDisposable {
   readonly directories: DirectorySync;
   readonly locks = new KeyedMutex();
+  readonly indexes: DirectoryIndexes;
   readonly durable: boolean;
   readonly files: FileCalls;
   readonly uploadsDir: string;
@@ -81,7 +84,8 @@ export class ObjectStore implements AsyncDisposable {
   private constructor(options: StoreOptions, lock: Server) {
     this.durable = options.durable;
     this.files = options.files ?? realFiles;
-    this.directories = new DirectorySync(options.durable);
+    this.indexes = options.indexes ?? new DirectoryIndexes();
+    this.directories = new DirectorySync(options.durable, this.indexes);
     this.#lock = lock;
     this.#bucketsDir = join(options.dataDir, "buckets");
     this.#tmpDir = join(options.dataDir, "tmp");
@@ -153,7 +157,7 @@ export class ObjectStore implements AsyncDisposable {
       // Taken out first, so that no write starts; then only rmdir, which cannot lose an object that came in between.
       this.#buckets.delete(bucket);
       try {
-        await removeEmptyTree(this.#bucketDir(bucket));
+        await this.#removeEmptyTree(this.#bucketDir(bucket));
       } catch (error) {
         this.#buckets.set(bucket, createdMs);
         if (errnoOf(error) !== "ENOTEMPTY" && errnoOf(error) !== "ENOTDIR") throw error;
@@ -162,6 +166,17 @@ export class ObjectStore implements AsyncDisposable {
       await this.directories.sync(this.#bucketsDir);
       await this.retire(join(this.uploadsDir, bucket));
     });
+  }
+
+  /** Removes directories only. @throws ENOTEMPTY or ENOTDIR where there is a file */
+  async #removeEmptyTree(path: string): Promise<void> {
+    for (const entry of await readdir(path, { withFileTypes: true })) {
+      if (!entry.isDirectory()) throw Object.assign(new Error(`${path} holds objects`), { code: "ENOTEMPTY" });
+      await this.#removeEmptyTree(join(path, entry.name));
+    }
+    await rmdir(path);
+    this.indexes.forget(path);
+    this.indexes.forget(dirname(path));
   }
 
   #bucketDir(bucket: string): string {
@@ -210,7 +225,7 @@ export class ObjectStore implements AsyncDisposable {
 
   walk(bucket: string, options: WalkOptions): KeyWalk {
     this.requireBucket(bucket);
-    return new KeyWalk(this.#bucketDir(bucket), options);
+    return new KeyWalk(this.#bucketDir(bucket), { ...options, indexes: this.indexes });
   }
 
   /**
@@ -234,6 +249,7 @@ export class ObjectStore implements AsyncDisposable {
       for (let attempt = 1; ; attempt++) {
         try {
           await this.files.rename(from, path);
+          this.indexes.added(dirname(path), basename(path));
           return;
         } catch (error) {
           // The directory is not there yet, or a delete next door just removed it for being empty.
@@ -277,6 +293,7 @@ export class ObjectStore implements AsyncDisposable {
       using _entered = condition?.enter?.();
       try {
         await unlink(path);
+        this.indexes.removed(dirname(path), basename(path));
         return true;
       } catch (error) {
         if (errnoOf(error) !== "ENOENT" && errnoOf(error) !== "ENOTDIR") throw error;
@@ -357,15 +374,6 @@ export interface CopyOptions {
   /** New metadata; without it the copy is identical. */
   readonly info?: ObjectInfo | undefined;
   readonly condition?: WriteCondition | undefined;
-}
-
-/** Removes directories only. @throws ENOTEMPTY or ENOTDIR where there is a file */
-async function removeEmptyTree(path: string): Promise<void> {
-  for (const entry of await readdir(path, { withFileTypes: true })) {
-    if (!entry.isDirectory()) throw Object.assign(new Error(`${path} holds objects`), { code: "ENOTEMPTY" });
-    await removeEmptyTree(join(path, entry.name));
-  }
-  await rmdir(path);
 }
 
 async function openIfThere<T>(read: () => Promise<T>): Promise<T | undefined> {

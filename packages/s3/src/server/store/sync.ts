@@ -1,6 +1,7 @@
 import { mkdir, open, rmdir } from "node:fs/promises";
-import { dirname } from "node:path";
+import { basename, dirname } from "node:path";
 import { errnoOf } from "../faults.ts";
+import type { DirectoryIndexes } from "./directory-index.ts";
 
 /** Runs work one after another per name; different names run side by side. */
 export class KeyedMutex {
@@ -38,13 +39,16 @@ async function syncDirectory(path: string): Promise<void> {
  */
 export class DirectorySync {
   readonly #enabled: boolean;
+  /** Told of directories that come and go. */
+  readonly #indexes: DirectoryIndexes | undefined;
   readonly #running = new Map<string, Promise<void>>();
   readonly #next = new Map<string, Promise<void>>();
   /** Directories made whose entry in the parent is not durable yet. */
   readonly #fresh = new Map<string, Promise<void>>();
 
-  constructor(enabled: boolean) {
+  constructor(enabled: boolean, indexes?: DirectoryIndexes) {
     this.#enabled = enabled;
+    this.#indexes = indexes;
   }
 
   sync(path: string): Promise<void> {
@@ -95,6 +99,7 @@ export class DirectorySync {
       await this.makeBelow(root, dirname(path));
       return this.makeBelow(root, path);
     }
+    this.#indexes?.added(dirname(path), basename(path));
     const durable = this.sync(dirname(path)).finally(() => {
       if (this.#fresh.get(path) === durable) this.#fresh.delete(path);
     });
@@ -108,6 +113,8 @@ export class DirectorySync {
     for (let at = path; at.length > root.length; at = dirname(at)) {
       try {
         await rmdir(at);
+        this.#indexes?.forget(at);
+        this.#indexes?.forget(dirname(at));
       } catch {
         // Not empty, or somebody else removed it: either way there is nothing left to do above.
         return;
