@@ -1,0 +1,49 @@
+import { createTestKit, type TestKit } from "@holdfast/testkit";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { canaryWord, filesWith } from "./_canary.ts";
+
+let kit: TestKit;
+beforeAll(async () => {
+  kit = await createTestKit();
+});
+afterAll(() => kit?.[Symbol.asyncDispose]());
+
+async function remove(path: string): Promise<void> {
+  const response = await kit.fetch(path, { method: "DELETE" });
+  expect({ path, status: response.status }).toEqual({ path, status: 200 });
+}
+
+/** What the engine has of the connection to a guest goes with its sandbox, an hour after its end (docs/deletion.md). */
+const beyondTheConnection = (files: string[]) =>
+  files.filter((file) => !/^\.\/engine\/runtime\/sandboxes\/[^/]+\/execs\//.test(file));
+
+test("a deleted session is nowhere any more, while its sandbox lives and when it comes back", async () => {
+  const word = canaryWord();
+  const { sessionId } = await kit.turn(`run \`echo ${word}\``);
+  const before = filesWith(kit, word);
+  for (const place of [/server\.sqlite/, /\.claude\/projects\/.*\.jsonl$/, /\/run\/holdfast\/spool\//])
+    expect(before.some((file) => place.test(file))).toBe(true);
+  await remove(`/v1/sessions/${sessionId}`);
+  await expect.poll(() => beyondTheConnection(filesWith(kit, word))).toEqual([]);
+
+  const later = canaryWord();
+  const second = await kit.turn(`run \`echo ${later}\``);
+  await (await kit.sandbox()).terminate();
+  await remove(`/v1/sessions/${second.sessionId}`);
+  // No sandbox runs that could reach the volume: it is noted, and done when the next one has started.
+  await kit.turn("list the files");
+  await expect.poll(() => beyondTheConnection(filesWith(kit, later)), { timeout: 60_000 }).toEqual([]);
+});
+
+test("a deleted workspace's files are nowhere any more, but in the copy that is kept on purpose", async () => {
+  const word = canaryWord();
+  const metadata = { "holdfast.workspace": "to-be-deleted" };
+  const { sessionId } = await kit.turn(`Create a file secret.txt that says ${word}`, { metadata });
+  expect(filesWith(kit, word).some((file) => file.startsWith("./engine/volumes/"))).toBe(true);
+  const { data } = (await (await kit.fetch("/v1/workspaces")).json()) as { data: { id: string; name: string }[] };
+  await remove(`/v1/workspaces/${data.find(({ name }) => name === "to-be-deleted")?.id}`);
+  await remove(`/v1/sessions/${sessionId}`);
+  const kept = (file: string) => file.startsWith("./s3/buckets/");
+  const rest = () => beyondTheConnection(filesWith(kit, word)).filter((file) => !kept(file));
+  await expect.poll(rest, { timeout: 60_000 }).toEqual([]);
+});
