@@ -37,7 +37,9 @@ export function openDatabase(dataDir: string): DatabaseSync {
   const file = join(dir, "engine.db");
   const database = new DatabaseSync(file, { timeout: 500 });
   try {
-    database.exec("PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA secure_delete = ON;");
+    database.exec(
+      "PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA secure_delete = ON;",
+    );
     // The exclusive lock is taken by the first write and then kept.
     database.exec("BEGIN IMMEDIATE; COMMIT;");
     migrate(database);
