@@ -15,7 +15,14 @@ export default defineConfig({
       },
       {
         extends: true,
-        test: { name: "integration", include: ["packages/*/test/**/*.test.ts"], fileParallelism: false },
+        test: {
+          name: "integration",
+          include: ["packages/*/test/**/*.test.ts"],
+          testTimeout: 60_000,
+          // script/run-tests.ts runs those at once that share nothing of the machine.
+          fileParallelism: process.env.HOLDFAST_TEST_FILES_AT_ONCE !== undefined,
+          maxWorkers: Number(process.env.HOLDFAST_TEST_FILES_AT_ONCE ?? 1),
+        },
       },
       {
         extends: true,

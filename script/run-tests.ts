@@ -4,7 +4,7 @@
  */
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { chmodSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { chmodSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { StageTraces } from "./stage-traces.ts";
@@ -29,12 +29,35 @@ let skipped = 0;
 
 using traces = new StageTraces();
 
+interface VitestRun {
+  project: string;
+  /** Parts of paths; none: all files of the project. */
+  files: string[];
+  /** How many files run at once; absent: what the project says. */
+  atOnce?: number;
+}
+
+/** Their tests keep to their own directories and ports, and compare no times: two files at once keep two cores busy. */
+const independent = ["claude", "gateway", "guest", "s3", "scripted-model", "testkit", "web"];
+
+/** The other packages' tests look at the whole machine (namespaces, uids, control groups), or measure. */
+function runsOf(stage: "unit" | "integration" | "e2e"): VitestRun[] {
+  if (stage !== "integration") return [{ project: stage, files: [] }];
+  const rest = readdirSync("packages").filter((name) => !independent.includes(name));
+  const filesOf = (names: string[]) =>
+    names.filter((name) => existsSync(`packages/${name}/test`)).map((name) => `packages/${name}/test/`);
+  return [
+    { project: stage, files: filesOf(independent), atOnce: 2 },
+    { project: stage, files: filesOf(rest) },
+  ];
+}
+
 for (const stage of chosen) {
   console.log(`\n── ${stage} ──`);
   const temporary = mkdtempSync(join(tmpdir(), "hf-"));
   chmodSync(temporary, 0o1777);
   if (stage === "check") await runCheck(temporary);
-  else await runProject(stage, temporary);
+  else for (const [index, each] of runsOf(stage).entries()) await runProject(each, { index, temporary });
   const left = [...(await traces.left()), ...readdirSync(temporary).map((name) => `temporary ${name}`)];
   rmSync(temporary, { recursive: true, force: true });
   failed += left.length;
@@ -45,22 +68,27 @@ const rest = skipped > 0 ? `, ${skipped} skipped` : "";
 console.log(`\n${passed} passed, ${failed} failed${rest}`);
 process.exitCode = failed > 0 ? 1 : 0;
 
-async function run(program: string, args: string[], temporary: string): Promise<number | null> {
-  const child = spawn(program, args, { stdio: "inherit", env: { ...process.env, TMPDIR: temporary } });
+async function run(program: string, args: string[], env: Record<string, string>): Promise<number | null> {
+  const child = spawn(program, args, { stdio: "inherit", env: { ...process.env, ...env } });
   traces.started(child.pid);
   const [status] = (await once(child, "exit")) as [number | null];
   return status;
 }
 
 async function runCheck(temporary: string): Promise<void> {
-  if ((await run("npm", ["run", "--silent", "check"], temporary)) === 0) passed += 1;
+  if ((await run("npm", ["run", "--silent", "check"], { TMPDIR: temporary })) === 0) passed += 1;
   else failed += 1;
 }
 
-async function runProject(project: string, temporary: string): Promise<void> {
-  const file = join(reports, `${project}.json`);
-  const args = ["vitest", "run", "--project", project, "--reporter=default", "--reporter=json", `--outputFile=${file}`];
-  const status = await run("npx", args, temporary);
+async function runProject(
+  { project, files, atOnce }: VitestRun,
+  { index, temporary }: { index: number; temporary: string },
+): Promise<void> {
+  const file = join(reports, `${project}-${index}.json`);
+  const output = ["--reporter=default", "--reporter=json", `--outputFile=${file}`];
+  const workers = atOnce === undefined ? {} : { HOLDFAST_TEST_FILES_AT_ONCE: String(atOnce) };
+  const args = ["vitest", "run", "--project", project, ...output, ...files];
+  const status = await run("npx", args, { TMPDIR: temporary, ...workers });
   const report = JSON.parse(readFileSync(file, "utf8")) as Report;
   passed += report.numPassedTests;
   skipped += report.numPendingTests;
