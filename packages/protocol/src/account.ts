@@ -7,7 +7,7 @@ export const Account = z.object({ id: z.string(), name: z.string(), created_at: 
 export type Account = z.infer<typeof Account>;
 
 export const AccountCreate = z
-  .object({ name: z.string().describe("1 to 64 characters: letters, digits, space and . _ @ -") })
+  .strictObject({ name: z.string().describe("1 to 64 characters: letters, digits, space and . _ @ -") })
   .meta({ id: "AccountCreate" });
 export type AccountCreate = z.infer<typeof AccountCreate>;
 
@@ -30,7 +30,7 @@ export const ApiKey = z
 export type ApiKey = z.infer<typeof ApiKey>;
 
 export const ApiKeyCreate = z
-  .object({ name: z.string().trim().min(1).max(64).describe("For you, to tell keys apart") })
+  .strictObject({ name: z.string().trim().min(1).max(64).describe("For you, to tell keys apart") })
   .meta({ id: "ApiKeyCreate" });
 export type ApiKeyCreate = z.infer<typeof ApiKeyCreate>;
 
@@ -42,7 +42,7 @@ export type ApiKeyCreated = z.infer<typeof ApiKeyCreated>;
 
 /** Logs a browser in: with the token of a login link, once, or with an account's key. */
 export const Login = z
-  .union([z.object({ token: z.string() }), z.object({ api_key: z.string() })])
+  .union([z.strictObject({ token: z.string().max(500) }), z.strictObject({ api_key: z.string().max(500) })])
   .meta({ id: "Login" });
 export type Login = z.infer<typeof Login>;
 
@@ -55,6 +55,6 @@ export const LoggedIn = z.object({ account: z.object({ id: z.string(), name: z.s
 export type LoggedIn = z.infer<typeof LoggedIn>;
 
 export const Credential = z
-  .object({ api_key: z.string().max(500).describe("An Anthropic API key; it stays in the gateway") })
+  .strictObject({ api_key: z.string().max(500).describe("An Anthropic API key; it stays in the gateway") })
   .meta({ id: "Credential" });
 export type Credential = z.infer<typeof Credential>;

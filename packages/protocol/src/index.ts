@@ -33,7 +33,14 @@ export {
 } from "./environment.ts";
 export * from "./event.ts";
 export { type IdKind, idPrefixes, idSchema, isId, newId } from "./ids.ts";
-export { maxBodyBytes, maxPromptBytes, maxToolResultBytes } from "./limits.ts";
+export {
+  maxBodyBytes,
+  maxContentBlocks,
+  maxNamedErrors,
+  maxPromptBytes,
+  maxToolResultBytes,
+  smallBody,
+} from "./limits.ts";
 export { Message, MessageDelivery, MessageRemoved, MessageUpdate } from "./message.ts";
 export { Metadata, MetadataPatch, patchMetadata } from "./metadata.ts";
 export {
@@ -62,7 +69,7 @@ export {
   WorkspaceName,
   workspaceMetadataKey,
 } from "./resource.ts";
-export { type Route, routes } from "./routes.ts";
+export { boundsOf, type Route, routes } from "./routes.ts";
 export { Sandbox, SandboxExec, SandboxExecFrame, type SandboxExecInput, Sweep } from "./sandbox.ts";
 export { MultiStreamStart, maxStreamSessions, StreamSessionError, StreamStart, StreamVerdict } from "./stream.ts";
 export { Workspace, WorkspaceDeleted, WorkspaceWrite } from "./workspace.ts";

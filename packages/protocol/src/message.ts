@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { ImageBlock, SentBlock, TextBlock } from "./content.ts";
+import { ImageBlock, SentContent, TextBlock } from "./content.ts";
 
 /** `next` waits for the running turn; `now` stops it and runs at once. */
 export const MessageDelivery = z.enum(["next", "now"]);
@@ -39,7 +39,7 @@ export type Message = z.infer<typeof Message>;
 /** Other words for a message that waits, or another moment. */
 export const MessageUpdate = z
   .strictObject({
-    content: z.array(SentBlock).optional(),
+    content: SentContent.optional(),
     delivery: MessageDelivery.optional(),
   })
   .meta({ id: "MessageUpdate" });

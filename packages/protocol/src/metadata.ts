@@ -10,7 +10,9 @@ export const Metadata = z.record(Key, Value).refine((bag) => Object.keys(bag).le
 });
 
 /** A value sets its key, null deletes it. */
-export const MetadataPatch = z.record(Key, Value.nullable());
+export const MetadataPatch = z
+  .record(Key, Value.nullable())
+  .refine((bag) => Object.keys(bag).length <= 4 * maxKeys, { message: `names more than ${4 * maxKeys} keys` });
 export type MetadataPatch = z.infer<typeof MetadataPatch>;
 
 /** Keys that were not named stay. */

@@ -53,7 +53,18 @@ export const problems = {
     "The message is too large",
     "Keep a message below 1 MiB of text; put larger material into a file of the workspace.",
   ),
-  body_too_large: entry(413, "request_too_large", "The request body is too large", "Keep a request below 4 MiB."),
+  body_too_large: entry(
+    413,
+    "request_too_large",
+    "The request body is too large",
+    "Keep a request below what the route takes: 64 KiB, where messages, agents, environments and commands take more, 4 MiB at the most.",
+  ),
+  target_refused: entry(
+    400,
+    "invalid_request_error",
+    "The request names another address than a path of this server",
+    "Ask for a path (`GET /v1/sessions`); this server is no proxy.",
+  ),
   not_supported: entry(
     400,
     "invalid_request_error",

@@ -82,6 +82,7 @@ export const ConfirmationDetails = z.strictObject({
   /** By question text: the label, several labels, or words of one's own. */
   answers: z
     .record(z.string().max(10_000), z.union([z.string().max(10_000), z.array(z.string().max(10_000)).max(50)]))
+    .refine((answers) => Object.keys(answers).length <= 100, { message: "has more than 100 answers" })
     .optional(),
   /** With a denial: ends the turn as well. */
   stop: z.boolean().optional(),

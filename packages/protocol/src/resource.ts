@@ -1,6 +1,6 @@
 import { z } from "zod";
 import { AgentOverrides, SessionAgent } from "./agent.ts";
-import { SentBlock } from "./content.ts";
+import { SentContent } from "./content.ts";
 import { InterruptDetails, MessageDetails } from "./message.ts";
 import { Metadata, MetadataPatch } from "./metadata.ts";
 import { ConfirmationDetails } from "./question.ts";
@@ -73,7 +73,7 @@ export type Session = z.infer<typeof Session>;
 
 const UserMessageParams = z.object({
   type: z.literal("user.message"),
-  content: z.array(SentBlock),
+  content: SentContent,
   /** Ours. */
   holdfast: MessageDetails.optional(),
 });

@@ -2,6 +2,7 @@ import { z } from "zod";
 import * as agent from "./agent.ts";
 import * as environment from "./environment.ts";
 import * as event from "./event.ts";
+import { definitionBody, messageBody } from "./limits.ts";
 import * as resource from "./resource.ts";
 import type { Route } from "./routes.ts";
 
@@ -25,6 +26,10 @@ const limit = (max: number, fallback: number) => ({
 });
 const page = { schema: z.string(), description: "`next_page` of the page before" };
 const order = { schema: z.enum(["asc", "desc"]), description: "By time" };
+const time = (words: string) => ({ schema: z.string(), description: `Made ${words} this moment, RFC 3339` });
+const from = { "created_at[gte]": time("at or after") };
+const to = { "created_at[lte]": time("at or before") };
+const created = { ...from, ...to, "created_at[gt]": time("after"), "created_at[lt]": time("before") };
 const archived = { schema: z.boolean().default(false), description: "Archived ones, too" };
 
 /** `?limit=` and `?page=` of our own lists. */
@@ -43,7 +48,7 @@ const agents: Route[] = [
     method: "get",
     path: "/v1/agents",
     summary: "List agents",
-    query: { ...paging, include_archived: archived },
+    query: { ...paging, include_archived: archived, ...created },
     ok: one("Newest first", list(Agent)),
   },
   {
@@ -52,6 +57,7 @@ const agents: Route[] = [
     path: "/v1/agents",
     summary: "Create an agent",
     body: AgentCreate,
+    bounds: definitionBody,
     ok: one("The agent, version 1", Agent),
     problems: ["not_supported"],
   },
@@ -70,6 +76,7 @@ const agents: Route[] = [
     path: "/v1/agents/{id}",
     summary: "Update an agent: a new version",
     body: AgentUpdate,
+    bounds: definitionBody,
     ok: one("The agent", Agent),
     problems: ["agent_not_found", "agent_archived", "agent_version_conflict", "not_supported"],
   },
@@ -107,6 +114,7 @@ const environments: Route[] = [
     path: "/v1/environments",
     summary: "Create an environment",
     body: EnvironmentCreate,
+    bounds: definitionBody,
     ok: one("The environment", Environment),
     problems: ["not_supported"],
   },
@@ -124,6 +132,7 @@ const environments: Route[] = [
     path: "/v1/environments/{id}",
     summary: "Update an environment",
     body: EnvironmentUpdate,
+    bounds: definitionBody,
     ok: one("The environment", Environment),
     problems: ["environment_not_found", "environment_archived", "not_supported"],
   },
@@ -151,7 +160,16 @@ const sessions: Route[] = [
     method: "get",
     path: "/v1/sessions",
     summary: "List sessions",
-    query: { limit: limit(100, 20), page, order, include_archived: archived },
+    query: {
+      limit: limit(100, 20),
+      page,
+      order,
+      include_archived: archived,
+      ...created,
+      agent_id: { schema: z.string(), description: "Only this agent's" },
+      agent_version: { schema: z.number().int().min(0), description: "Only this version's of their agent; 0: all" },
+      statuses: { schema: z.array(resource.SessionStatus), description: "Only in these states" },
+    },
     ok: one("Newest first", list(Session)),
     problems: ["not_supported"],
   },
@@ -162,6 +180,7 @@ const sessions: Route[] = [
     summary: "Create a session",
     description: '`metadata["holdfast.workspace"]` chooses the workspace.',
     body: SessionCreate,
+    bounds: messageBody,
     ok: one("The session", Session),
     problems: ["not_supported", "workspace_name_invalid"],
   },
@@ -231,6 +250,7 @@ const events: Route[] = [
       page,
       order,
       types: { schema: z.array(z.string()), description: "Only these types" },
+      ...created,
     },
     ok: one("Oldest first", list(SessionEvent)),
     problems: ["session_not_found", "not_supported"],
@@ -241,6 +261,7 @@ const events: Route[] = [
     path: "/v1/sessions/{id}/events",
     summary: "Send events",
     body: SendEvents,
+    bounds: messageBody,
     ok: one("What was stored", z.object({ data: z.array(SessionEvent) })),
     problems: [
       "session_not_found",

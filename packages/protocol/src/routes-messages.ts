@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { messageBody } from "./limits.ts";
 import { Message, MessageRemoved, MessageUpdate } from "./message.ts";
 import type { Route } from "./routes.ts";
 
@@ -22,6 +23,7 @@ export const messageRoutes: Route[] = [
     description:
       'Its words, or when it runs: `delivery: "now"` stops the turn that runs, and this message is next. Whoever comes after Claude has taken it is refused.',
     body: MessageUpdate,
+    bounds: messageBody,
     ok: { status: 200, description: "The message", schema: Message },
     problems: [
       "session_not_found",

@@ -1,3 +1,4 @@
+import type { JsonBounds } from "@holdfast/std";
 import { z } from "zod";
 import {
   Account,
@@ -11,6 +12,7 @@ import {
   Login,
   Logout,
 } from "./account.ts";
+import { commandBody, smallBody } from "./limits.ts";
 import type { ProblemCode } from "./problem.ts";
 import { PermissionRule } from "./question.ts";
 import { Status } from "./resource.ts";
@@ -30,8 +32,11 @@ export interface Route {
   description?: string;
   /** `none`: anybody who reaches the port. `admin`: keys and logins of the account `default`. */
   auth: "none" | "account" | "admin";
+  /** Every parameter that means something; others are refused. `name[…]` is one of its own. */
   query?: Record<string, { schema: z.ZodType; description: string }>;
   body?: z.ZodType;
+  /** How much of a body is read at all; `smallBody` unless given. */
+  bounds?: JsonBounds;
   ok: {
     status: number;
     description: string;
@@ -205,6 +210,7 @@ const ourRoutes: Route[] = [
       "In `/mnt/workspace`, without standard input. A client that closes the connection kills the command. A stream that breaks ends with `event: error`.",
     auth: "account",
     body: SandboxExec,
+    bounds: commandBody,
     ok: {
       status: 200,
       description: "Output as it comes, as `event: message` frames; `exit` is the last",
@@ -343,6 +349,11 @@ const systemRoutes: Route[] = [
     ok: { status: 200, description: "A page; `#code` is the problem", type: "text/html" },
   },
 ];
+
+/** What is read of a request's body, whether the route takes one or not. */
+export function boundsOf({ bounds = smallBody }: Pick<Route, "bounds">): JsonBounds {
+  return bounds;
+}
 
 /** Everything that the server answers to, except the page and its files. */
 export const routes: readonly Route[] = [

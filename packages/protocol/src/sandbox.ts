@@ -43,7 +43,7 @@ export type Sweep = z.infer<typeof Sweep>;
 const maxArgumentBytes = 128 * 1024;
 
 export const SandboxExec = z
-  .object({
+  .strictObject({
     command: z
       .array(
         z

@@ -12,7 +12,7 @@ export const Workspace = z
   .meta({ id: "Workspace" });
 export type Workspace = z.infer<typeof Workspace>;
 
-export const WorkspaceWrite = z.object({ name: WorkspaceName }).meta({ id: "WorkspaceWrite" });
+export const WorkspaceWrite = z.strictObject({ name: WorkspaceName }).meta({ id: "WorkspaceWrite" });
 export type WorkspaceWrite = z.infer<typeof WorkspaceWrite>;
 
 /** What is gone with a workspace, and what is not. */

@@ -36,6 +36,7 @@ export {
   type ReadProxyHeader,
   readProxyHeader,
 } from "./proxy-header.ts";
+export { type JsonBounds, JsonBoundsError, JsonMeter, keepsJsonBounds } from "./json-bounds.ts";
 export { BoundedQueue, ByteBudget, QueueOverflowError } from "./queue.ts";
 export { type RetryOptions, retry } from "./retry.ts";
 export {

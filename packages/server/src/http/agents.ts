@@ -15,9 +15,9 @@ const limit = (query: URLSearchParams) => integer(query, "limit", { min: 1, max:
 export function agentRoutes({ agents }: AppContext): Hono<HttpEnv> {
   const app = new Hono<HttpEnv>();
   app.post("/", async (c) => {
-    const { bytes, value } = await readJson(c);
+    const { hash, value } = await readJson(c);
     refuseUnknown(value, fields);
-    return c.json(await agents.create(c.get("account").id, check(AgentCreate, value), identityOf(c, bytes)));
+    return c.json(await agents.create(c.get("account").id, check(AgentCreate, value), identityOf(c, hash)));
   });
   app.get("/", async (c) => {
     const query = new URL(c.req.url).searchParams;

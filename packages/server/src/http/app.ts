@@ -1,4 +1,4 @@
-import { AppError, newId, routes } from "@holdfast/protocol";
+import { AppError, newId } from "@holdfast/protocol";
 import { Hono } from "hono";
 import type { AppContext } from "../context.ts";
 import { accountRoutes, keyRoutes } from "./accounts.ts";
@@ -13,16 +13,12 @@ import { messageRoutes } from "./messages.ts";
 import { multiStreamRoutes } from "./multi-stream.ts";
 import { errorResponse, toAppError } from "./problem.ts";
 import { rawRoutes } from "./raw.ts";
+import { findRoute, guardTarget, refuseStrange } from "./route-guard.ts";
 import { sandboxRoutes, sweepRoutes } from "./sandboxes.ts";
 import { sessionRoutes } from "./sessions.ts";
 import { staticFiles } from "./static.ts";
 import { healthRoutes, statusRoutes } from "./system.ts";
 import { workspaceRoutes } from "./workspaces.ts";
-
-const matchers = [...Map.groupBy(routes, ({ path }) => path)].map(([path, same]) => ({
-  pattern: new RegExp(`^${path.replace(/\{\w+\}/g, "[^/]+")}$`),
-  methods: same.map(({ method }) => method.toUpperCase()),
-}));
 
 const securityHeaders = {
   "x-content-type-options": "nosniff",
@@ -45,17 +41,15 @@ export function createApp(context: AppContext): Hono<HttpEnv> {
     const requestId = c.get("requestId");
     return errorResponse(c, toAppError(error, { logger: context.logger, requestId }));
   });
+  app.use(guardTarget());
   app.use(guardOrigin(context));
-  app.use(async (c, next) => {
-    const route = matchers.find(({ pattern }) => pattern.test(c.req.path));
-    const method = c.req.method === "HEAD" ? "GET" : c.req.method;
-    if (route !== undefined && !route.methods.includes(method)) throw new AppError("method_not_allowed");
-    await next();
-  });
+  app.use(findRoute());
+  app.use(refuseStrange({ withKey: false }));
   app.route("/", healthRoutes(context));
   app.route("/", loginRoutes(context));
   app.route("/", docsRoutes(context));
   app.use("/v1/*", authenticate(context));
+  app.use(refuseStrange({ withKey: true }));
   app.route("/v1/sessions", sessionRoutes(context));
   app.route("/v1/sessions", eventRoutes(context));
   app.route("/v1/sessions", rawRoutes(context));

@@ -1,65 +1,124 @@
-import { AppError, maxBodyBytes } from "@holdfast/protocol";
+import { createHash } from "node:crypto";
+import { AppError, boundsOf, maxNamedErrors, smallBody } from "@holdfast/protocol";
+import { type JsonBounds, JsonBoundsError, JsonMeter } from "@holdfast/std";
 import type { Context } from "hono";
 import type { z } from "zod";
 import type { HttpEnv } from "./env.ts";
 
 export interface JsonBody {
-  bytes: Uint8Array;
+  /** SHA-256 of its bytes, hex. */
+  hash: string;
   value: Record<string, unknown>;
 }
 
-/** The request's JSON object; an absent body counts as `{}`. */
+/** The request's JSON object, within the route's bounds; an absent body counts as `{}`. */
 export async function readJson(c: Context<HttpEnv>): Promise<JsonBody> {
-  const bytes = await readBytes(c.req.raw);
-  if (bytes.length === 0) return { bytes, value: {} };
+  const route = c.get("route");
+  const { text, hash } = await readText(c.req.raw, route === undefined ? smallBody : boundsOf(route));
+  if (text === "") return { hash, value: {} };
   let value: unknown;
   try {
-    value = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(bytes));
+    value = JSON.parse(text);
   } catch (error) {
-    const detail =
-      error instanceof TypeError ? "The request body is not valid UTF-8" : `The request body is not valid JSON`;
-    throw new AppError("request_malformed", { detail, cause: error });
+    throw new AppError("request_malformed", { detail: "The request body is not valid JSON", cause: error });
   }
   if (typeof value !== "object" || value === null || Array.isArray(value)) {
     throw new AppError("request_malformed", { detail: "The request body is not a JSON object" });
   }
-  return { bytes, value: value as Record<string, unknown> };
+  refuseProto(value, "");
+  return { hash, value: value as Record<string, unknown> };
 }
 
-async function readBytes(request: Request): Promise<Uint8Array> {
-  if (Number(request.headers.get("content-length") ?? 0) > maxBodyBytes) throw new AppError("body_too_large");
-  if (request.body === null) return new Uint8Array(0);
-  const parts: Uint8Array[] = [];
-  let length = 0;
-  for await (const part of request.body) {
-    length += part.length;
-    if (length > maxBodyBytes) throw new AppError("body_too_large");
-    parts.push(part);
+/** Counted, decoded and hashed piece by piece as it comes: no moment of it is long, and what is too much ends it. */
+async function readText(request: Request, bounds: JsonBounds): Promise<{ text: string; hash: string }> {
+  if (Number(request.headers.get("content-length") ?? 0) > bounds.bytes) throw tooLarge(bounds);
+  const hash = createHash("sha256");
+  const meter = new JsonMeter(bounds);
+  const decoder = new TextDecoder("utf-8", { fatal: true });
+  let text = "";
+  try {
+    for await (const part of request.body ?? []) {
+      meter.push(part);
+      hash.update(part);
+      text += decoder.decode(part, { stream: true });
+    }
+    text += decoder.decode();
+  } catch (error) {
+    if (error instanceof JsonBoundsError) throw error.bound === "bytes" ? tooLarge(bounds) : tooMuch(error);
+    if (!(error instanceof TypeError)) throw error;
+    throw new AppError("request_malformed", { detail: "The request body is not valid UTF-8", cause: error });
   }
-  return Buffer.concat(parts, length);
+  return { text, hash: hash.digest("hex") };
 }
 
-/** Throws `request_invalid` with every field that was wrong. */
+function tooLarge({ bytes }: JsonBounds): AppError {
+  const detail = `The request body is too large: this route takes at most ${bytes} bytes`;
+  return new AppError("body_too_large", { detail });
+}
+
+function tooMuch({ message }: JsonBoundsError): AppError {
+  const errors = [{ path: "body", message }];
+  return new AppError("request_invalid", { detail: `The request body ${message}`, errors });
+}
+
+/** The one name that means something to JavaScript itself: validators skip it, and what is skipped was never refused. */
+function refuseProto(value: unknown, path: string): void {
+  if (typeof value !== "object" || value === null) return;
+  for (const [key, item] of Object.entries(value)) {
+    const at = path === "" ? key : `${path}.${key}`;
+    if (key === "__proto__") {
+      const errors = [{ path: at, message: "is not a name that can be used" }];
+      throw new AppError("request_invalid", { detail: `${clipped(at)}: is not a name that can be used`, errors });
+    }
+    refuseProto(item, at);
+  }
+}
+
+/** Throws `request_invalid` with the first fields that were wrong. */
 export function check<S extends z.ZodType>(schema: S, value: unknown): z.output<S> {
   const parsed = schema.safeParse(value);
   if (parsed.success) return parsed.data;
-  const errors = parsed.error.issues.map((issue) => ({ path: issue.path.join("."), message: issue.message }));
+  const all = parsed.error.issues.flatMap(issuesOf);
+  const errors = all.slice(0, maxNamedErrors);
+  const more = all.length > errors.length ? `; and ${all.length - errors.length} more` : "";
   throw new AppError("request_invalid", {
-    detail: errors.map(({ path, message }) => `${path || "body"}: ${message}`).join("; "),
+    detail: `${errors.map(({ path, message }) => `${path || "body"}: ${message}`).join("; ")}${more}`,
     errors,
   });
+}
+
+interface NamedError {
+  path: string;
+  message: string;
+}
+
+/** An unknown field is named by itself, not by what it stands in. */
+function issuesOf(issue: z.core.$ZodIssue): NamedError[] {
+  const at = issue.path.join(".");
+  if (issue.code !== "unrecognized_keys") return [{ path: clipped(at), message: issue.message }];
+  return issue.keys.map((key) => ({
+    path: clipped(at === "" ? key : `${at}.${key}`),
+    message: "is not a field of this request",
+  }));
 }
 
 /** Fields of the official API that mean something which we do not do are refused, not ignored; empty ones are harmless. */
 export function refuseUnknown(value: Record<string, unknown>, known: readonly string[], at = ""): void {
   const asked = Object.entries(value)
     .filter(([name, content]) => !known.includes(name) && !isEmpty(content))
-    .map(([name]) => `${at}${name}`);
+    .map(([name]) => clipped(`${at}${name}`));
   if (asked.length === 0) return;
+  const named = asked.slice(0, maxNamedErrors);
+  const more = asked.length > named.length ? `, and ${asked.length - named.length} more` : "";
   throw new AppError("not_supported", {
-    detail: `Not supported: ${asked.join(", ")}`,
-    errors: asked.map((path) => ({ path, message: "is not supported" })),
+    detail: `Not supported: ${named.join(", ")}${more}`,
+    errors: named.map((path) => ({ path, message: "is not supported" })),
   });
+}
+
+/** A name as an answer repeats it. */
+function clipped(path: string): string {
+  return path.length <= 200 ? path : `${path.slice(0, 200)}…`;
 }
 
 function isEmpty(content: unknown): boolean {

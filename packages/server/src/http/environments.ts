@@ -14,10 +14,10 @@ const fields = ["name", "description", "config", "metadata", "scope", "holdfast"
 export function environmentRoutes({ environments }: AppContext): Hono<HttpEnv> {
   const app = new Hono<HttpEnv>();
   app.post("/", async (c) => {
-    const { bytes, value } = await readJson(c);
+    const { hash, value } = await readJson(c);
     refuseUnknown(value, fields);
     const input = check(EnvironmentCreate, value);
-    return c.json(await environments.create(c.get("account").id, input, identityOf(c, bytes)));
+    return c.json(await environments.create(c.get("account").id, input, identityOf(c, hash)));
   });
   app.get("/", async (c) => {
     const query = new URL(c.req.url).searchParams;

@@ -5,7 +5,7 @@ import type { AppContext } from "../context.ts";
 import type { EventLog, LogFrame, ReadOptions } from "../ports/event-log.ts";
 import { check, readJson, refuseUnknown } from "./body.ts";
 import type { HttpEnv } from "./env.ts";
-import { integer, list, order, refuseOthers } from "./query.ts";
+import { integer, list, order } from "./query.ts";
 import { identityOf } from "./sessions.ts";
 import { createdAt, pageOf } from "./sessions-filters.ts";
 import type { SseFrame } from "./sse.ts";
@@ -18,24 +18,20 @@ const sendable = new Map([
   ["user.tool_confirmation", ["type", "tool_use_id", "result", "deny_message", "holdfast"]],
 ]);
 
-const listParameters = ["limit", "order", "types", "created_at", "page", "beta"];
-
 /** `/v1/sessions/{id}/events` in Managed Agents' shape, and its stream. */
 export function eventRoutes(context: AppContext): Hono<HttpEnv> {
   const { sessions } = context;
   const app = new Hono<HttpEnv>();
   app.post("/:id/events", async (c) => {
-    const { bytes, value } = await readJson(c);
+    const { hash, value } = await readJson(c);
     refuseUnknown(value, ["events"]);
     refuseUnsupported(value.events);
     const input = check(SendEvents, value);
     const target = { accountId: c.get("account").id, sessionId: c.req.param("id"), by: c.get("actor") };
-    return c.json(await sessions.send(target, input, identityOf(c, bytes)));
+    return c.json(await sessions.send(target, input, identityOf(c, hash)));
   });
   app.get("/:id/events", async (c) => {
     const query = new URL(c.req.url).searchParams;
-    // A list that looks resumed and is not would be read twice.
-    refuseOthers(query, listParameters);
     const options = {
       limit: integer(query, "limit", { min: 1, max: 1000, fallback: 100 }),
       order: order(query, "asc"),

@@ -1,4 +1,4 @@
-import { AppError, isAppError } from "@holdfast/protocol";
+import { AppError, isAppError, maxNamedErrors } from "@holdfast/protocol";
 import type { Context } from "hono";
 import type { Logger } from "pino";
 import { isDiskFull } from "../domain/disk-full.ts";
@@ -23,24 +23,45 @@ export function toAppError(error: unknown, log: { logger: Logger; requestId: str
   return new AppError("internal", { cause: error });
 }
 
+const maxPathLength = 250;
+const maxMessageLength = 500;
+const maxDetailLength = 2_000;
+
+/** An answer does not grow with what was wrong in the request, whoever made the error. */
+function bounded({ message, errors }: AppError): { message: string; errors: { path: string; message: string }[] } {
+  return {
+    message: clip(message, maxDetailLength),
+    errors: errors.slice(0, maxNamedErrors).map((each) => ({
+      path: clip(each.path, maxPathLength),
+      message: clip(each.message, maxMessageLength),
+    })),
+  };
+}
+
+/** Never in the middle of a character. */
+function clip(text: string, length: number): string {
+  return text.length <= length ? text : `${text.slice(0, length).replace(/[\ud800-\udbff]$/, "")}…`;
+}
+
 /** Managed Agents routes answer in Anthropic's shape, the others with RFC 9457 problems. */
 export function errorResponse(c: Context<HttpEnv>, error: AppError): Response {
   const requestId = c.get("requestId");
+  const { message, errors } = bounded(error);
   const { status, title, remedy, anthropicType, retryable } = error.entry;
   const headers: Record<string, string> = { "cache-control": "no-store", "x-should-retry": String(retryable) };
   if (error.code === "database_unavailable") headers["retry-after"] = "2";
   if (isManagedAgentsPath(c.req.path)) {
     // What the message says already is not said again.
-    const named = error.errors
-      .filter(({ message }) => !error.message.includes(message))
-      .map(({ path, message }) => `${path}: ${message}`)
+    const named = errors
+      .filter((each) => !message.includes(each.message))
+      .map((each) => `${each.path}: ${each.message}`)
       .join("; ");
-    const parts = [error.message, named, remedy].filter((part) => part !== "");
+    const parts = [message, named, remedy].filter((part) => part !== "");
     const body = {
       type: "error",
       error: { type: anthropicType, message: parts.join(". ").replaceAll("..", ".") },
       request_id: requestId,
-      holdfast: { code: error.code, remedy, errors: error.errors },
+      holdfast: { code: error.code, remedy, errors },
     };
     return Response.json(body, { status, headers });
   }
@@ -48,11 +69,11 @@ export function errorResponse(c: Context<HttpEnv>, error: AppError): Response {
     type: `${docs}${error.code}`,
     title,
     status,
-    detail: error.message,
+    detail: message,
     instance: `urn:holdfast:request:${requestId}`,
     code: error.code,
     remedy,
-    ...(error.errors.length > 0 ? { errors: error.errors } : {}),
+    ...(errors.length > 0 ? { errors } : {}),
   };
   return Response.json(body, { status, headers: { ...headers, "content-type": "application/problem+json" } });
 }

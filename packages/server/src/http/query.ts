@@ -28,24 +28,3 @@ export function list(query: URLSearchParams, name: string): string[] {
       values.push(...value.split(","));
   return values.filter((value) => value !== "");
 }
-
-/** Parameters beside these are refused, not ignored. */
-export function refuseOthers(query: URLSearchParams, known: readonly string[]): void {
-  const names = [...query.keys()].map((key) => key.replace(/\[.*$/, ""));
-  refuseFilters(
-    query,
-    names.filter((name) => !known.includes(name)),
-  );
-}
-
-export function refuseFilters(query: URLSearchParams, names: readonly string[]): void {
-  for (const key of query.keys()) {
-    const name = key.replace(/\[.*$/, "");
-    if (names.includes(name)) {
-      throw new AppError("not_supported", {
-        detail: `The filter ${name} is not supported`,
-        errors: [{ path: name, message: "is not supported" }],
-      });
-    }
-  }
-}

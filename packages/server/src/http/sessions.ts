@@ -1,27 +1,26 @@
+import { createHash } from "node:crypto";
 import { AppError, SessionCreate, SessionStatus, SessionUpdate } from "@holdfast/protocol";
 import { type Context, Hono } from "hono";
 import type { AppContext } from "../context.ts";
-import { hashBody, type RequestIdentity } from "../domain/sessions/idempotency.ts";
+import type { RequestIdentity } from "../domain/sessions/idempotency.ts";
 import { check, readJson, refuseUnknown } from "./body.ts";
 import type { HttpEnv } from "./env.ts";
-import { integer, list, order, refuseFilters } from "./query.ts";
+import { integer, list, order } from "./query.ts";
 import { createdAt, flag, pageOf } from "./sessions-filters.ts";
 
 const createFields = ["agent", "environment_id", "title", "metadata", "initial_events"];
-const unsupportedFilters = ["deployment_id", "memory_store_id"];
 
 /** `/v1/sessions` in Managed Agents' shape. */
 export function sessionRoutes({ sessions }: AppContext): Hono<HttpEnv> {
   const app = new Hono<HttpEnv>();
   app.post("/", async (c) => {
-    const { bytes, value } = await readJson(c);
+    const { hash, value } = await readJson(c);
     refuseUnknown(value, createFields);
     const input = check(SessionCreate, value);
-    return c.json(await sessions.create(c.get("account").id, input, identityOf(c, bytes)));
+    return c.json(await sessions.create(c.get("account").id, input, identityOf(c, hash)));
   });
   app.get("/", async (c) => {
     const query = new URL(c.req.url).searchParams;
-    refuseFilters(query, unsupportedFilters);
     const agentId = query.get("agent_id");
     const agentVersion = integer(query, "agent_version", { min: 0, max: 1_000_000_000, fallback: 0 });
     const options = {
@@ -57,15 +56,16 @@ function statuses(query: URLSearchParams): SessionStatus[] {
 }
 
 const longKey = 200;
+const sha256 = (text: string) => createHash("sha256").update(text).digest("hex");
 
 /** What makes two requests the same one. */
-export function identityOf(c: Context<HttpEnv>, body: Uint8Array): RequestIdentity {
+export function identityOf(c: Context<HttpEnv>, bodyHash: string): RequestIdentity {
   const given = c.req.header("idempotency-key");
   // A long one counts whole: two that only begin alike are two.
-  const key = given !== undefined && given.length > longKey ? `sha256:${hashBody(Buffer.from(given))}` : given;
+  const key = given !== undefined && given.length > longKey ? `sha256:${sha256(given)}` : given;
   return {
     ...(key ? { key } : {}),
     retryCount: Number(c.req.header("x-stainless-retry-count") ?? 0) || 0,
-    bodyHash: hashBody(body),
+    bodyHash,
   };
 }

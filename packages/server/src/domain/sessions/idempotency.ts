@@ -1,4 +1,3 @@
-import { createHash } from "node:crypto";
 import { AppError } from "@holdfast/protocol";
 import { type Database, lockName, type Tx } from "../../ports/database.ts";
 
@@ -7,17 +6,13 @@ export interface RequestIdentity {
   key?: string;
   /** `x-stainless-retry-count`: how often the official SDK has sent this request before. It sends no key. */
   retryCount: number;
-  /** Of the request body. */
+  /** SHA-256 of the request body, hex. */
   bodyHash: string;
 }
 
 /** How long the first result is given to a repeated request. */
 const rememberMs = 10 * 60 * 1000;
 const rememberKeyMs = 24 * 60 * 60 * 1000;
-
-export function hashBody(body: Uint8Array): string {
-  return createHash("sha256").update(body).digest("hex");
-}
 
 interface Scope {
   accountId: string;
