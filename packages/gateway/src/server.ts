@@ -134,6 +134,12 @@ function close(server: Server): Promise<void> {
 }
 
 async function route(door: Door, req: IncomingMessage, res: ServerResponse): Promise<void> {
+  // With two names in one request, which of them counts is anybody's guess.
+  if (!req.url?.startsWith("/")) {
+    const message = "The gateway is no proxy: ask for a path.";
+    sendError(res, { status: 400, type: "invalid_request_error", message, final: true });
+    return;
+  }
   const name = (req.headers.host ?? "").toLowerCase().replace(/:\d*$/, "");
   if (!door.names.has(name)) {
     const message = "The gateway does not answer under this host name.";

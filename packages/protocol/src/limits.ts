@@ -18,7 +18,7 @@ export const maxNamedErrors = 20;
 export const smallBody: JsonBounds = { bytes: 64 * 1024, depth: 8, keys: 200, values: 500 };
 /** Agents and environments: long texts and lists of packages, which some clients escape to six bytes a character. */
 export const definitionBody: JsonBounds = { bytes: 1024 * 1024, depth: 12, keys: 500, values: 2_000 };
-/** A command with many arguments. */
-export const commandBody: JsonBounds = { bytes: maxBodyBytes, depth: 4, keys: 20, values: 1_100 };
+/** A command with many arguments; Linux itself takes no more. */
+export const commandBody: JsonBounds = { bytes: 2 * 1024 * 1024, depth: 4, keys: 20, values: 1_100 };
 /** Up to a hundred events with up to a hundred blocks, not both at once. */
 export const messageBody: JsonBounds = { bytes: maxBodyBytes, depth: 16, keys: 5_000, values: 10_000 };

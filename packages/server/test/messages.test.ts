@@ -152,3 +152,24 @@ test("a message that is removed while its turn is prepared does not run; the nex
   await session.idle(2);
   expect(await said(session)).toEqual(["You said: two"]);
 });
+
+test("a session's queue is bounded by its bytes, whether a message is sent or changed", async () => {
+  const { session, finish } = await busy();
+  const large = (bytes: number) => ({ type: "user.message", ...words("x".repeat(bytes)) });
+  const post = (events: object[]) => session.call("POST", `/v1/sessions/${session.id}/events`, { events });
+  const three = await post([large(1_000_000), large(1_000_000), large(1_000_000)]);
+  expect(three.status).toBe(200);
+  expect((await post([large(1_000_000), large(1_000_000), large(1_000_000)])).status).toBe(200);
+  const small = await session.send("small");
+  expect((await post([large(1_000_000), large(1_000_000), large(1_000_000)])).body).toMatchObject({
+    holdfast: { code: "too_many_messages" },
+  });
+  expect((await post([large(1_000_000), large(900_000)])).status).toBe(200);
+  const grown = await change(session, small, words("y".repeat(1_000_000)));
+  expect(grown.body).toMatchObject({ holdfast: { code: "too_many_messages" } });
+  // What it has itself does not stand in its way.
+  const [first] = (three.body as { data: { id: string }[] }).data;
+  expect((await change(session, first?.id ?? "", words("z".repeat(1_000_000)))).status).toBe(200);
+  for (const { id } of (await waiting(session)).slice(1)) await remove(session, id);
+  finish();
+});

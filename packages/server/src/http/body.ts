@@ -1,4 +1,5 @@
 import { createHash } from "node:crypto";
+import { setImmediate } from "node:timers/promises";
 import { AppError, boundsOf, maxNamedErrors, smallBody } from "@holdfast/protocol";
 import { type JsonBounds, JsonBoundsError, JsonMeter } from "@holdfast/std";
 import type { Context } from "hono";
@@ -16,6 +17,8 @@ export async function readJson(c: Context<HttpEnv>): Promise<JsonBody> {
   const route = c.get("route");
   const { text, hash } = await readText(c.req.raw, route === undefined ? smallBody : boundsOf(route));
   if (text === "") return { hash, value: {} };
+  // Others come first between the parts of what may be four megabytes.
+  await setImmediate();
   let value: unknown;
   try {
     value = JSON.parse(text);
@@ -26,8 +29,12 @@ export async function readJson(c: Context<HttpEnv>): Promise<JsonBody> {
     throw new AppError("request_malformed", { detail: "The request body is not a JSON object" });
   }
   refuseProto(value, "");
+  await setImmediate();
   return { hash, value: value as Record<string, unknown> };
 }
+
+/** So much is looked at before other requests have their turn. */
+const turnBytes = 256 * 1024;
 
 /** Counted, decoded and hashed piece by piece as it comes: no moment of it is long, and what is too much ends it. */
 async function readText(request: Request, bounds: JsonBounds): Promise<{ text: string; hash: string }> {
@@ -36,11 +43,16 @@ async function readText(request: Request, bounds: JsonBounds): Promise<{ text: s
   const meter = new JsonMeter(bounds);
   const decoder = new TextDecoder("utf-8", { fatal: true });
   let text = "";
+  let sinceTurn = 0;
   try {
     for await (const part of request.body ?? []) {
       meter.push(part);
       hash.update(part);
       text += decoder.decode(part, { stream: true });
+      sinceTurn += part.length;
+      if (sinceTurn < turnBytes) continue;
+      sinceTurn = 0;
+      await setImmediate();
     }
     text += decoder.decode();
   } catch (error) {

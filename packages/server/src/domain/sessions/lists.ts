@@ -1,4 +1,5 @@
 import { AppError, isId, type Session, type SessionEvent, type SessionStatus } from "@holdfast/protocol";
+import { sql } from "kysely";
 import type { Database, SessionStatus as StoredStatus } from "../../ports/database.ts";
 import { decodeEither, decodeNumber, encodeCursor } from "./cursor.ts";
 import { type SessionRow, toSession } from "./present.ts";
@@ -108,7 +109,7 @@ function filtered(db: Database, accountId: string, options: ListSessions) {
 
 export async function listEvents(db: Database, sessionId: string, options: ListEvents): Promise<Page<SessionEvent>> {
   const { limit, order, page, types, created } = options;
-  let query = db.selectFrom("events").select(["seq", "event_json"]).where("session_id", "=", sessionId);
+  let query = db.selectFrom("events").where("session_id", "=", sessionId);
   if (types !== undefined && types.length > 0) query = query.where("type", "in", types);
   if (created?.from !== undefined) query = query.where("created_at", ">=", created.from);
   if (created?.to !== undefined) query = query.where("created_at", "<=", created.to);
@@ -116,15 +117,23 @@ export async function listEvents(db: Database, sessionId: string, options: ListE
     const last = decodeNumber(page, { of: sessionId, order });
     query = query.where("seq", order === "asc" ? ">" : "<", last);
   }
-  const rows = await query
+  // Their sizes first: a thousand events may be a kilobyte or a gigabyte.
+  const sizes = await query
+    .select(["seq", sql<number>`octet_length(event_json)`.as("bytes")])
     .orderBy("seq", order)
     .limit(limit + 1)
     .execute();
-  const shown = rows.slice(0, limit);
-  const last = shown.at(-1)?.seq;
+  const count = thatFit(sizes.slice(0, limit));
+  const last = sizes[count - 1]?.seq;
+  if (last === undefined) return { data: [], next_page: null };
+  const rows = await query
+    .select("event_json")
+    .where("seq", order === "asc" ? "<=" : ">=", last)
+    .orderBy("seq", order)
+    .execute();
   return {
-    data: shown.map((row) => JSON.parse(row.event_json) as SessionEvent),
-    next_page: rows.length > limit && last !== undefined ? encodeCursor({ of: sessionId, order, last }) : null,
+    data: rows.map((row) => JSON.parse(row.event_json) as SessionEvent),
+    next_page: sizes.length > count ? encodeCursor({ of: sessionId, order, last }) : null,
   };
 }
 
@@ -139,4 +148,16 @@ export async function eventsById(db: Database, sessionId: string, ids: readonly 
     .execute();
   const found = new Map(rows.map((row) => [row.id, JSON.parse(row.event_json) as SessionEvent]));
   return ids.flatMap((id) => found.get(id) ?? []);
+}
+
+/** A page ends before it grows beyond this, whatever `limit` says; one event is always in it. */
+const maxPageBytes = 2 * 1024 * 1024;
+
+function thatFit(sizes: readonly { bytes: number }[]): number {
+  let total = 0;
+  const tooMany = sizes.findIndex(({ bytes }, index) => {
+    total += Number(bytes);
+    return index > 0 && total > maxPageBytes;
+  });
+  return tooMany === -1 ? sizes.length : tooMany;
 }

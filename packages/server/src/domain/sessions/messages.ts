@@ -3,7 +3,7 @@ import type { Tx } from "../../ports/database.ts";
 import type { LogTx } from "../../ports/event-log.ts";
 import { sessionRow } from "./lists.ts";
 import { type MessageRow, messageRow, openMessages, removeQueued, toMessage } from "./queue.ts";
-import { checkMessage } from "./send.ts";
+import { checkMessage, checkRoom } from "./send.ts";
 import type { SessionsDeps } from "./sessions.ts";
 
 interface Target {
@@ -39,6 +39,7 @@ export class Messages {
       const { archived_at: archivedAt } = await sessionRow(tx, accountId, sessionId);
       if (archivedAt !== null) throw new AppError("session_archived");
       const before = await waiting(tx, target);
+      if (content !== undefined) await checkRoom(tx, sessionId, [content], before.id);
       const changed = {
         ...(content === undefined ? {} : { content_json: JSON.stringify(content), edited_at: clock.now() }),
         ...(delivery === undefined ? {} : { delivery }),

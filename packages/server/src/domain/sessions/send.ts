@@ -1,5 +1,6 @@
 import { randomUUID } from "node:crypto";
 import { AppError, maxPromptBytes, type NewEvent, newId, type SendEvents, type SessionEvent } from "@holdfast/protocol";
+import { sql } from "kysely";
 import type { Tx } from "../../ports/database.ts";
 import type { LogTx } from "../../ports/event-log.ts";
 import type { RequestIdentity } from "./idempotency.ts";
@@ -20,6 +21,8 @@ export interface StoreInput {
 
 /** Messages of one session that wait or are being worked on. */
 const maxWaiting = 200;
+/** All of them together, as they are stored: who asks for the queue gets it whole. */
+const maxWaitingBytes = 8 * 1024 * 1024;
 
 /**
  * Appends what was said, with what it sets going: messages into the queue, answers to their questions, turns that shall
@@ -39,8 +42,9 @@ export async function storeEvents(log: LogTx, input: StoreInput): Promise<Sessio
   if (status === "terminated") throw new AppError("session_terminated");
   const known = await saidBefore(tx, input);
   const fresh = input.events.filter((_event, index) => known[index] === undefined);
-  const messages = fresh.filter((event) => event.type === "user.message").length;
-  if (messages > 0) await checkRoom(tx, sessionId, messages);
+  const contents = fresh.flatMap((event) => (event.type === "user.message" ? [event.content] : []));
+  const messages = contents.length;
+  if (messages > 0) await checkRoom(tx, sessionId, contents);
   const asked = await openQuestions(tx, sessionId);
   const resolved = await answerQuestions(tx, input);
   const open = asked.length === 0 ? asked : await openQuestions(tx, sessionId);
@@ -169,15 +173,28 @@ async function enqueue(tx: Tx, { event, sessionId, nowMs, clientId }: Enqueued):
     .execute();
 }
 
-async function checkRoom(tx: Tx, sessionId: string, more: number): Promise<void> {
-  const { waiting } = await tx
+/** Throws `too_many_messages`. `instead`: the message that the one given takes the place of. */
+export async function checkRoom(
+  tx: Tx,
+  sessionId: string,
+  more: readonly Message["content"][],
+  instead = "",
+): Promise<void> {
+  const { waiting, bytes } = await tx
     .selectFrom("messages")
     .select((eb) => eb.fn.countAll<number>().as("waiting"))
+    .select(sql<number>`coalesce(sum(octet_length(content_json)), 0)`.as("bytes"))
     .where("session_id", "=", sessionId)
     .where("state", "!=", "done")
+    .where("id", "!=", instead)
     .executeTakeFirstOrThrow();
-  if (Number(waiting) + more <= maxWaiting) return;
-  throw new AppError("too_many_messages", { detail: `${waiting} messages wait in this session; ${maxWaiting} may` });
+  const words = `${waiting} messages wait in this session`;
+  if (Number(waiting) + more.length > maxWaiting)
+    throw new AppError("too_many_messages", { detail: `${words}; ${maxWaiting} may` });
+  const size = more.reduce((sum, content) => sum + Buffer.byteLength(JSON.stringify(content)), Number(bytes));
+  // The first is always taken: what one message may have is checked elsewhere.
+  if (size > maxWaitingBytes && Number(waiting) > 0)
+    throw new AppError("too_many_messages", { detail: `${words}; together they may have ${maxWaitingBytes} bytes` });
 }
 
 /** Throws `prompt_empty`, `prompt_too_large`, naming the message. `list`: the field that holds the events. */
