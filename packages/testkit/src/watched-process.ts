@@ -19,8 +19,33 @@ export interface WatchedProcess extends AsyncDisposable {
 }
 
 /** `main`: the package's `main.ts`. The data directory is made and removed. Throws with its words when it does not start. */
-export async function startWatched(main: URL, options: object): Promise<WatchedProcess> {
+export async function startWatched(
+  main: URL,
+  options: object,
+  /** Called between a first start, which makes the data, and the one that is watched. */
+  fill?: (dataDir: string) => void,
+): Promise<WatchedProcess> {
   const directory = await mkdtemp(join(tmpdir(), "holdfast-watched-"));
+  const first = fill === undefined ? undefined : await run(main, { options, directory });
+  await first?.stop();
+  fill?.(join(directory, "data"));
+  const started = await run(main, { options, directory });
+  return {
+    ready: started.ready,
+    dataDir: join(directory, "data"),
+    async longestDelayMs(work) {
+      await ask(started.child, "reset");
+      await work();
+      return await ask(started.child, "read");
+    },
+    async [Symbol.asyncDispose]() {
+      await started.stop();
+      await rm(directory, { recursive: true, force: true });
+    },
+  };
+}
+
+async function run(main: URL, { options, directory }: { options: object; directory: string }) {
   const dataDir = join(directory, "data");
   const file = join(directory, "options.json");
   await writeFile(file, JSON.stringify({ logLevel: "error", ...options, dataDir }), { mode: 0o600 });
@@ -29,27 +54,17 @@ export async function startWatched(main: URL, options: object): Promise<WatchedP
     env: { ...process.env, HOLDFAST_OPTIONS_FILE: file },
   });
   const exited = once(child, "exit");
-  const end = async () => {
+  const stop = async () => {
     child.kill("SIGKILL");
     await exited;
-    await rm(directory, { recursive: true, force: true });
   };
   const lines = createInterface({ input: child.stdout as NodeJS.ReadableStream });
   const first: unknown[] = await Promise.race([once(lines, "line"), exited.then(() => ["it ended"])]);
   if (!String(first[0]).includes('"ready":true')) {
-    await end();
+    await stop();
     throw new Error(`the process did not start: ${first[0]}`);
   }
-  return {
-    ready: JSON.parse(String(first[0])) as Record<string, unknown>,
-    dataDir,
-    async longestDelayMs(work) {
-      await ask(child, "reset");
-      await work();
-      return await ask(child, "read");
-    },
-    [Symbol.asyncDispose]: end,
-  };
+  return { child, stop, ready: JSON.parse(String(first[0])) as Record<string, unknown> };
 }
 
 /** Of three windows the middle one: what an idle process on this machine looks like at this moment. */

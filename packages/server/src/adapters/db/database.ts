@@ -4,6 +4,7 @@ import { Kysely, sql } from "kysely";
 import { Migrator } from "kysely/migration";
 import { type Database, DatabaseOpenError, dropDeleted, type Schema } from "../../ports/database.ts";
 import { sqliteDialect } from "./dialect.ts";
+import { LiteralStates } from "./literal-states.ts";
 import { migrations } from "./migrations.ts";
 
 export interface OpenDatabase extends AsyncDisposable {
@@ -17,7 +18,7 @@ export async function openDatabase(file: string): Promise<OpenDatabase> {
   const directory = dirname(file);
   mkdirSync(directory, { recursive: true, mode: 0o700 });
   const fresh = !existsSync(file);
-  const db = new Kysely<Schema>({ dialect: sqliteDialect(file) });
+  const db = new Kysely<Schema>({ dialect: sqliteDialect(file), plugins: [new LiteralStates()] });
   try {
     await migrate(db, "blob");
   } catch (error) {

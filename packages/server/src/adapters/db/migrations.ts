@@ -5,6 +5,7 @@ import { leaseTables } from "./lease-tables.ts";
 import { loginsTables } from "./logins-tables.ts";
 import { managedAgentsTables } from "./managed-agents-tables.ts";
 import { messagesTables } from "./messages-tables.ts";
+import { openRows } from "./open-rows.ts";
 import { questionsTables } from "./questions-tables.ts";
 import { rawTables } from "./raw-tables.ts";
 import { straysTable } from "./strays-table.ts";
@@ -149,5 +150,6 @@ export function migrations(binary: "blob" | "bytea"): Record<string, Migration> 
     "008_strays": { up: straysTable },
     "009_logins": { up: loginsTables },
     "010_deletion": { up: deletionTables },
+    "011_open_rows": { up: openRows },
   };
 }

@@ -2,12 +2,16 @@ import { Kysely, PostgresDialect } from "kysely";
 import type { Logger } from "pino";
 import { DatabaseAwayError, DatabaseOpenError, type Schema } from "../../ports/database.ts";
 import { migrate, type OpenDatabase } from "./database.ts";
+import { LiteralStates } from "./literal-states.ts";
 import { PatientPool } from "./postgres-pool.ts";
 
 /** Connects and brings the schema up to date; of several servers that do so at once, one does it. */
 export async function openPostgres({ url, logger }: { url: string; logger: Logger }): Promise<OpenDatabase> {
   const open = (unlimited: boolean) =>
-    new Kysely<Schema>({ dialect: new PostgresDialect({ pool: new PatientPool({ url, logger, unlimited }) }) });
+    new Kysely<Schema>({
+      dialect: new PostgresDialect({ pool: new PatientPool({ url, logger, unlimited }) }),
+      plugins: [new LiteralStates()],
+    });
   const first = open(true);
   try {
     await migrate(first, "bytea");

@@ -1,4 +1,4 @@
-import type { ExpressionBuilder } from "kysely";
+import { type ExpressionBuilder, sql } from "kysely";
 import type { Database, Schema } from "../../ports/database.ts";
 
 /** No server that lives works on the workspace. */
@@ -9,24 +9,29 @@ export function isOrphan(eb: ExpressionBuilder<Schema, "workspaces">) {
 
 /** Workspaces that need a server and have none: a turn, a message, a question or a sandbox waits there. */
 export async function orphansWithWork(db: Database): Promise<string[]> {
+  // What is open is few and comes first; `crossJoin` keeps it so.
   const running = db.selectFrom("sessions").select("workspace_id").where("status", "=", "running");
   const queued = db
     .selectFrom("messages")
-    .innerJoin("sessions", "sessions.id", "messages.session_id")
+    .crossJoin("sessions")
+    .whereRef("sessions.id", "=", "messages.session_id")
     .select("sessions.workspace_id")
     .where("messages.state", "!=", "done");
   const asking = db
     .selectFrom("permissions")
-    .innerJoin("sessions", "sessions.id", "permissions.session_id")
+    .crossJoin("sessions")
+    .whereRef("sessions.id", "=", "permissions.session_id")
     .select("sessions.workspace_id")
     .where("permissions.state", "in", ["pending", "answered"]);
   const living = db.selectFrom("sandboxes").select("workspace_id").where("state", "!=", "ended");
   const saving = db.selectFrom("syncs").select("workspace_id").where("state", "in", ["running", "committing"]);
+  const open = running.union(queued).union(asking).union(living).union(saving);
   const rows = await db
-    .selectFrom("workspaces")
-    .select("id")
+    .selectFrom(open.as("open"))
+    .crossJoin("workspaces")
+    .where("workspaces.id", "=", sql.ref<string>("open.workspace_id"))
     .where(isOrphan)
-    .where((eb) => eb("id", "in", running.union(queued).union(asking).union(living).union(saving) as typeof running))
+    .select("workspaces.id as id")
     .execute();
   return rows.map(({ id }) => id);
 }

@@ -65,15 +65,16 @@ export class SyncRows {
     });
   }
 
-  /** What was begun in these workspaces and has not ended. */
+  /** What was begun in these workspaces and has not ended. There may be very many workspaces; what is open is few. */
   async open(workspaceIds: readonly string[]): Promise<SyncRow[]> {
-    return await this.#db
+    const mine = new Set(workspaceIds);
+    const rows = await this.#db
       .selectFrom("syncs")
       .selectAll()
-      .where("workspace_id", "in", workspaceIds)
       .where("state", "in", ["running", "committing"])
       .orderBy("timestamp")
       .execute();
+    return rows.filter((row) => mine.has(row.workspace_id));
   }
 
   async #insert(row: {

@@ -1,5 +1,5 @@
 import type { Dispatcher } from "../leases/dispatcher.ts";
-import { type OpenSession, openSessions, waitingSessions } from "../leases/open-sessions.ts";
+import { type OpenSession, openSession, openSessions, waitingSessions } from "../leases/open-sessions.ts";
 import type { Ask } from "../leases/relay.ts";
 import type { TurnControl } from "../sessions/sessions.ts";
 import { SessionRunner } from "./session-runner.ts";
@@ -48,7 +48,7 @@ export class Turns implements TurnControl {
 
   /** These workspaces have come to this server: goes on with what is being worked on there. */
   async taken(workspaceIds: readonly string[]): Promise<void> {
-    const open = await openSessions(this.#deps.db, workspaceIds);
+    const open = await openSessions(this.#deps.db, new Set(workspaceIds));
     for (const session of open) this.#resume(session);
   }
 
@@ -150,11 +150,7 @@ export class Turns implements TurnControl {
   }
 
   async #openState(sessionId: string): Promise<OpenSession | undefined> {
-    const { db } = this.#deps;
-    const query = db.selectFrom("sessions").select("workspace_id").where("id", "=", sessionId);
-    const row = await query.executeTakeFirst();
-    if (row === undefined) return undefined;
-    return (await openSessions(db, [row.workspace_id])).find(({ id, kind }) => id === sessionId && kind !== "process");
+    return await openSession(this.#deps.db, sessionId);
   }
 
   #with(sessionId: string, work: (runner: SessionRunner) => void | Promise<void>): void {
