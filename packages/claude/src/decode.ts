@@ -1,4 +1,4 @@
-import { isObject, type JsonObject } from "./json.ts";
+import { isObject, type JsonObject, limitDepth } from "./json.ts";
 
 /** One line of the CLI's stdout: a JSON object, or whatever else it was. */
 export type DecodedLine =
@@ -15,7 +15,10 @@ const escapes =
 // biome-ignore lint/suspicious/noControlCharactersInRegex: as above
 const controls = /[\u0000-\u0008\u000b-\u001f\u007f]/g;
 
-/** Never throws. CR, terminal escapes and a byte order mark around the JSON do not matter. */
+/**
+ * Never throws. CR, terminal escapes and a byte order mark around the JSON do not matter. What is nested deeper than two
+ * hundred levels is cut there.
+ */
 export function decodeLine(line: Uint8Array | string): DecodedLine {
   const raw = typeof line === "string" ? line : new TextDecoder().decode(line);
   const direct = parseObject(raw);
@@ -33,7 +36,9 @@ function parseObject(text: string): JsonObject | undefined {
   if (!text.includes("{")) return undefined;
   try {
     const value: unknown = JSON.parse(text);
-    return isObject(value) ? value : undefined;
+    if (!isObject(value)) return undefined;
+    limitDepth(value);
+    return value;
   } catch {
     // Not JSON is an answer here, not an error: the line is kept as text.
     return undefined;

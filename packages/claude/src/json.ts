@@ -6,6 +6,22 @@ export function isObject(value: unknown): value is JsonObject {
   return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
+/** More than any line of the CLI has; whoever writes JSON again goes as deep as it is, and fails at some thousands. */
+const maxDepth = 200;
+const tooDeep = `[nested more than ${maxDepth} levels deep; the raw record has all of it]`;
+
+/** Cuts what lies deeper, in place. What a tool prints, or is asked to do, may be nested without end. */
+export function limitDepth(value: unknown, depth = 1): void {
+  if (typeof value !== "object" || value === null) return;
+  const holder = value as Record<string, unknown>;
+  for (const key of Object.keys(holder)) {
+    const item = holder[key];
+    if (typeof item !== "object" || item === null) continue;
+    if (depth < maxDepth) limitDepth(item, depth + 1);
+    else holder[key] = tooDeep;
+  }
+}
+
 export function asObject(value: unknown): JsonObject {
   return isObject(value) ? value : {};
 }

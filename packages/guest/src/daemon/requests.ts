@@ -31,7 +31,10 @@ const checks: Record<GuestRequest["type"], (fields: Fields) => boolean> = {
 export function checkRequest(header: unknown): GuestRequest {
   const type = isFields(header) ? header.type : undefined;
   if (!isFields(header) || typeof type !== "string" || !isRequestType(type)) {
-    throw new RequestError("bad_request", `unknown request ${String(JSON.stringify(type)).slice(0, 100)}`);
+    throw new RequestError(
+      "bad_request",
+      `unknown request ${typeof type === "string" ? JSON.stringify(type.slice(0, 100)) : typeof type}`,
+    );
   }
   if (!isCount(header.requestId) || !checks[type](header)) {
     throw new RequestError("bad_request", `a field of the ${type} request is missing or wrong`);

@@ -75,3 +75,14 @@ test.each([[[]], [[""]], [["", ""]], [["a", "", "b"]], [["x".repeat(300_000)]], 
     expect(lines).toEqual(texts);
   },
 );
+
+test("a line that is nested without end is clipped in linear time", () => {
+  const depth = 100_000;
+  const texts = Array.from({ length: 2_000 }, () => `{"data":"${"A".repeat(1_100)}"}`).join(",");
+  const line = `{"a":${"[".repeat(depth)}${texts}${"]".repeat(depth)}}`;
+  const before = process.threadCpuUsage();
+  expect(clip(line)).toBe(line);
+  const { user, system } = process.threadCpuUsage(before);
+  // The way down for each of the texts would be 200 million steps.
+  expect((user + system) / 1000).toBeLessThan(1_500);
+});

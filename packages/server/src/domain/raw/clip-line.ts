@@ -31,6 +31,9 @@ function wrapped(fields: { text: string; base64?: string }): Uint8Array {
   return Buffer.from(JSON.stringify({ type: "holdfast.not_json", ...fields }));
 }
 
+/** Copies lie near the top of a line; the way down to what lies deeper would be walked again for each of its texts. */
+const maxClipDepth = 50;
+
 const quote = 0x22;
 const backslash = 0x5c;
 
@@ -100,6 +103,7 @@ class Clipper {
   }
 
   #isCandidate(): boolean {
+    if (this.#open.length > maxClipDepth) return false;
     const path = this.#open.filter(({ isObject }) => isObject).map(({ key }) => key);
     const key = path.at(-1) ?? "";
     // What a tool is asked to do is said nowhere else.
