@@ -1,6 +1,7 @@
 import { createHash, timingSafeEqual } from "node:crypto";
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { parseScripts, type ScriptedModelCore } from "@holdfast/scripted-model";
+import { type JsonBounds, JsonBoundsError, JsonMeter } from "@holdfast/std";
 import type { Logger } from "pino";
 import { z } from "zod";
 import { sendError, sendJson } from "./anthropic-error.ts";
@@ -28,6 +29,11 @@ export interface GatewayStatus {
   readonly mode: "anthropic" | "scripted";
   readonly credential: { present: boolean; source: "stored" | "environment" | null; last4: string | null };
 }
+
+/** Names and a key. */
+const smallBounds: JsonBounds = { bytes: 64 * 1024, depth: 8, keys: 200, values: 500 };
+/** Of tests alone. */
+const scriptBounds: JsonBounds = { bytes: 2 * 1024 * 1024, depth: 64, keys: 50_000, values: 100_000 };
 
 type Handler = (ctx: AdminApiContext, call: { body: Buffer; query: URLSearchParams }) => object | Promise<object>;
 
@@ -69,8 +75,16 @@ const ROUTES: ReadonlyMap<string, Handler> = new Map<string, Handler>([
   ],
   [
     "GET /admin/usage",
-    (ctx, { query }) =>
-      ctx.ledger.report({ session: query.get("session") ?? undefined, account: query.get("account") ?? undefined }),
+    (ctx, { query }) => {
+      const unknown = [...query.keys()].find((name) => name !== "session" && name !== "account");
+      // Left out, it would be everybody's usage that is answered.
+      if (unknown !== undefined)
+        throw new InputError(`There is no parameter "${unknown.slice(0, 100)}"; known are session and account.`);
+      return ctx.ledger.report({
+        session: query.get("session") ?? undefined,
+        account: query.get("account") ?? undefined,
+      });
+    },
   ],
 ]);
 
@@ -79,7 +93,7 @@ const SCRIPT_ROUTES: ReadonlyMap<string, Handler> = new Map<string, Handler>([
   [
     "POST /admin/scripts",
     (ctx, { body }) => {
-      const scripts = parseScripts(parseJson(body));
+      const scripts = parseScripts(parseJson(body, scriptBounds));
       for (const { when, turns, times } of scripts) {
         ctx.scripted.script(when, turns, times === undefined ? {} : { times });
       }
@@ -107,7 +121,7 @@ export async function handleAdminApi(ctx: AdminApiContext, req: IncomingMessage,
   const route = `${req.method} ${path}`;
   const handler = ROUTES.get(route) ?? (ctx.allowScripts ? SCRIPT_ROUTES.get(route) : undefined);
   if (!handler) {
-    sendError(res, { status: 404, type: "not_found_error", message: `The admin API has no ${route}.` });
+    sendError(res, { status: 404, type: "not_found_error", message: `The admin API has no ${route.slice(0, 200)}.` });
     return;
   }
   try {
@@ -149,7 +163,13 @@ class InputError extends Error {
   override name = "InputError";
 }
 
-function parseJson(body: Buffer): unknown {
+function parseJson(body: Buffer, bounds = smallBounds): unknown {
+  try {
+    new JsonMeter(bounds).push(body);
+  } catch (error) {
+    if (!(error instanceof JsonBoundsError)) throw error;
+    throw new InputError(`The body ${error.message}.`, { cause: error });
+  }
   try {
     return JSON.parse(body.toString("utf8"));
   } catch {
@@ -158,6 +178,7 @@ function parseJson(body: Buffer): unknown {
   }
 }
 
+const maxErrorLength = 2_000;
 const INPUT_ERRORS: ReadonlySet<string> = new Set(["InputError", "BodyTooLargeError", "ScriptFormatError"]);
 
 function isInputError(error: unknown): boolean {
@@ -169,6 +190,8 @@ function errorType(error: unknown) {
 }
 
 function errorText(error: unknown): string {
-  if (error instanceof z.ZodError) return z.prettifyError(error);
-  return error instanceof Error ? error.message : String(error);
+  const text =
+    error instanceof z.ZodError ? z.prettifyError(error) : error instanceof Error ? error.message : String(error);
+  // It repeats names that the caller chose.
+  return text.length <= maxErrorLength ? text : `${text.slice(0, maxErrorLength)}…`;
 }

@@ -44,7 +44,11 @@ export async function handleModelApi(ctx: ModelApiContext, req: IncomingMessage,
     return;
   }
   if (!ROUTES.has(`${req.method} ${path}`)) {
-    sendError(res, { status: 404, type: "not_found_error", message: `The gateway has no ${req.method} ${path}.` });
+    sendError(res, {
+      status: 404,
+      type: "not_found_error",
+      message: `The gateway has no ${req.method} ${path.slice(0, 200)}.`,
+    });
     return;
   }
   const token = await authenticate(ctx, req.headers);

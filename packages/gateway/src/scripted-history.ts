@@ -1,4 +1,6 @@
-import { SCRIPTED_SIGNATURE } from "@holdfast/scripted-model";
+import { conversationBounds, SCRIPTED_SIGNATURE } from "@holdfast/scripted-model";
+
+import { keepsJsonBounds } from "@holdfast/std";
 
 type Json = Record<string, unknown>;
 const isObject = (value: unknown): value is Json => typeof value === "object" && value !== null;
@@ -9,6 +11,8 @@ const isObject = (value: unknown): value is Json => typeof value === "object" &&
  */
 export function withoutScriptedThinking(body: Buffer): Buffer {
   if (!body.includes(SCRIPTED_SIGNATURE)) return body;
+  // A sandbox can write the signature into what it likes; a demo's conversation is never so large.
+  if (!keepsJsonBounds(body, conversationBounds)) return body;
   let parsed: unknown;
   try {
     parsed = JSON.parse(body.toString("utf8"));

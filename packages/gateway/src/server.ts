@@ -156,7 +156,11 @@ async function route(door: Door, req: IncomingMessage, res: ServerResponse): Pro
   if (wantsAdmin && door.serves !== "model" && LOOPBACK_NAMES.has(name))
     return await handleAdminApi(door.admin, req, res);
   if (!wantsAdmin && door.serves !== "admin") return await handleModelApi(door.model, req, res);
-  sendError(res, { status: 404, type: "not_found_error", message: `The gateway has no ${req.method} ${req.url}.` });
+  sendError(res, {
+    status: 404,
+    type: "not_found_error",
+    message: `The gateway has no ${req.method} ${req.url.slice(0, 200)}.`,
+  });
 }
 
 function urlOf(host: string, port: number): string {

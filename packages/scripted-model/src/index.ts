@@ -1,3 +1,4 @@
+export { conversationBounds } from "./bounds.ts";
 export {
   createScriptedModel,
   type ModelCall,

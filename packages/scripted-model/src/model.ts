@@ -1,5 +1,8 @@
 import { randomBytes, timingSafeEqual } from "node:crypto";
 import type { IncomingHttpHeaders, ServerResponse } from "node:http";
+import { setImmediate } from "node:timers/promises";
+import { JsonBoundsError, JsonMeter } from "@holdfast/std";
+import { conversationBounds } from "./bounds.ts";
 import { nextDemoTurn } from "./demo.ts";
 import { parseScripts } from "./parse-script.ts";
 import { BadRequestError, type ModelRequest, readModelRequest, type TurnStart } from "./request.ts";
@@ -82,19 +85,19 @@ class Core implements ScriptedModelCore {
     call.res.setHeader("request-id", `req_${randomBytes(10).toString("hex")}`);
     call.res.setHeader("x-holdfast-model", "scripted-demo-not-claude");
     if (path === "/v1/messages" && call.method === "POST") return await this.#messages(call);
-    if (path === "/v1/messages/count_tokens" && call.method === "POST") return this.#countTokens(call);
+    if (path === "/v1/messages/count_tokens" && call.method === "POST") return await this.#countTokens(call);
     if (path === "/v1/models" && call.method === "GET") return sendJson(call.res, 200, MODELS);
     if (path === "/" && (call.method === "HEAD" || call.method === "GET")) return sendAbout(call.res);
     if (path.startsWith("/__") && this.#mayControl(call.headers)) return this.#control(call, path);
     return sendError(call.res, {
       status: 404,
       type: "not_found_error",
-      message: `There is no ${call.method} ${path}.`,
+      message: `There is no ${call.method} ${path.slice(0, 200)}.`,
     });
   }
 
   async #messages(call: ModelCall): Promise<ModelCallResult> {
-    const request = readCall(call, (conversation) => this.#turns.start(conversation));
+    const request = await readCall(call, (conversation) => this.#turns.start(conversation));
     if (request instanceof BadRequestError) return badRequest(call.res, request);
     const id = messageId();
     const side = sideTurn(request);
@@ -135,8 +138,8 @@ class Core implements ScriptedModelCore {
     }
   }
 
-  #countTokens(call: ModelCall): ModelCallResult {
-    const request = readCall(call);
+  async #countTokens(call: ModelCall): Promise<ModelCallResult> {
+    const request = await readCall(call);
     if (request instanceof BadRequestError) return badRequest(call.res, request);
     return sendJson(call.res, 200, { input_tokens: Math.ceil(request.sizeBytes / 4) });
   }
@@ -167,7 +170,7 @@ class Core implements ScriptedModelCore {
     return sendError(call.res, {
       status: 404,
       type: "not_found_error",
-      message: `There is no ${call.method} ${path}.`,
+      message: `There is no ${call.method} ${path.slice(0, 200)}.`,
     });
   }
 
@@ -178,7 +181,9 @@ class Core implements ScriptedModelCore {
   }
 }
 
-function readCall(call: ModelCall, turnStart?: TurnStart): ModelRequest | BadRequestError {
+const turnBytes = 512 * 1024;
+
+async function readCall(call: ModelCall, turnStart?: TurnStart): Promise<ModelRequest | BadRequestError> {
   const session = call.headers["x-claude-code-session-id"];
   const context = {
     sessionId: typeof session === "string" ? session : undefined,
@@ -186,9 +191,21 @@ function readCall(call: ModelCall, turnStart?: TurnStart): ModelRequest | BadReq
     ...(turnStart ? { turnStart } : {}),
   };
   try {
-    return readModelRequest(JSON.parse(Buffer.from(call.body).toString("utf8")), context);
+    // All sandboxes share this thread: others have their turn between the steps.
+    const meter = new JsonMeter(conversationBounds);
+    for (let at = 0; at < call.body.length; at += turnBytes) {
+      meter.push(call.body.subarray(at, at + turnBytes));
+      await setImmediate();
+    }
+    const text = Buffer.from(call.body.buffer, call.body.byteOffset, call.body.length).toString("utf8");
+    await setImmediate();
+    const body: unknown = JSON.parse(text);
+    await setImmediate();
+    return readModelRequest(body, context);
   } catch (error) {
     if (error instanceof BadRequestError) return error;
+    if (error instanceof JsonBoundsError)
+      return new BadRequestError(`The request body ${error.message}.`, { cause: error });
     return new BadRequestError("The request body is not valid JSON.", { cause: error });
   }
 }

@@ -94,6 +94,8 @@ interface Conversation {
   steered: string[];
   systemTexts: string[];
   answered: PastToolUse[][];
+  /** Where in `answered` a call stands, by its id: a conversation may have thousands. */
+  places: Map<string, { uses: PastToolUse[]; index: number }>;
   loadedTools: Set<string>;
 }
 
@@ -104,6 +106,7 @@ function readConversation(messages: readonly Json[]): Conversation {
     steered: [],
     systemTexts: [],
     answered: [],
+    places: new Map(),
     loadedTools: new Set(),
   };
   let previousRole = "";
@@ -131,9 +134,13 @@ function readAnswer(found: Conversation, content: unknown, continued: boolean): 
       name: String(block.name),
       input: isObject(block.input) ? block.input : {},
     }));
-  const last = found.answered.at(-1);
-  if (continued && last) last.push(...uses);
-  else found.answered.push(uses);
+  const last = continued ? found.answered.at(-1) : undefined;
+  const list = last ?? [];
+  if (last === undefined) found.answered.push(list);
+  for (const use of uses) {
+    found.places.set(use.id, { uses: list, index: list.length });
+    list.push(use);
+  }
 }
 
 function readUserMessage(found: Conversation, content: unknown): void {
@@ -154,6 +161,7 @@ function readUserMessage(found: Conversation, content: unknown): void {
 function beginTurn(found: Conversation): void {
   found.openFrom = found.prompts.length;
   found.answered = [];
+  found.places = new Map();
   found.steered = [];
 }
 
@@ -186,11 +194,9 @@ function attachResult(found: Conversation, block: Json): void {
     if (item.type === "tool_reference") found.loadedTools.add(String(item.tool_name));
   }
   const result = { text: textOf(block.content), isError: block.is_error === true };
-  for (const uses of found.answered) {
-    const index = uses.findIndex((use) => use.id === block.tool_use_id);
-    const use = uses[index];
-    if (use) uses[index] = { ...use, result };
-  }
+  const place = found.places.get(String(block.tool_use_id));
+  const use = place?.uses[place.index];
+  if (place && use) place.uses[place.index] = { ...use, result };
 }
 
 function blocksOf(content: unknown): Json[] {
