@@ -47,7 +47,7 @@ export const Login = z
 export type Login = z.infer<typeof Login>;
 
 export const Logout = z
-  .object({ everywhere: z.boolean().optional().describe("Every browser of the account") })
+  .strictObject({ everywhere: z.boolean().optional().describe("Every browser of the account") })
   .meta({ id: "Logout" });
 export type Logout = z.infer<typeof Logout>;
 

@@ -295,7 +295,10 @@ const systemRoutes: Route[] = [
     tag: "System",
     summary: "A login link, which works once",
     auth: "none",
-    query: { token: { schema: z.string(), description: "Without it: the page" } },
+    query: {
+      token: { schema: z.string(), description: "Without it: the page" },
+      problem: { schema: z.string(), description: "Of the page: why a link did not work" },
+    },
     ok: { status: 302, description: "Logged in; on to the page" },
     problems: ["key_wrong", "login_link_used"],
   },

@@ -11,7 +11,7 @@ import { Client } from "pg";
 import { pino } from "pino";
 import { afterAll } from "vitest";
 
-const loginSecret = "a-secret-for-login-links-of-tests";
+export const loginSecret = "a-secret-for-login-links-of-tests";
 
 /** The token of a new login link; each works once. */
 export function loginToken(expiresMs: number = Date.now() + loginLinkLifetimeMs, secret = loginSecret): string {

@@ -13,8 +13,8 @@ import {
 } from "@holdfast/testkit/hostile";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { z } from "zod";
+import { loginSecret, loginToken } from "./_server.ts";
 
-const loginToken = "a-login-token-for-tests";
 /** An answer's errors and words are bounded, and so are its bytes. */
 const maxAnswerBytes = 24 * 1024;
 
@@ -26,11 +26,11 @@ let sessionId: string;
 beforeAll(async () => {
   server = await startWatched(new URL("../src/main.ts", import.meta.url), {
     port: 0,
-    loginToken,
+    loginSecret,
     logLevel: "silent",
   });
   url = String(server.ready.url);
-  const login = await fetch(`${url}/login?token=${loginToken}`, { redirect: "manual" });
+  const login = await fetch(`${url}/login?token=${loginToken()}`, { redirect: "manual" });
   const cookie = login.headers.get("set-cookie")?.split(";")[0] ?? "";
   const made = await fetch(`${url}/v1/api_keys`, {
     method: "POST",

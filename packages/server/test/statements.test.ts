@@ -10,7 +10,7 @@ import { openDatabase } from "../src/adapters/db/database.ts";
 import { openSessions, waitingSessions } from "../src/domain/leases/open-sessions.ts";
 import { orphansWithWork } from "../src/domain/leases/orphans.ts";
 import { type LocalSystem, localSystem } from "./_local-server.ts";
-import { onPostgres } from "./_server.ts";
+import { loginToken, onPostgres } from "./_server.ts";
 
 /** Every statement that was prepared, as Kysely wrote it. */
 const seen = new Set<string>();
@@ -135,7 +135,7 @@ function idFor(path: string, sessionId: string): string {
 }
 
 async function adminKey(): Promise<string> {
-  const login = await it.server.fetch("/login?token=a-login-token-for-tests");
+  const login = await it.server.fetch(`/login?token=${loginToken()}`);
   const cookie = login.headers.get("set-cookie")?.split(";")[0] ?? "";
   const made = await it.server.fetch("/v1/api_keys", {
     method: "POST",

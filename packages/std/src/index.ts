@@ -21,6 +21,7 @@ export {
   type ProcessGuard,
   readCounts,
 } from "./guard.ts";
+export { type JsonBounds, JsonBoundsError, JsonMeter, keepsJsonBounds } from "./json-bounds.ts";
 export {
   formatLoginLinkToken,
   type LoginLinkToken,
@@ -36,7 +37,6 @@ export {
   type ReadProxyHeader,
   readProxyHeader,
 } from "./proxy-header.ts";
-export { type JsonBounds, JsonBoundsError, JsonMeter, keepsJsonBounds } from "./json-bounds.ts";
 export { BoundedQueue, ByteBudget, QueueOverflowError } from "./queue.ts";
 export { type RetryOptions, retry } from "./retry.ts";
 export {

@@ -40,6 +40,8 @@ export function fillDatabase(file: string, { sessions, workspaces }: { sessions:
     `${count("raw_batches (session_id, process_id, offset, lines, bytes)", sessions)}
      select ${id("sesn")}, ${id("prc")}, n, 1, x'00' from c`,
     `${count("blobs (session_id, hash, size, bytes)", sessions)} select ${id("sesn")}, 'h' || n, 1, x'00' from c`,
+    `${count("logins (id, account_id, created_at, expires_at)", 2_000)} select 'l' || n, 'acc_many', n, n + 4000000000000 from c`,
+    `${count("used_login_links (nonce, expires_at)", 2_000)} select 'n' || n, n + 4000000000000 from c`,
     "commit",
   ];
   for (const statement of statements) db.exec(statement);
