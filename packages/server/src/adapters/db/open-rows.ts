@@ -10,7 +10,6 @@ export async function openRows(db: Kysely<unknown>): Promise<void> {
     sql`create index sandboxes_by_account on sandboxes (account_id, id) where state != 'ended'`,
     sql`create index sandboxes_unrevoked on sandboxes (updated_at) where state = 'ended' and revoked_at is null`,
     sql`create index processes_by_sandbox on processes (sandbox_id) where state != 'ended'`,
-    sql`create index processes_by_session on processes (session_id)`,
     sql`create index permissions_by_event on permissions (session_id, event_id)`,
     sql`create index permission_rules_by_workspace on permission_rules (workspace_id, id)`,
     sql`create index api_keys_by_account on api_keys (account_id, id)`,
