@@ -67,6 +67,11 @@ export const refuse = {
   sandboxFinished: (id: string) => notFound(`Sandbox ${id} has already finished`),
   taskNotFound: (id: string) => notFound(`Task with ID ${id} not found`),
   execNotFound: (id: string) => notFound(`Exec with ID ${id} not found`),
+  accountFull: (used: number, limit: number) =>
+    new EngineError(
+      Status.RESOURCE_EXHAUSTED,
+      `The volumes of this account take ${Math.ceil(used / 2 ** 20)} MiB of the ${Math.floor(limit / 2 ** 20)} MiB that an account may have; delete a workspace, or ask the operator for more (engine.disk.accountBytes)`,
+    ),
   idRangesUsedUp: () =>
     new EngineError(Status.RESOURCE_EXHAUSTED, "All ranges of host user ids are given out; use another data directory"),
   unsupported: (what: string) => unimplemented(`${what} is not supported by this engine`),

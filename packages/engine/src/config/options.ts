@@ -73,6 +73,9 @@ export const EngineOptions = z.object({
         .array(z.object({ nameEndsWith: z.string().min(1), bytes }))
         .default([])
         .describe("sizes of volumes by the end of their names; the first that fits counts"),
+      accountBytes: bytes
+        .default(200 * gib)
+        .describe("what all volumes of one account may take on the disk; above it none of its sandboxes starts"),
       bytesPerInode: z
         .number()
         .int()

@@ -19,6 +19,8 @@ const schema = [
    CREATE UNIQUE INDEX running_names ON sandboxes (app_id, name) WHERE name IS NOT NULL AND status <> 'finished';
    CREATE INDEX sandboxes_by_status ON sandboxes (status, created_at);
    CREATE TABLE execs (sandbox_id TEXT NOT NULL, exec_id TEXT NOT NULL, PRIMARY KEY (sandbox_id, exec_id)) STRICT;`,
+  `ALTER TABLE volumes ADD COLUMN owner TEXT;
+   CREATE INDEX volumes_by_owner ON volumes (owner) WHERE owner IS NOT NULL;`,
 ];
 
 /** Another engine holds the data directory. */

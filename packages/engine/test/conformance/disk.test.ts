@@ -9,7 +9,9 @@ describe.skipIf(noImages() !== undefined)("limits of disk", () => {
 
   beforeAll(async () => {
     const volumeSizes = [{ nameEndsWith: "-small", bytes: 32 * mib }];
-    t = await testEngine({ disk: { scratchBytes: 128 * mib, volumeBytes: 256 * mib, volumeSizes } });
+    t = await testEngine({
+      disk: { scratchBytes: 128 * mib, volumeBytes: 256 * mib, volumeSizes, accountBytes: 100 * mib },
+    });
   });
   afterAll(() => t[Symbol.asyncDispose]());
 
@@ -39,6 +41,20 @@ describe.skipIf(noImages() !== undefined)("limits of disk", () => {
     await Promise.all([a.terminate({ wait: true }), b.terminate({ wait: true })]);
     for (const name of ["a-small", "a-large"]) await t.modal.volumes.delete(name);
     expect(readdirSync(join(t.dataDir, "volumes"))).toEqual([]);
+  });
+
+  it("an account over its total starts nothing more, in words, until it has deleted something; another does", async () => {
+    const tag = (account: string) => ({ tags: { "holdfast.account": account } });
+    const volume = await t.modal.volumes.fromName("total-large", { createIfMissing: true });
+    const first = await t.create({ ...tag("full"), volumes: { "/mnt/a": volume } });
+    expect((await sh(first, "head -c 120M /dev/urandom > /mnt/a/much && sync -f /mnt/a/")).code).toBe(0);
+    await first.terminate({ wait: true });
+    await expect(t.create({ ...tag("full") })).rejects.toThrow(/take \d+ MiB of the 100 MiB .* delete a workspace/);
+    const other = await t.create({ ...tag("other") });
+    await other.terminate({ wait: true });
+    await t.modal.volumes.delete("total-large");
+    const again = await t.create({ ...tag("full") });
+    await again.terminate({ wait: true });
   });
 
   it("a volume from before there were limits has everything in it", async () => {

@@ -79,6 +79,7 @@ class LiveSandboxes implements Sandboxes {
   async create(sandbox: NewSandbox, signal: AbortSignal): Promise<SandboxRecord> {
     const { records, log } = this.#context;
     this.#checkGates(sandbox);
+    await this.#checkAccount(sandbox);
     const record = records.insert(sandbox);
     try {
       await withDeadline((inner) => this.#launch(record, inner), {
@@ -95,6 +96,15 @@ class LiveSandboxes implements Sandboxes {
     this.#watch(record);
     log.info({ sandboxId: record.id, appId: record.appId, name: record.name }, "sandbox runs");
     return records.byId(record.id);
+  }
+
+  /** All volumes of an account together; its sandboxes' writable layers go with them and have limits of their own. */
+  async #checkAccount({ spec }: NewSandbox): Promise<void> {
+    const { volumes, options } = this.#context;
+    const { accountBytes } = options.disk;
+    const used = await volumes.usedBy(spec.idOwner);
+    if (used > accountBytes) throw refuse.accountFull(used, accountBytes);
+    for (const { volumeId } of spec.volumes) volumes.claim(volumeId, spec.idOwner);
   }
 
   async #launch(record: SandboxRecord, signal: AbortSignal): Promise<void> {

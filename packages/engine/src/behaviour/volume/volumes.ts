@@ -1,7 +1,7 @@
 import { chownSync, mkdirSync, readdirSync, rmdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import type { EngineOptions } from "../../config/options.ts";
-import { goneSuffix, removeTree, removeTreeSync, setAside } from "../../disk/trees.ts";
+import { goneSuffix, quickUsage, removeTree, removeTreeSync, setAside } from "../../disk/trees.ts";
 import type { DiskLimit } from "../../disk/types.ts";
 import { isTaken, type Row, type Store } from "../../state/store.ts";
 import { refuse } from "../errors.ts";
@@ -28,6 +28,10 @@ export interface Volumes {
   /** The path of its tree: a directory, or an image beside that path. The runtime knows which. */
   tree(id: string): string;
   limit(id: string): DiskLimit;
+  /** Notes who uses it: it counts in what that owner takes. The first to use it counts. */
+  claim(id: string, owner: string): void;
+  /** Bytes on the disk of all that an owner has, as far as the kind of its volumes lets that be told at once. */
+  usedBy(owner: string): Promise<number>;
   /** `usedBy` names living sandboxes that mount it; then it is refused. */
   delete(id: string, usedBy: string[]): Promise<void>;
   heartbeat(id: string): void;
@@ -82,6 +86,14 @@ export function createVolumes(store: Store, { dataDir, disk }: Pick<EngineOption
   return {
     byId,
     tree: (id) => join(root, byId(id).id),
+    claim: (id, owner) => void store.run("UPDATE volumes SET owner = ? WHERE id = ? AND owner IS NULL", owner, id),
+    usedBy: async (owner) => {
+      let bytes = 0;
+      for (const row of store.all("SELECT id FROM volumes WHERE owner = ?", owner)) {
+        bytes += await quickUsage(join(root, String(row.id)));
+      }
+      return bytes;
+    },
     limit: (id) => volumeLimit(disk, byId(id).name),
     getOrCreate: ({ name, ephemeral, create: mode, version }) => {
       if (ephemeral) return create(undefined, version);
