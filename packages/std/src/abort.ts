@@ -1,3 +1,5 @@
+import { startTimer } from "./timers.ts";
+
 /** A promise that resolves after `ms` milliseconds, or rejects with the signal's reason as soon as it aborts. */
 export function sleep(ms: number, signal?: AbortSignal): Promise<void> {
   return new Promise((resolve, reject) => {
@@ -6,13 +8,13 @@ export function sleep(ms: number, signal?: AbortSignal): Promise<void> {
       return;
     }
     const onAbort = () => {
-      clearTimeout(timer);
+      timer[Symbol.dispose]();
       reject(signal?.reason);
     };
-    const timer = setTimeout(() => {
+    const timer = startTimer(ms, () => {
       signal?.removeEventListener("abort", onAbort);
       resolve();
-    }, ms);
+    });
     signal?.addEventListener("abort", onAbort, { once: true });
   });
 }
@@ -39,9 +41,8 @@ export async function withDeadline<T>(
   const onAbort = () => controller.abort(options.signal?.reason);
   if (options.signal?.aborted) onAbort();
   options.signal?.addEventListener("abort", onAbort, { once: true });
-  const timer = setTimeout(
-    () => controller.abort(new DeadlineError(options.what, options.timeoutMs)),
-    options.timeoutMs,
+  const timer = startTimer(options.timeoutMs, () =>
+    controller.abort(new DeadlineError(options.what, options.timeoutMs)),
   );
   const ended = Promise.withResolvers<never>();
   const onEnd = () => ended.reject(controller.signal.reason);
@@ -50,7 +51,7 @@ export async function withDeadline<T>(
   try {
     return await Promise.race([work(controller.signal), ended.promise]);
   } finally {
-    clearTimeout(timer);
+    timer[Symbol.dispose]();
     options.signal?.removeEventListener("abort", onAbort);
     controller.signal.removeEventListener("abort", onEnd);
     // Nobody awaits it once the race is over; without a handler a late abort would be an unhandled rejection.

@@ -45,3 +45,4 @@ export {
   type SandboxTokenVerdict,
   verifySandboxToken,
 } from "./sandbox-token.ts";
+export { startTimer, type Timer, timeoutSignal } from "./timers.ts";

@@ -1,6 +1,6 @@
 import { closeSync, fchmodSync, fchownSync, mkdirSync, readFileSync } from "node:fs";
 import { setTimeout as delay } from "node:timers/promises";
-import { inBackground } from "@holdfast/std";
+import { inBackground, startTimer, type Timer } from "@holdfast/std";
 import type { ExitStatus } from "../runtime/types.ts";
 import type { Children } from "./children.ts";
 import { writeJsonDurably } from "./durable-file.ts";
@@ -14,7 +14,6 @@ import { makePipe, setWindowSize } from "./syscalls.ts";
 import { acceptTerminal } from "./terminal.ts";
 
 const START_TIMEOUT_MS = 30_000;
-const MAX_TIMER_MS = 2 ** 31 - 1;
 /** After the exit, output is complete once the pipes are closed, or idle this long when a background process holds them. */
 const DRAIN_IDLE_MS = 50;
 const DRAIN_LIMIT_MS = 1_000;
@@ -55,7 +54,7 @@ export class SandboxProcess {
   #stdin: Stdin = closedStdin();
   #children: Children | undefined;
   #exited = false;
-  #timer: NodeJS.Timeout | undefined;
+  #timer: Timer | undefined;
   #terminalFd: number | undefined;
   #onSpoolChange: (() => void) | undefined;
 
@@ -86,7 +85,7 @@ export class SandboxProcess {
     }
     this.pid = Number(readFileSync(paths.pid, "utf8"));
     if (this.#options.timeoutMs !== undefined) {
-      this.#timer = setTimeout(() => this.#killAll(), Math.min(this.#options.timeoutMs, MAX_TIMER_MS));
+      this.#timer = startTimer(this.#options.timeoutMs, () => this.#killAll());
     }
     children.track(this.pid, (exit) => inBackground(this.#finish(exit), this.#options.onTrouble));
   }
@@ -145,7 +144,7 @@ export class SandboxProcess {
 
   /** Closes what a background process may still hold. */
   dispose(): void {
-    clearTimeout(this.#timer);
+    this.#timer?.[Symbol.dispose]();
     for (const part of [this.#stdin, this.#stdout, this.#stderr]) this.#try(() => part.destroy());
   }
 
@@ -233,7 +232,7 @@ export class SandboxProcess {
   async #finish(exit: ExitStatus): Promise<void> {
     this.#exited = true;
     this.exit = exit;
-    clearTimeout(this.#timer);
+    this.#timer?.[Symbol.dispose]();
     this.#try(() => this.#options.onExit?.(exit));
     await this.#drained().catch(this.#options.onTrouble);
     this.#try(() => this.#stdin.destroy());

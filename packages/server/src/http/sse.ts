@@ -1,3 +1,4 @@
+import { startTimer } from "@holdfast/std";
 /** One frame. `event: message` unless it says otherwise. */
 export interface SseFrame {
   event?: "message" | "ping" | "error";
@@ -69,10 +70,10 @@ export function sseResponse(open: (signal: AbortSignal) => AsyncIterable<SseFram
 /** Undefined when it takes longer. */
 async function orTimeout<T>(promise: Promise<T>, timeoutMs: number): Promise<T | undefined> {
   const { promise: late, resolve } = Promise.withResolvers<undefined>();
-  const timer = setTimeout(() => resolve(undefined), timeoutMs);
+  const timer = startTimer(timeoutMs, () => resolve(undefined));
   try {
     return await Promise.race([promise, late]);
   } finally {
-    clearTimeout(timer);
+    timer[Symbol.dispose]();
   }
 }

@@ -1,3 +1,4 @@
+import { timeoutSignal } from "@holdfast/std";
 import type { MachineSettings } from "../../config/environment.ts";
 import type { EngineOptions } from "../../config/options.ts";
 import { buildImage } from "../../images/builder.ts";
@@ -36,7 +37,7 @@ export function createBuildRunner(context: BuildRunnerContext): BuildRunner {
   const running = new Set<Promise<unknown>>();
 
   const build: RunBuild = async (_imageId, request, { onLine, signal }) => {
-    const deadline = AbortSignal.timeout(options.buildTimeoutMs);
+    const deadline = timeoutSignal(options.buildTimeoutMs);
     try {
       const bases = Object.fromEntries(
         Object.entries(request.baseIds).flatMap(([tag, id]) =>

@@ -1,3 +1,5 @@
+import { startTimer, type Timer } from "@holdfast/std";
+
 /**
  * Idle timers: a sandbox is active while an exec runs, and when its stdin is written. After `timeoutMs` without either,
  * `onIdle` is called once.
@@ -10,15 +12,15 @@ export interface IdleWatch extends Disposable {
 
 export function watchIdle(timeoutMs: number, onIdle: () => void): IdleWatch {
   const running = new Set<string>();
-  let timer: NodeJS.Timeout | undefined;
+  let timer: Timer | undefined;
   let over = false;
   const arm = () => {
-    clearTimeout(timer);
+    timer?.[Symbol.dispose]();
     if (over || running.size > 0) return;
-    timer = setTimeout(() => {
+    timer = startTimer(timeoutMs, () => {
       over = true;
       onIdle();
-    }, timeoutMs);
+    });
   };
   arm();
   return {
@@ -32,7 +34,7 @@ export function watchIdle(timeoutMs: number, onIdle: () => void): IdleWatch {
     touched: arm,
     [Symbol.dispose]: () => {
       over = true;
-      clearTimeout(timer);
+      timer?.[Symbol.dispose]();
     },
   };
 }

@@ -1,4 +1,4 @@
-import { withDeadline } from "@holdfast/std";
+import { startTimer, type Timer, withDeadline } from "@holdfast/std";
 import type { Logger } from "pino";
 import type { EngineOptions } from "../../config/options.ts";
 import { mayMoveUnder, SubdirectoryError, subdirectoryOf } from "../../disk/subdirectory.ts";
@@ -15,8 +15,6 @@ import { type IdleWatch, watchIdle } from "./idle.ts";
 import { toSandboxSpec, type VolumeTree } from "./launch.ts";
 import type { NewSandbox, SandboxRecord, SandboxRecords } from "./records.ts";
 
-/** setTimeout counts no further. */
-const longestTimerMs = 2_147_000_000;
 const createDeadlineMs = 60_000;
 const endDeadlineMs = 30_000;
 
@@ -51,7 +49,7 @@ export interface SandboxesContext {
 
 interface Live {
   finished: Promise<void>;
-  deadline: NodeJS.Timeout | undefined;
+  deadline: Timer;
   idle: IdleWatch | undefined;
 }
 
@@ -178,14 +176,14 @@ class LiveSandboxes implements Sandboxes {
         this.#context.log.error({ err: error, sandboxId: id }, `sandbox could not be ended (${reason})`);
       });
     };
-    const leftMs = Math.min(Math.max(record.deadlineAt * 1000 - Date.now(), 0), longestTimerMs);
+    const leftMs = Math.max(record.deadlineAt * 1000 - Date.now(), 0);
     const live: Live = {
       finished: Promise.resolve(),
-      deadline: setTimeout(endBy("timeout"), leftMs),
+      deadline: startTimer(leftMs, endBy("timeout")),
       idle: spec.idleTimeoutMs === undefined ? undefined : watchIdle(spec.idleTimeoutMs, endBy("idle")),
     };
     live.finished = this.#followToEnd(id).finally(() => {
-      clearTimeout(live.deadline);
+      live.deadline[Symbol.dispose]();
       live.idle?.[Symbol.dispose]();
       this.#live.delete(id);
     });
@@ -246,11 +244,11 @@ class LiveSandboxes implements Sandboxes {
     const live = this.#live.get(id);
     if (live && timeoutMs > 0) {
       const over = Promise.withResolvers<void>();
-      const timer = setTimeout(over.resolve, Math.min(timeoutMs, longestTimerMs));
+      const timer = startTimer(timeoutMs, over.resolve);
       const onAbort = () => over.resolve();
       signal.addEventListener("abort", onAbort, { once: true });
       await Promise.race([live.finished, over.promise]);
-      clearTimeout(timer);
+      timer[Symbol.dispose]();
       signal.removeEventListener("abort", onAbort);
     }
     return this.#context.records.byId(id);
@@ -299,7 +297,7 @@ class LiveSandboxes implements Sandboxes {
     const following = [...this.#live.values()].map((live) => live.finished);
     this.#stop.abort();
     for (const live of this.#live.values()) {
-      clearTimeout(live.deadline);
+      live.deadline[Symbol.dispose]();
       live.idle?.[Symbol.dispose]();
     }
     await Promise.all(following);

@@ -1,3 +1,4 @@
+import { withDeadline } from "@holdfast/std";
 import type { Logger } from "pino";
 import type { Database } from "../../ports/database.ts";
 import type { SandboxProvider } from "../../ports/sandbox-provider.ts";
@@ -18,6 +19,8 @@ export interface SandboxCallsDeps {
   logger: Logger;
   /** Resolves when nothing of the workspace is being saved to S3, by this server. */
   settled: (workspaceId: string) => Promise<void>;
+  /** How long a stop waits for a save that runs. */
+  saveMs?: number;
 }
 
 export interface KnownSandbox {
@@ -27,6 +30,8 @@ export interface KnownSandbox {
 }
 
 const stopMs = 60_000;
+/** What is being saved is read through the sandbox; longer nobody who wants it stopped waits. */
+const defaultSaveMs = 20_000;
 /** A visitor says again and again that it is there; one that is silent for so long is gone. */
 const visitMs = 60_000;
 
@@ -95,6 +100,17 @@ export class SandboxCalls {
     const workspace = fromRow(row);
     // The workspace may have another one by now.
     if (rowId !== undefined && (await sandboxes.adopt(workspace, signal))?.rowId !== rowId) return null;
+    await this.#saveEnds(workspaceId);
     return (await sandboxes.stopOf(workspace, signal)) ?? null;
+  }
+
+  /** Within a bound: a save that takes longer fails, says so, and is made again after the next turn. */
+  async #saveEnds(workspaceId: string): Promise<void> {
+    const { settled, logger, saveMs = defaultSaveMs } = this.#deps;
+    try {
+      await withDeadline(() => settled(workspaceId), { what: "the save that runs", timeoutMs: saveMs });
+    } catch (error) {
+      logger.warn({ err: error, workspace: workspaceId }, "a sandbox is stopped while its workspace is being saved");
+    }
   }
 }

@@ -1,5 +1,5 @@
 import { AppError } from "@holdfast/protocol";
-import { inBackground, isAbort, sleep } from "@holdfast/std";
+import { inBackground, isAbort, sleep, startTimer, type Timer } from "@holdfast/std";
 import type { Logger } from "pino";
 import type { Clock } from "../../ports/clock.ts";
 import type { Database } from "../../ports/database.ts";
@@ -51,7 +51,7 @@ export class Sandboxes {
   readonly #live = new Map<string, Promise<LiveSandbox>>();
   /** What those promises became. */
   readonly #watched = new Map<string, LiveSandbox>();
-  readonly #idleTimers = new Map<string, NodeJS.Timeout>();
+  readonly #idleTimers = new Map<string, Timer>();
   readonly #stopping = new Map<string, Promise<void>>();
   #closing = new AbortController();
 
@@ -155,7 +155,7 @@ export class Sandboxes {
 
   async #letGo(closing: AbortController, reason: Error): Promise<void> {
     closing.abort(reason);
-    for (const timer of this.#idleTimers.values()) clearTimeout(timer);
+    for (const timer of this.#idleTimers.values()) timer[Symbol.dispose]();
     this.#idleTimers.clear();
     const all = [...this.#live.values()];
     this.#live.clear();
@@ -272,7 +272,7 @@ export class Sandboxes {
 
   async #ended(live: LiveSandbox): Promise<void> {
     const { workspace, rowId } = live;
-    clearTimeout(this.#idleTimers.get(workspace.id));
+    this.#idleTimers.get(workspace.id)?.[Symbol.dispose]();
     this.#idleTimers.delete(workspace.id);
     const current = await this.#live.get(workspace.id)?.catch(() => undefined);
     if (current === live) this.#live.delete(workspace.id);
@@ -286,17 +286,16 @@ export class Sandboxes {
 
   #onUse(live: LiveSandbox, users: number): void {
     const { id } = live.workspace;
-    clearTimeout(this.#idleTimers.get(id));
+    this.#idleTimers.get(id)?.[Symbol.dispose]();
     this.#idleTimers.delete(id);
     if (users > 0 || this.#closing.signal.aborted || live.gone.aborted || live.closed) return;
-    const timer = setTimeout(() => {
+    const timer = startTimer(this.#deps.idleMs, () => {
       this.#deps.logger.info({ sandbox: live.id }, "sandbox is idle: stopping it");
       this.#stop(live).catch((error) =>
         this.#deps.logger.warn({ err: error, sandbox: live.id }, "an idle sandbox was not stopped"),
       );
-    }, this.#deps.idleMs);
-    timer.unref();
-    this.#idleTimers.set(id, timer);
+    });
+    this.#idleTimers.set(id, timer.unref());
   }
 
   /** Rejects with `LeaseLostError` when another server has the workspace by now: then it is that one's. */

@@ -1,5 +1,5 @@
 import type { MapResult } from "@holdfast/claude";
-import { sleep } from "@holdfast/std";
+import { sleep, startTimer, type Timer } from "@holdfast/std";
 import type { LiveSandbox } from "../sandboxes/live-sandbox.ts";
 import type { ClaudeProcess } from "./claude-process.ts";
 
@@ -22,7 +22,7 @@ export class HeldProcess {
   ending = false;
   readonly #use: Disposable;
   readonly #onLetGo: Disposable[] = [];
-  #timer: NodeJS.Timeout | undefined;
+  #timer: Timer | undefined;
 
   constructor(process: ClaudeProcess, sandbox: LiveSandbox) {
     this.process = process;
@@ -48,12 +48,11 @@ export class HeldProcess {
   /** Calls `work` once after `ms` without another call of `busy` or `afterIdle`. */
   afterIdle(ms: number, work: () => void): void {
     this.busy();
-    this.#timer = setTimeout(work, ms);
-    this.#timer.unref();
+    this.#timer = startTimer(ms, work).unref();
   }
 
   busy(): void {
-    clearTimeout(this.#timer);
+    this.#timer?.[Symbol.dispose]();
   }
 
   /** Told of every line. */
