@@ -111,7 +111,7 @@ export const attacks: Attack[] = [
   {
     name: "sandboxes: eight workspaces at once",
     run: async (a, signal) => {
-      await Promise.all(many(8, (n) => a.turnElsewhere(`more-${n}-${newId("event").slice(-6)}`, signal)));
+      await Promise.all(many(8, (n) => a.turnElsewhere(`more-${n}-${newId("event").slice(-6).toLowerCase()}`, signal)));
       await a.exec("sleep 100", { signal });
       await a.stopOthers();
     },

@@ -1,4 +1,4 @@
-import { accessSync, constants, globSync, readFileSync } from "node:fs";
+import { accessSync, constants, globSync, readFileSync, realpathSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseSync } from "vite";
@@ -64,7 +64,9 @@ export function usesOf(file: string, text: string): Use[] {
     for (const [index, item] of items.entries()) {
       if (textOf(items[index - 1]) !== "-c" || item === null) continue;
       const script = textOf(item) ?? namedBefore(strings.get(nameOf(item)), item);
-      const shell = !foreign.has(node) && !/^(python|node|psql)/.test(textOf(items[0]) ?? "");
+      // Of a shell, or of what nobody can see from here.
+      const of = textOf(items[index - 2]);
+      const shell = !foreign.has(node) && (of === undefined || /(^|\/)(ba|da)?sh$/.test(of));
       if (script !== undefined && shell) uses.push(...shellUses(file, script));
     }
   });
@@ -140,7 +142,7 @@ export function isInstalled(program: string, path = process.env.PATH ?? ""): boo
     if (dir.includes("/node_modules/")) return false;
     try {
       accessSync(join(dir, program), constants.X_OK);
-      return true;
+      return !/\/(node_modules|nodejs)\//.test(realpathSync(join(dir, program)));
     } catch {
       // Not in this directory.
       return false;
