@@ -1,17 +1,9 @@
-import {
-  closeSync,
-  fsyncSync,
-  openSync,
-  renameSync,
-  rmSync,
-  statfsSync,
-  statSync,
-  unlinkSync,
-  writeSync,
-} from "node:fs";
+import { closeSync, fsyncSync, openSync, renameSync, rmSync, statfsSync, statSync, unlinkSync } from "node:fs";
+import { dirname } from "node:path";
+import { allocate } from "./keeper/syscalls.ts";
 
-/** Written in pieces of this size when a file system has no fallocate to offer. */
-const chunk = Buffer.alloc(1024 * 1024);
+/** With less than this on the disk it is full for every practical purpose, ours and others'. */
+const fullBytes = 4 * 1024 * 1024;
 
 /** Whether a write failed because there is no room: a full disk, or a quota. */
 export function isNoRoom(error: unknown): boolean {
@@ -73,17 +65,30 @@ export class DiskReserve {
     }
   }
 
+  /** Gives it up when the disk is full, whoever filled it: the room is for other services on it too. Never fails. */
+  check(): void {
+    try {
+      if (this.#freeBytes() < fullBytes) this.giveUp();
+    } catch {
+      // Not to be seen for the moment; the next look may show it.
+    }
+  }
+
+  #freeBytes(): number {
+    const { bavail, bsize } = statfsSync(dirname(this.#options.path));
+    return bavail * bsize;
+  }
+
   /** Makes it again if it is not whole and there is plenty of room; never fails. */
   restore(): void {
     const { path, bytes, tell } = this.#options;
     if (bytes === 0 || this.heldBytes >= bytes) return;
     const half = `${path}.new`;
     try {
-      const { bavail, bsize } = statfsSync(path.slice(0, path.lastIndexOf("/")));
-      if (bavail * bsize < 3 * bytes) return;
+      if (this.#freeBytes() < 3 * bytes) return;
       const file = openSync(half, "w", 0o600);
       try {
-        for (let done = 0; done < bytes; ) done += writeSync(file, chunk, 0, Math.min(chunk.length, bytes - done));
+        allocate(file, bytes);
         fsyncSync(file);
       } finally {
         closeSync(file);

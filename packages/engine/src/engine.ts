@@ -15,7 +15,9 @@ import { diskLimit } from "./behaviour/volume/limits.ts";
 import { createVolumes } from "./behaviour/volume/volumes.ts";
 import { type MachineSettings, readMachineSettings } from "./config/environment.ts";
 import { type EngineOptions, type EngineOptionsInput, parseOptions } from "./config/options.ts";
+import { DiskReserve } from "./disk-reserve.ts";
 import { openLayerStore, removeLeftovers } from "./images/layer-store.ts";
+import { layoutOf } from "./keeper/paths.ts";
 import { createLogger } from "./logger.ts";
 import { checkMachine } from "./machine-check.ts";
 import { createNetwork } from "./network/index.ts";
@@ -51,12 +53,16 @@ export async function startEngine(input: EngineOptionsInput, hooks: EngineHooks 
   await using stack = new AsyncDisposableStack();
   mkdirSync(options.dataDir, { recursive: true, mode: 0o700 });
   chmodSync(options.dataDir, 0o700);
+  const reserve = openReserve(options, log);
   await checkMachine(options, log);
-  const store = stack.adopt(openStore(options.dataDir), (opened) => opened[Symbol.dispose]());
+  const store = stack.adopt(
+    openStore(options.dataDir, (write) => reserve.withRoom(write)),
+    (opened) => opened[Symbol.dispose](),
+  );
   // A start that fails leaves nothing behind, unless there are sandboxes to leave to the next one.
   const ending = { all: createSandboxRecords(store).alive().length === 0 };
   const machine = await openMachine({ options, store, log, stack, ending });
-  const parts = await assemble({ options, store, log, hooks, stack, ending, ...machine });
+  const parts = await assemble({ options, store, log, hooks, stack, ending, reserve, ...machine });
   const server = stack.use(await listen(parts, store));
   const owned = stack.move();
   ending.all = false;
@@ -73,6 +79,16 @@ export async function startEngine(input: EngineOptionsInput, hooks: EngineHooks 
     shutdown: () => stop(true),
     [Symbol.asyncDispose]: () => stop(false),
   };
+}
+
+/** Where the disk is full already, its room is what the start itself needs. */
+function openReserve(options: EngineOptions, log: Logger): DiskReserve {
+  const stateDir = join(options.dataDir, "runtime");
+  mkdirSync(stateDir, { recursive: true, mode: 0o700 });
+  const { reserve: path } = layoutOf(stateDir, "");
+  const reserve = new DiskReserve({ path, bytes: options.diskReserveBytes, tell: (message) => log.warn(message) });
+  reserve.check();
+  return reserve;
 }
 
 interface Foundation {
@@ -127,9 +143,9 @@ async function openMachine({
 }
 
 async function assemble(
-  foundation: Foundation & { runtime: Runtime; network: Network; hooks: EngineHooks },
+  foundation: Foundation & { runtime: Runtime; network: Network; hooks: EngineHooks; reserve: DiskReserve },
 ): Promise<ServiceContext> {
-  const { options, store, log, runtime, network, hooks, stack, ending } = foundation;
+  const { options, store, log, runtime, network, hooks, stack, ending, reserve } = foundation;
   const imageRoot = options.imageCacheDir ?? join(options.dataDir, "images");
   const layers = openLayerStore(imageRoot);
   const machine = hooks.machine ?? readMachineSettings();
@@ -152,10 +168,10 @@ async function assemble(
   await sandboxes.recover();
   // Only now: steps of builds that were cut have ended, and write nothing any more.
   await removeLeftovers(imageRoot);
-  const execs = stack.use(createExecs({ options, store, records, sandboxes, images, secrets, runtime }));
+  const execs = stack.use(createExecs({ options, store, records, sandboxes, images, secrets, runtime, log }));
   execs.recover();
   stack.use(builds);
-  stack.use(startHousekeeping({ options, records, runtime, volumes, network, log }));
+  stack.use(startHousekeeping({ options, records, runtime, volumes, network, images, secrets, reserve, log }));
   stack.defer(async () => {
     if (!ending.all) return;
     await Promise.allSettled(records.alive().map((record) => sandboxes.end(record.id, "terminated")));

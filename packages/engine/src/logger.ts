@@ -1,4 +1,5 @@
 import { type DestinationStream, type Logger, pino } from "pino";
+import { LineLog } from "./log-line.ts";
 
 /** The engine's logger: JSON lines on stderr. What may hold secret values is never handed to it; this is the net below. */
 export function createLogger(level: string, destination?: DestinationStream): Logger {
@@ -9,6 +10,12 @@ export function createLogger(level: string, destination?: DestinationStream): Lo
       timestamp: pino.stdTimeFunctions.isoTime,
       redact: { paths: ["env", "*.env", "tokenSecret", "*.tokenSecret", "*.contents"], censor: "[redacted]" },
     },
-    destination ?? pino.destination({ fd: 2, sync: true }),
+    destination ?? stderrLines(),
   );
+}
+
+/** pino's own destination fails the process when the disk is full. */
+function stderrLines(): DestinationStream {
+  const lines = new LineLog(2);
+  return { write: (line) => lines.write(line.trimEnd()) };
 }

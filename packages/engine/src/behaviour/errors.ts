@@ -72,6 +72,8 @@ export const refuse = {
       Status.RESOURCE_EXHAUSTED,
       `The volumes of this account take ${Math.ceil(used / 2 ** 20)} MiB of the ${Math.floor(limit / 2 ** 20)} MiB that an account may have; delete a workspace, or ask the operator for more (engine.disk.accountBytes)`,
     ),
+  tooManyApps: (most: number) =>
+    new EngineError(Status.RESOURCE_EXHAUSTED, `This engine keeps ${most} Apps and has them; use one that is there`),
   idRangesUsedUp: () =>
     new EngineError(Status.RESOURCE_EXHAUSTED, "All ranges of host user ids are given out; use another data directory"),
   unsupported: (what: string) => unimplemented(`${what} is not supported by this engine`),

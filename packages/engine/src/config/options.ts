@@ -121,6 +121,30 @@ export const EngineOptions = z.object({
     .positive()
     .default(3_600_000)
     .describe("how long the output of a finished sandbox stays readable"),
+  housekeepingMs: z
+    .number()
+    .int()
+    .positive()
+    .default(60_000)
+    .describe("how often what is old or nobody's is looked for and dropped"),
+  recordRetentionMs: z
+    .number()
+    .int()
+    .positive()
+    .default(7 * 86_400_000)
+    .describe("how long a finished sandbox can be asked for its result"),
+  abandonedExecMs: z
+    .number()
+    .int()
+    .positive()
+    .default(15_000)
+    .describe("how long an exec runs that started when its caller had gone, unless somebody asks about it"),
+  diskReserveBytes: z
+    .number()
+    .int()
+    .min(0)
+    .default(256 * 1024 * 1024)
+    .describe("room on the disk that is given up when it is full, so that sandboxes can still be ended; 0: none"),
   logLevel: z
     .enum(["trace", "debug", "info", "warn", "error", "fatal", "silent"])
     .default("info")

@@ -47,6 +47,7 @@ const cPrctl = libc.func("int prctl(int option, ulong a, ulong b, ulong c, ulong
 const cWaitpid = libc.func("int waitpid(int pid, _Out_ int *status, int options)");
 const cWaitid = libc.func("int waitid(int type, uint id, void *info, int options)");
 const cPipe2 = libc.func("int pipe2(_Out_ int *fds, int flags)");
+const cFallocate = libc.func("int fallocate(int fd, int mode, int64 offset, int64 length)");
 const cFlock = libc.func("int flock(int fd, int operation)");
 const cIoctl = libc.func("int ioctl(int fd, ulong request, void *argument)");
 const cRecvmsg = libc.func("long recvmsg(int fd, void *message, int flags)");
@@ -174,6 +175,11 @@ export function makePipe(): { read: number; write: number } {
   const fds = [0, 0];
   check(cPipe2(fds, O_CLOEXEC), "pipe2", "");
   return { read: fds[0] ?? -1, write: fds[1] ?? -1 };
+}
+
+/** Gives the file behind `fd` room on the disk without writing it. */
+export function allocate(fd: number, bytes: number): void {
+  check(cFallocate(fd, 0, 0, bytes), "fallocate", `${bytes} bytes`);
 }
 
 /** Takes an exclusive lock for as long as the descriptor is open; false when another process has it. */

@@ -24,9 +24,13 @@ export async function createNetwork(options: CreateNetworkOptions): Promise<Netw
   const stateDir = resolve(options.stateDir);
   names.checkInstance(instance);
   mkdirSync(stateDir, { recursive: true, mode: 0o700 });
-  const state = openState(stateDir, (error) => {
-    log.error({ error: reasonOf(error) }, "the network's state is unreadable: running sandboxes lose their network");
-  });
+  const state = openState(
+    stateDir,
+    (error) => {
+      log.error({ error: reasonOf(error) }, "the network's state is unreadable: running sandboxes lose their network");
+    },
+    (error) => log.warn({ error: reasonOf(error) }, "the network's state could not be written: the disk is full"),
+  );
   const services = serviceTable(options.publishedServices, state);
   const router = await namespaces.ensureRouter(instance, services);
   // An egress of a router that is gone listens where nobody can reach it.

@@ -1,6 +1,7 @@
 import { readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { z } from "zod";
+import { isNoRoom } from "../disk-reserve.ts";
 import { maxSlot } from "./names.ts";
 
 const policySchema = z.discriminatedUnion("kind", [
@@ -23,20 +24,30 @@ export type NetworkState = z.infer<typeof stateSchema>;
 
 export interface StateFile {
   value: NetworkState;
+  /** A full disk is no failure: it is written with the next change, and until then this process knows it. */
   save(): void;
   remove(): void;
 }
 
 /** Reads the state; one that is missing or unreadable (which is reported) begins empty. */
-export function openState(directory: string, onUnreadable: (error: unknown) => void): StateFile {
+export function openState(
+  directory: string,
+  onUnreadable: (error: unknown) => void,
+  onFull: (error: unknown) => void,
+): StateFile {
   const path = join(directory, "network.json");
   const value = read(path, onUnreadable) ?? { version: 1, nextSlot: 1, services: {}, sandboxes: {} };
   return {
     value,
     save() {
       // Small, rare, and namespaces do not survive a power cut either: no fsync.
-      writeFileSync(`${path}.new`, JSON.stringify(value), { mode: 0o600 });
-      renameSync(`${path}.new`, path);
+      try {
+        writeFileSync(`${path}.new`, JSON.stringify(value), { mode: 0o600 });
+        renameSync(`${path}.new`, path);
+      } catch (error) {
+        if (!isNoRoom(error)) throw error;
+        onFull(error);
+      }
     },
     remove() {
       rmSync(path, { force: true });

@@ -1,4 +1,5 @@
 import { mkdirSync, readFileSync } from "node:fs";
+import { inBackground } from "@holdfast/std";
 import type { DiskProbe } from "../disk/probe.ts";
 import type { DiskKind, DiskLimit } from "../disk/types.ts";
 import type { AccountLimits } from "../keeper/account-limits.ts";
@@ -7,6 +8,7 @@ import type { Reserves } from "../keeper/machine-watch.ts";
 import { execPaths, isSafeName, type Layout, layoutOf, sandboxPaths } from "../keeper/paths.ts";
 import type { ExecSnapshot, Request } from "../keeper/protocol.ts";
 import { ociConfig, ociProcess } from "./bundle.ts";
+import { HybridLeftovers } from "./hybrid-leftovers.ts";
 import { execChannel, type KeeperClient, sandboxChannel } from "./keeper-client.ts";
 import { reachKeeper } from "./keeper-process.ts";
 import { canLimitSwap, canSetDeviceRules, possibleLimits, withoutImpossible } from "./limits.ts";
@@ -81,6 +83,8 @@ class OciRuntime implements Runtime {
   #replacing: Promise<void> | undefined;
   #rlimits: Rlimit[] = [];
   #disposed = false;
+  /** Of the keeper that is connected, when it is not one of ours. */
+  #leftovers: HybridLeftovers | undefined;
   #deviceRules = false;
   readonly #stdin = new StdinWriter();
   readonly #cgroupMode = cgroupMode();
@@ -184,10 +188,12 @@ class OciRuntime implements Runtime {
 
   async destroy(sandboxId: string, reason: "terminated" | "timeout" | "idle"): Promise<void> {
     await this.#request({ op: "destroy", sandboxId, reason });
+    this.#leftovers?.remove(sandboxId);
   }
 
   async forget(sandboxId: string): Promise<void> {
     await this.#request({ op: "forget", sandboxId });
+    this.#leftovers?.remove(sandboxId);
   }
 
   async exec(spec: ExecSpec, { signal }: { signal: AbortSignal }): Promise<void> {
@@ -309,11 +315,26 @@ class OciRuntime implements Runtime {
     this.#client = client;
     this.#deviceRules = canSetDeviceRules(this.#cgroupMode, readFileSync(`/proc/${client.hello.pid}/status`, "utf8"));
     this.#rlimits = rlimitsFrom(readLimits(client.hello.pid));
+    this.#leftovers = started ? undefined : new HybridLeftovers(client.hello.pid, this.#layout.cgroupParent);
+    if (this.#leftovers?.present) {
+      inBackground(this.#removeLeftovers(client, this.#leftovers), (error) => {
+        log.warn(`what an older keeper left in its cgroup root could not be removed: ${String(error)}`);
+      });
+    }
     const how = started ? "started" : "found running";
     const message = `keeper ${how}: pid ${client.hello.pid}, ${client.hello.runtime}`;
     if (lost) log.warn(`${message}; the one before is gone and its sandboxes with it`);
     else log.info(message);
     return client;
+  }
+
+  async #removeLeftovers(client: KeeperClient, leftovers: HybridLeftovers): Promise<void> {
+    const living = new Set<string>();
+    for (const sandboxId of await client.request<string[]>({ op: "list" })) {
+      const state = await client.request<SandboxState>({ op: "state", sandboxId });
+      if (state.exit === undefined) living.add(sandboxId);
+    }
+    leftovers.removeAllBut(living);
   }
 
   /** Asks `check` now and after every change until it has an answer; across a keeper's death too. */

@@ -3,6 +3,7 @@ import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
+import { isNoRoom } from "../disk-reserve.ts";
 import { type CgroupMode, cgroupMode } from "../keeper/cgroup.ts";
 import { RUNTIME_ENV } from "../keeper/oci-command.ts";
 import { counterProblems } from "./kernel-counters.ts";
@@ -111,7 +112,14 @@ const NOTHING: MountProbe = {
 };
 
 async function probeMounts(directory: string): Promise<MountProbe> {
-  const scratch = mkdtempSync(join(directory, ".holdfast-probe-"));
+  let scratch: string;
+  try {
+    scratch = mkdtempSync(join(directory, ".holdfast-probe-"));
+  } catch (error) {
+    if (!isNoRoom(error)) throw error;
+    // Nothing can be tried there now, and what is there has to be looked after: taken for good until it shows.
+    return { ...NOTHING, userNamespaces: true, idmappedMounts: true, overlay: true, detail: "the disk is full" };
+  }
   try {
     const child = join(import.meta.dirname, "..", "keeper", "probe-mounts.ts");
     const args = ["--mount", "--propagation", "private", "--", process.execPath, child, scratch];

@@ -2,6 +2,7 @@ import { isAbort } from "@holdfast/std";
 import { type CallContext, ServerError, type ServerMiddleware, type ServerMiddlewareCall, Status } from "nice-grpc";
 import type { Logger } from "pino";
 import { EngineError } from "../behaviour/errors.ts";
+import { isNoRoom } from "../disk-reserve.ts";
 import { RuntimeError, type RuntimeErrorCode } from "../runtime/types.ts";
 
 const runtimeStatus: Record<RuntimeErrorCode, Status> = {
@@ -26,6 +27,12 @@ export function toServerError(error: unknown): ServerError | undefined {
   if (error instanceof RuntimeError) return new ServerError(runtimeStatus[error.code], error.message);
   if (error instanceof Error && error.name === "NetworkError") {
     return new ServerError(Status.FAILED_PRECONDITION, error.message);
+  }
+  if (isNoRoom(error)) {
+    return new ServerError(
+      Status.RESOURCE_EXHAUSTED,
+      "The disk of the engine's machine is full. Nothing was changed. Free some space on it, then try again.",
+    );
   }
   if (error instanceof Error && error.name === "TimeoutError") {
     return new ServerError(Status.DEADLINE_EXCEEDED, error.message);

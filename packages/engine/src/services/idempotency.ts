@@ -2,6 +2,8 @@ import type { CallContext } from "nice-grpc";
 
 /** Far longer than the SDK repeats a call. */
 const keptMs = 600_000;
+/** More than these within that time, and the oldest is forgotten. */
+const maxKept = 10_000;
 
 /**
  * Answers the repeats of a create with the first answer, by the `x-idempotency-key` that the SDK sends with each try.
@@ -13,7 +15,11 @@ export function createIdempotency(): <T>(context: CallContext, work: () => Promi
     const key = idempotencyKey(context);
     if (key === undefined) return await work();
     const now = Date.now();
-    for (const [old, { atMs }] of answers) if (atMs < now - keptMs) answers.delete(old);
+    // They are in the order of their times.
+    for (const [old, { atMs }] of answers) {
+      if (atMs >= now - keptMs && answers.size < maxKept) break;
+      answers.delete(old);
+    }
     const known = answers.get(key);
     if (known) return (await known.answer) as T;
     const answer = work();

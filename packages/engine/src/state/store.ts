@@ -18,44 +18,56 @@ export interface Store extends Disposable {
   setMeta(key: string, value: string): void;
 }
 
-/** Opens the state under `dataDir`. Throws `DataDirInUseError` when another engine holds it. */
-export function openStore(dataDir: string): Store {
-  const database = openDatabase(dataDir);
-  const keys = loadKeys(dataDir);
+/** Statements that are kept ready; a client chooses some of them by what it asks for. */
+const maxPrepared = 200;
+
+/** Runs a write, and once more when there was no room for it and some could be made. */
+export type WithRoom = <T>(write: () => T) => T;
+
+/**
+ * Opens the state under `dataDir`. Throws `DataDirInUseError` when another engine holds it. What cannot be written for
+ * the want of room goes through `withRoom`.
+ */
+export function openStore(dataDir: string, withRoom: WithRoom = (write) => write()): Store {
+  const database = withRoom(() => openDatabase(dataDir));
+  const keys = withRoom(() => loadKeys(dataDir));
   const prepared = new Map<string, ReturnType<DatabaseSync["prepare"]>>();
   const prepare = (sql: string) => {
     let statement = prepared.get(sql);
     if (!statement) {
       statement = database.prepare(sql);
+      const [oldest] = prepared.size >= maxPrepared ? prepared.keys() : [];
+      if (oldest !== undefined) prepared.delete(oldest);
       prepared.set(sql, statement);
     }
     return statement;
   };
+  // A statement of a transaction is repeated with all of it: SQLite may have taken the whole back.
+  const write = <T>(work: () => T) => (database.isTransaction ? work() : withRoom(work));
   const store: Store = {
     keys,
-    run: (sql, ...values) => Number(prepare(sql).run(...values).changes),
+    run: (sql, ...values) => write(() => Number(prepare(sql).run(...values).changes)),
     get: (sql, ...values) => prepare(sql).get(...values) as Row | undefined,
     all: (sql, ...values) => prepare(sql).all(...values) as Row[],
-    transaction: (work) => {
-      database.exec("BEGIN IMMEDIATE");
-      try {
-        const result = work();
-        database.exec("COMMIT");
-        return result;
-      } catch (error) {
-        database.exec("ROLLBACK");
-        throw error;
-      }
-    },
+    transaction: (work) =>
+      write(() => {
+        database.exec("BEGIN IMMEDIATE");
+        try {
+          const result = work();
+          database.exec("COMMIT");
+          return result;
+        } catch (error) {
+          if (database.isTransaction) database.exec("ROLLBACK");
+          throw error;
+        }
+      }),
     meta: (key) => {
       const value = prepare("SELECT value FROM meta WHERE key = ?").get(key)?.value;
       return value === undefined ? undefined : String(value);
     },
     setMeta: (key, value) => {
-      prepare("INSERT INTO meta (key, value) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value").run(
-        key,
-        value,
-      );
+      const sql = "INSERT INTO meta (key, value) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value";
+      write(() => prepare(sql).run(key, value));
     },
     [Symbol.dispose]: () => database.close(),
   };

@@ -14,15 +14,20 @@ export interface EngineProcess {
 }
 
 /** An engine in a process of its own, as the supervisor starts it. */
-export async function spawnEngine(dataDir: string, more: object = {}): Promise<EngineProcess> {
+export async function spawnEngine(
+  dataDir: string,
+  more: object = {},
+  stderr: "inherit" | number = "inherit",
+): Promise<EngineProcess> {
   const optionsFile = join(dataDir, "options.json");
   writeFileSync(optionsFile, JSON.stringify({ dataDir, imageCacheDir, ...credentials, logLevel: "silent", ...more }), {
     mode: 0o600,
   });
   const child = spawn(process.execPath, [main], {
     env: { ...process.env, HOLDFAST_OPTIONS_FILE: optionsFile },
-    stdio: ["ignore", "pipe", "inherit"],
+    stdio: ["ignore", "pipe", stderr],
   });
+  if (child.stdout === null) throw new Error("the engine has no stdout");
   const [line] = (await once(createInterface({ input: child.stdout }), "line")) as [string];
   const answer = JSON.parse(line) as { ready: boolean; url: string; error?: { why: string } };
   if (!answer.ready) throw new Error(answer.error?.why);

@@ -18,6 +18,9 @@ export interface Apps {
   list(): App[];
 }
 
+/** An App is a name that lasts: there is no call that ends one. */
+const maxApps = 10_000;
+
 export function createApps(store: Store): Apps {
   const byName = (name: string) => {
     const row = store.get("SELECT * FROM apps WHERE name = ?", name);
@@ -39,6 +42,7 @@ export function createApps(store: Store): Apps {
           `Invalid App name '${shown(name)}': use 1 to 64 letters, digits, dashes, dots and underscores`,
         );
       }
+      if (Number(store.get("SELECT count(*) AS n FROM apps")?.n ?? 0) >= maxApps) throw refuse.tooManyApps(maxApps);
       const app = { id: newId("ap"), name, createdAt: Date.now() / 1000 };
       try {
         store.run("INSERT INTO apps (id, name, created_at) VALUES (?, ?, ?)", app.id, app.name, app.createdAt);

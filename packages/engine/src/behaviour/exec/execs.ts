@@ -1,3 +1,5 @@
+import { inBackground } from "@holdfast/std";
+import type { Logger } from "pino";
 import type { EngineOptions } from "../../config/options.ts";
 import { asUser } from "../../images/users.ts";
 import type { TaskExecStartRequest } from "../../proto/messages.ts";
@@ -28,6 +30,8 @@ const noTools = [
 export interface Execs {
   /** Starts a command; the same id again is the running one. */
   start(request: TaskExecStartRequest, signal: AbortSignal): Promise<void>;
+  /** Somebody asks about an exec: it is not one that started for nobody. */
+  claim(sandboxId: string, execId: string): void;
   /** Probes of readiness use the same path. */
   run(record: SandboxRecord, command: { execId: string; args: string[]; signal: AbortSignal }): Promise<ExitStatus>;
   /** After a start: takes up the idle watches of execs that were running. */
@@ -43,6 +47,7 @@ export interface ExecsContext {
   images: Images;
   secrets: Secrets;
   runtime: Runtime;
+  log: Logger;
 }
 
 /** Ids that name a file in the runtime's directories; `main` is the sandbox's own process. */
@@ -54,7 +59,7 @@ export function checkExecId(execId: string): string {
 }
 
 export function createExecs(context: ExecsContext): Execs {
-  const { store, records, sandboxes, images, secrets, runtime, options } = context;
+  const { store, records, sandboxes, images, secrets, runtime, options, log } = context;
   const stop = new AbortController();
   const following = new Set<Promise<void>>();
 
@@ -72,10 +77,40 @@ export function createExecs(context: ExecsContext): Execs {
       .then(() => {
         if (stop.signal.aborted) return;
         idle.execEnded(execId);
-        store.run("DELETE FROM execs WHERE sandbox_id = ? AND exec_id = ?", sandboxId, execId);
+        forgetRow(sandboxId, execId);
       })
       .finally(() => following.delete(done));
     following.add(done);
+  };
+
+  /** A row that stays only makes the next start look for an exec that has ended. */
+  const forgetRow = (sandboxId: string, execId: string) => {
+    try {
+      store.run("DELETE FROM execs WHERE sandbox_id = ? AND exec_id = ?", sandboxId, execId);
+    } catch (error) {
+      log.warn({ err: error, sandboxId, execId }, "the end of an exec could not be written down");
+    }
+  };
+
+  /** Execs that started when whoever asked for them had gone, and that nobody has asked about since. */
+  const abandoned = new Map<string, NodeJS.Timeout>();
+  const keyOf = (sandboxId: string, execId: string) => `${sandboxId}/${execId}`;
+  const claim = (sandboxId: string, execId: string) => {
+    const key = keyOf(sandboxId, execId);
+    clearTimeout(abandoned.get(key));
+    abandoned.delete(key);
+  };
+  /** The SDK asks again, under the same id, where only its connection was lost: until then it may run. */
+  const abandon = (sandboxId: string, execId: string) => {
+    claim(sandboxId, execId);
+    const end = () => {
+      abandoned.delete(keyOf(sandboxId, execId));
+      log.info({ sandboxId, execId }, "an exec that started after its caller had gone is ended");
+      inBackground(runtime.killExec(sandboxId, execId, 9), (error) => {
+        log.debug({ err: error, sandboxId, execId }, "it had ended already");
+      });
+    };
+    abandoned.set(keyOf(sandboxId, execId), setTimeout(end, options.abandonedExecMs));
   };
 
   const specOf = (record: SandboxRecord, command: { execId: string; args: string[]; env: Variables }): ExecSpec => {
@@ -118,9 +153,17 @@ export function createExecs(context: ExecsContext): Execs {
       }
       const idle = sandboxes.idle(record.id);
       if (idle) store.run("INSERT OR IGNORE INTO execs (sandbox_id, exec_id) VALUES (?, ?)", record.id, execId);
-      await runtime.exec(spec, { signal });
+      claim(record.id, execId);
+      try {
+        await runtime.exec(spec, { signal });
+      } catch (error) {
+        if (idle) forgetRow(record.id, execId);
+        throw error;
+      }
       follow(record.id, execId);
+      if (signal.aborted) abandon(record.id, execId);
     },
+    claim,
     run: async (record, { execId, args, signal }) => {
       await runtime.exec(specOf(record, { execId, args, env: {} }), { signal });
       return await runtime.waitExec(record.id, execId, { signal });
@@ -134,6 +177,7 @@ export function createExecs(context: ExecsContext): Execs {
     },
     [Symbol.asyncDispose]: async () => {
       stop.abort();
+      for (const timer of abandoned.values()) clearTimeout(timer);
       await Promise.all(following);
     },
   };

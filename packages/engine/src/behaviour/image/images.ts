@@ -58,7 +58,12 @@ export interface Images {
   /** Waits until the build has ended, `timeoutMs` have passed or the signal aborts; starts it anew when a restart cut it. */
   join(id: string, options: { timeoutMs: number; signal: AbortSignal }): Promise<ImageRecord>;
   delete(id: string): void;
+  /** Forgets images that are of no use to anybody any more: failed, deleted or made anew, and with no sandbox. */
+  collect(): void;
 }
+
+/** How long the reason of a failed build can be asked for. */
+const deadImageLifeS = 86_400;
 
 export interface ImagesContext {
   store: Store;
@@ -186,6 +191,20 @@ export function createImages(context: ImagesContext): Images {
       const record = find(id);
       if (!record || record.status === "deleted") throw refuse.imageNotFound(shown(id));
       store.run("UPDATE images SET status = 'deleted' WHERE id = ?", id);
+    },
+    collect: () => {
+      const rows = store.all(
+        `SELECT id FROM images AS image WHERE created_at < ? AND status <> 'building'
+           AND (status <> 'built' OR EXISTS (SELECT 1 FROM images AS newer WHERE newer.recipe = image.recipe
+             AND newer.status = 'built' AND newer.created_at > image.created_at))
+           AND NOT EXISTS (SELECT 1 FROM sandboxes WHERE spec ->> '$.imageId' = image.id)`,
+        Date.now() / 1000 - deadImageLifeS,
+      );
+      for (const row of rows) {
+        const id = String(row.id);
+        store.run("DELETE FROM images WHERE id = ?", id);
+        context.logs.remove(id);
+      }
     },
   };
 }

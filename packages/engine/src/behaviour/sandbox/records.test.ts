@@ -107,11 +107,25 @@ describe("sandbox records", () => {
 });
 
 describe("ranges of host ids", () => {
-  it("belong to one owner each, for good", () => {
+  it("belong to one owner each", () => {
     const first = hostIdBase(store, "account:a");
     const second = hostIdBase(store, "account:b");
     expect(second - first).toBe(rangeSize);
     expect(hostIdBase(store, "account:a")).toBe(first);
     expect(first % rangeSize).toBe(0);
+  });
+
+  it("go to the next owner when all are given out, unless a sandbox of the old one lives", () => {
+    const first = hostIdBase(store, "account:a");
+    const last = first + rangeSize;
+    const second = hostIdBase(store, "account:b", last);
+    const { id } = insert({ spec: { ...insert().spec, idOwner: "account:a" } });
+    records.setRunning(id);
+    expect(hostIdBase(store, "account:c", last)).toBe(second);
+    expect(hostIdBase(store, "account:a", last)).toBe(first);
+    records.setRunning(insert({ spec: { ...records.byId(id).spec, idOwner: "account:c" } }).id);
+    expect(() => hostIdBase(store, "account:d", last)).toThrow(/given out/);
+    records.finish(id, { status: 1 });
+    expect(hostIdBase(store, "account:d", last)).toBe(first);
   });
 });

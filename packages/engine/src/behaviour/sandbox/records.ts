@@ -1,3 +1,4 @@
+import { isNoRoom } from "../../disk-reserve.ts";
 import type { GenericResult, SandboxTag } from "../../proto/messages.ts";
 import { seal, unseal } from "../../state/seal.ts";
 import { isTaken, type Row, type Store } from "../../state/store.ts";
@@ -50,20 +51,41 @@ export interface SandboxRecords {
     size: number;
   }): SandboxRecord[];
   setRunning(id: string): void;
-  /** How it shall end: written before it is ended. The first word stands. */
+  /**
+   * How it shall end: written before it is ended. The first word stands. A full disk keeps neither this nor `finish`
+   * from being so: what cannot be written is remembered, told to everybody, and written later.
+   */
   intend(id: string, result: GenericResult): void;
   finish(id: string, result: GenericResult): void;
   setTags(id: string, tags: SandboxTag[]): void;
   setName(id: string, name: string): void;
   setPolicy(id: string, policy: StoredSpec["policy"]): void;
-  /** Finished ones before that time whose output is still kept. */
-  withOldOutput(before: number): string[];
+  /** Finished ones whose output is still kept, that ended before that time or are not among the newest `keep`. */
+  withOldOutput(before: number, keep: number): string[];
   setOutputGone(id: string): void;
-  removeFinishedBefore(before: number): void;
+  /** Forgets finished ones without output, that ended before that time or are not among the newest `keep`. */
+  removeFinished(before: number, keep: number): void;
+  /** Writes the ends for which there was no room on the disk when they came; throws while there is none. */
+  writePending(): void;
+}
+
+interface PendingEnd {
+  intended?: GenericResult;
+  finished?: { result: GenericResult; at: number };
 }
 
 export function createSandboxRecords(store: Store): SandboxRecords {
-  const toRecord = (row: Row): SandboxRecord => ({
+  /** By id: ends that are so and could not be written down. */
+  const pending = new Map<string, PendingEnd>();
+  const toRecord = (row: Row): SandboxRecord => {
+    const record = fromRow(row);
+    const end = pending.get(record.id);
+    if (end === undefined) return record;
+    record.result ??= end.intended ?? end.finished?.result;
+    if (end.finished === undefined) return record;
+    return { ...record, status: "finished", finishedAt: record.finishedAt ?? end.finished.at };
+  };
+  const fromRow = (row: Row): SandboxRecord => ({
     id: String(row.id),
     taskId: String(row.task_id),
     appId: String(row.app_id),
@@ -83,6 +105,24 @@ export function createSandboxRecords(store: Store): SandboxRecords {
     return row && toRecord(row);
   };
   const many = (sql: string, ...values: (string | number)[]) => store.all(sql, ...values).map(toRecord);
+  const writeIntended = (id: string, result: GenericResult) => {
+    const sql = "UPDATE sandboxes SET result = ? WHERE id = ? AND result IS NULL AND status <> 'finished'";
+    store.run(sql, JSON.stringify(result), id);
+  };
+  const writeFinished = (id: string, { result, at }: { result: GenericResult; at: number }) => {
+    const sql =
+      "UPDATE sandboxes SET status = 'finished', result = coalesce(result, ?), finished_at = ? WHERE id = ? AND status <> 'finished'";
+    store.run(sql, JSON.stringify(result), at, id);
+  };
+  const remember = (id: string, end: PendingEnd, write: () => void) => {
+    try {
+      if (!pending.has(id)) return write();
+    } catch (error) {
+      if (!isNoRoom(error)) throw error;
+    }
+    // The first word stands here too.
+    pending.set(id, { ...end, ...pending.get(id) });
+  };
   const byId = (id: string) => {
     const record = isId(id, "sb") ? one("SELECT * FROM sandboxes WHERE id = ?", id) : undefined;
     if (!record) throw refuse.sandboxNotFound(shown(id));
@@ -126,14 +166,16 @@ export function createSandboxRecords(store: Store): SandboxRecords {
     },
     exists: (id) => store.get("SELECT 1 AS found FROM sandboxes WHERE id = ?", id) !== undefined,
     byIdempotencyKey: (key) => one("SELECT * FROM sandboxes WHERE idempotency_key = ?", key),
-    byName: (appId, name, withFinished) =>
-      one(
+    byName: (appId, name, withFinished) => {
+      const found = one(
         `SELECT * FROM sandboxes WHERE app_id = ? AND name = ? ${withFinished ? "" : "AND status <> 'finished'"}
          ORDER BY created_at DESC LIMIT 1`,
         appId,
         name,
-      ),
-    alive: () => many("SELECT * FROM sandboxes WHERE status <> 'finished'"),
+      );
+      return found === undefined || withFinished || lives(found) ? found : undefined;
+    },
+    alive: () => many("SELECT * FROM sandboxes WHERE status <> 'finished'").filter(lives),
     page: ({ appId, before, withFinished, tags, size }) => {
       const values: (string | number)[] = [before];
       let sql = "SELECT * FROM sandboxes WHERE created_at < ? AND status <> 'creating'";
@@ -147,25 +189,23 @@ export function createSandboxRecords(store: Store): SandboxRecords {
           AND json_each.value ->> 'tagValue' = ?)`;
         values.push(tagName, tagValue);
       }
-      return many(`${sql} ORDER BY created_at DESC LIMIT ${size}`, ...values);
+      const page = many(`${sql} ORDER BY created_at DESC LIMIT ${size}`, ...values);
+      return withFinished ? page : page.filter(lives);
     },
     setRunning: (id) => {
       store.run("UPDATE sandboxes SET status = 'running', started_at = ? WHERE id = ?", Date.now() / 1000, id);
     },
-    intend: (id, result) => {
-      store.run(
-        "UPDATE sandboxes SET result = ? WHERE id = ? AND result IS NULL AND status <> 'finished'",
-        JSON.stringify(result),
-        id,
-      );
-    },
+    intend: (id, result) => remember(id, { intended: result }, () => writeIntended(id, result)),
     finish: (id, result) => {
-      store.run(
-        "UPDATE sandboxes SET status = 'finished', result = coalesce(result, ?), finished_at = ? WHERE id = ? AND status <> 'finished'",
-        JSON.stringify(result),
-        Date.now() / 1000,
-        id,
-      );
+      const finished = { result, at: Date.now() / 1000 };
+      remember(id, { finished }, () => writeFinished(id, finished));
+    },
+    writePending: () => {
+      for (const [id, { intended, finished }] of pending) {
+        if (intended !== undefined) writeIntended(id, intended);
+        if (finished !== undefined) writeFinished(id, finished);
+        pending.delete(id);
+      }
     },
     setTags: (id, tags) => {
       store.run("UPDATE sandboxes SET tags = ? WHERE id = ?", JSON.stringify(tags), id);
@@ -184,17 +224,21 @@ export function createSandboxRecords(store: Store): SandboxRecords {
         id,
       );
     },
-    withOldOutput: (before) =>
+    withOldOutput: (before, keep) =>
       store
-        .all("SELECT id FROM sandboxes WHERE status = 'finished' AND output_kept = 1 AND finished_at < ?", before)
+        .all(`SELECT id FROM sandboxes WHERE status = 'finished' AND output_kept = 1 AND ${isOld}`, before, keep)
         .map((row) => String(row.id)),
-    setOutputGone: (id) => {
-      store.run("UPDATE sandboxes SET output_kept = 0 WHERE id = ?", id);
-    },
-    removeFinishedBefore: (before) => {
-      store.run("DELETE FROM sandboxes WHERE status = 'finished' AND output_kept = 0 AND finished_at < ?", before);
-    },
+    setOutputGone: (id) => void store.run("UPDATE sandboxes SET output_kept = 0 WHERE id = ?", id),
+    removeFinished: (before, keep) =>
+      void store.run(`DELETE FROM sandboxes WHERE status = 'finished' AND output_kept = 0 AND ${isOld}`, before, keep),
   };
+}
+
+const isOld = `(finished_at < ? OR created_at <=
+  (SELECT created_at FROM sandboxes WHERE status = 'finished' ORDER BY created_at DESC LIMIT 1 OFFSET ?))`;
+
+function lives(record: SandboxRecord): boolean {
+  return record.status !== "finished";
 }
 
 function text(value: unknown): string | undefined {

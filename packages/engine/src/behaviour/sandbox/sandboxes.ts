@@ -1,4 +1,4 @@
-import { startTimer, type Timer, withDeadline } from "@holdfast/std";
+import { sleep, startTimer, type Timer, withDeadline } from "@holdfast/std";
 import type { Logger } from "pino";
 import type { EngineOptions } from "../../config/options.ts";
 import { mayMoveUnder, SubdirectoryError, subdirectoryOf } from "../../disk/subdirectory.ts";
@@ -17,6 +17,8 @@ import type { NewSandbox, SandboxRecord, SandboxRecords } from "./records.ts";
 
 const createDeadlineMs = 60_000;
 const endDeadlineMs = 30_000;
+/** Between two looks for a sandbox whose keeper does not answer. */
+const longestPauseMs = 5_000;
 
 export type EndReason = "terminated" | "timeout" | "idle";
 
@@ -85,12 +87,15 @@ class LiveSandboxes implements Sandboxes {
         timeoutMs: createDeadlineMs,
         signal,
       });
+      // A sandbox that nobody would find again must not run: without this row it goes.
+      records.setRunning(record.id);
     } catch (error) {
       log.warn({ err: error, sandboxId: record.id }, "sandbox did not start");
-      await this.#drop(record.id);
+      await this.#drop(record.id).catch((left: unknown) => {
+        log.error({ err: left, sandboxId: record.id }, "what did not start is not all removed; the next start does it");
+      });
       throw error;
     }
-    records.setRunning(record.id);
     this.#watch(record);
     log.info({ sandboxId: record.id, appId: record.appId, name: record.name }, "sandbox runs");
     return records.byId(record.id);
@@ -191,15 +196,29 @@ class LiveSandboxes implements Sandboxes {
   }
 
   async #followToEnd(id: string): Promise<void> {
-    const { runtime, log } = this.#context;
+    const { log } = this.#context;
     const signal = this.#stop.signal;
+    for (let pauseMs = 100; !signal.aborted; pauseMs = Math.min(pauseMs * 2, longestPauseMs)) {
+      try {
+        const state = await this.#untilEnd(id);
+        if (!signal.aborted) await this.#finish(id, state);
+        return;
+      } catch (error) {
+        // Stopping the engine ends the wait, not the sandbox.
+        if (signal.aborted) return;
+        log.error({ err: error, sandboxId: id }, "lost sight of a sandbox; looking again");
+        await sleep(pauseMs, signal).catch(() => undefined);
+      }
+    }
+  }
+
+  async #untilEnd(id: string): Promise<SandboxState> {
     try {
-      const state = await runtime.waitSandbox(id, { signal });
-      if (signal.aborted) return;
-      await this.#finish(id, state);
+      return await this.#context.runtime.waitSandbox(id, { signal: this.#stop.signal });
     } catch (error) {
-      // Stopping the engine ends the wait, not the sandbox.
-      if (!signal.aborted) log.error({ err: error, sandboxId: id }, "lost sight of a sandbox");
+      // Nobody knows it any more: it is over, whoever ended it.
+      if (error instanceof RuntimeError && error.code === "not_found") return { running: false };
+      throw error;
     }
   }
 

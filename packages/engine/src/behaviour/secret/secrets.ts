@@ -8,6 +8,8 @@ export type Variables = Record<string, string>;
 
 /** Ephemeral secrets are kept in memory only, for as long as one image build may take. */
 const ephemeralLifeMs = 2 * 3600_000;
+/** More than these at once, and the oldest end. */
+const maxEphemeral = 10_000;
 const maxKeyLength = 16_384;
 const maxValueLength = 32_768;
 
@@ -27,6 +29,8 @@ export interface Secrets {
   merge(sources: SecretSource[]): Variables;
   /** A name for these values that gives none of them away; part of an image recipe. */
   fingerprint(ids: string[]): string;
+  /** Forgets ephemeral ones whose time is over. */
+  collect(): void;
 }
 
 export function createSecrets(store: Store): Secrets {
@@ -41,11 +45,21 @@ export function createSecrets(store: Store): Secrets {
     return unseal(store.keys, row.sealed as Uint8Array);
   };
 
-  const keepEphemeral = (values: Variables) => {
+  const collect = () => {
     const now = Date.now();
-    for (const [id, entry] of ephemeral) if (entry.untilMs < now) ephemeral.delete(id);
+    // They are in the order of their ends.
+    for (const [id, entry] of ephemeral) {
+      if (entry.untilMs > now) return;
+      ephemeral.delete(id);
+    }
+  };
+
+  const keepEphemeral = (values: Variables) => {
+    collect();
+    const [oldest] = ephemeral.size >= maxEphemeral ? ephemeral.keys() : [];
+    if (oldest !== undefined) ephemeral.delete(oldest);
     const id = newId("st");
-    ephemeral.set(id, { variables: values, untilMs: now + ephemeralLifeMs });
+    ephemeral.set(id, { variables: values, untilMs: Date.now() + ephemeralLifeMs });
     return { id, keys: Object.keys(values) };
   };
 
@@ -63,6 +77,7 @@ export function createSecrets(store: Store): Secrets {
   };
 
   return {
+    collect,
     getOrCreate: ({ name, ephemeral: short, create, variables: values, requiredKeys }) => {
       checkVariables(values);
       if (short) return keepEphemeral(values);

@@ -33,7 +33,8 @@ export function createControl(world: () => World, onShutdown: () => void): Contr
     // Repeats the socket's errors.
     lines.on("error", () => {});
     lines.on("line", (line) => {
-      const request = JSON.parse(line) as EgressRequest;
+      const request = parse(line);
+      if (request === undefined) return void socket.destroy();
       try {
         send(socket, { id: request.id, result: handle(world(), request) });
       } catch (error) {
@@ -51,6 +52,15 @@ export function createControl(world: () => World, onShutdown: () => void): Contr
       for (const socket of engines) send(socket, { event: "refused", refusal });
     },
   };
+}
+
+function parse(line: string): EgressRequest | undefined {
+  try {
+    return JSON.parse(line) as EgressRequest;
+  } catch {
+    // No engine of ours: its connection ends.
+    return undefined;
+  }
 }
 
 function handle(world: World, request: EgressRequest): EgressMethods[EgressRequest["method"]]["result"] {

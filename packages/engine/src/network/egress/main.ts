@@ -2,6 +2,8 @@ import { createSocket } from "node:dgram";
 import { fstatSync, openSync, rmSync, writeFileSync, writeSync } from "node:fs";
 import { flushCompileCache } from "node:module";
 import { createServer } from "node:net";
+import { guardProcess } from "@holdfast/std";
+import { LineLog } from "../../log-line.ts";
 import { proxyPort, resolverPort } from "../names.ts";
 import { bindInNamespace } from "../native.ts";
 import { createControl } from "./control.ts";
@@ -18,6 +20,7 @@ import { createWorld } from "./sandbox.ts";
  * Unix socket in the directory. Prints one line when it is ready.
  */
 const egressUid = 61_004;
+const maxLogBytes = 1_000_000;
 const [directory, routerPath] = process.argv.slice(2);
 if (directory === undefined || routerPath === undefined)
   throw new Error("usage: main.ts <directory> <router namespace>");
@@ -40,6 +43,22 @@ const dropPrivileges = () => {
   process.setuid?.(egressUid);
 };
 
+/**
+ * From here on the connections of all accounts are in our hands: what one of them causes is logged and counted, not the
+ * end of the others'. Before, a failure is a failed start.
+ */
+const surviveOthers = () => {
+  const lines = new LineLog(2, { maxBytes: maxLogBytes });
+  const log = (message: string) => lines.write(JSON.stringify({ time: new Date().toISOString(), msg: message }));
+  guardProcess(process, {
+    name: "egress",
+    uncaught: "go on",
+    log: ({ kind, error }) => log(`${kind}: ${error.stack ?? error.message}`),
+  });
+  // A connection that cannot be taken (no descriptor left) is its client's loss alone.
+  for (const server of [proxy, control.server]) server.on("error", (error) => log(`a connection was lost: ${error}`));
+};
+
 const control = createControl(() => world, stop);
 const world = createWorld({ isHostAddress: hostAddresses(), onRefusal: (refusal) => control.announce(refusal) });
 const nameServers = createNameServers(() => world.resolvConfPath);
@@ -59,6 +78,7 @@ proxy.listen({ fd: sockets.tcp }, 16_384, () => {
     control.server.listen(controlPath, () => {
       flushCompileCache();
       dropPrivileges();
+      surviveOthers();
       writeSync(1, `${JSON.stringify({ ready: true, pid: process.pid })}\n`);
     });
   });
