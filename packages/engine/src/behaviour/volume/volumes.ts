@@ -86,7 +86,9 @@ export function createVolumes(store: Store, { dataDir, disk }: Pick<EngineOption
   return {
     byId,
     tree: (id) => join(root, byId(id).id),
-    claim: (id, owner) => void store.run("UPDATE volumes SET owner = ? WHERE id = ? AND owner IS NULL", owner, id),
+    claim: (id, owner) => {
+      store.run("UPDATE volumes SET owner = ? WHERE id = ? AND owner IS NULL", owner, id);
+    },
     usedBy: async (owner) => {
       let bytes = 0;
       for (const row of store.all("SELECT id FROM volumes WHERE owner = ?", owner)) {
