@@ -121,6 +121,7 @@ async function openMachine({
         ...(options.keepFree.diskBytes === undefined ? {} : { diskBytes: options.keepFree.diskBytes }),
         ...(options.keepFree.memoryBytes === undefined ? {} : { memoryBytes: options.keepFree.memoryBytes }),
       },
+      output: options.output,
       log: {
         info: (message) => log.info({ part: "runtime" }, message),
         warn: (message) => log.warn({ part: "runtime" }, message),

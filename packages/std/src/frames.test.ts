@@ -33,7 +33,7 @@ function join(parts: Uint8Array[]): Uint8Array {
 
 function randomFrames(random: (below: number) => number): Frame<Header>[] {
   return Array.from({ length: 1 + random(12) }, (_, n) => {
-    const body = new Uint8Array(random(4) === 0 ? random(300_000) : random(40));
+    const body = new Uint8Array(random(12) === 0 ? random(300_000) : random(40));
     for (let at = 0; at < body.length; at += 1 + random(50)) body[at] = random(256);
     return { header: { n, text: 'ü🚀\\"{['.repeat(random(5)), nested: { list: [[1], { a: null }] } }, body };
   });
@@ -41,7 +41,8 @@ function randomFrames(random: (below: number) => number): Frame<Header>[] {
 
 function randomChunks(bytes: Uint8Array, random: (below: number) => number): Uint8Array[] {
   const chunks: Uint8Array[] = [];
-  const largest = [1, 3, 9, 100, 65_536, 1_000_000][random(6)] ?? 1;
+  // Byte by byte only what is short: the time goes into the chunks, not into the bytes.
+  const largest = (bytes.length < 20_000 ? [1, 3, 9, 100] : [900, 20_000, 65_536, 1_000_000])[random(4)] ?? 1;
   for (let at = 0; at < bytes.length; ) {
     const size = largest <= 9 ? largest : random(largest + 1);
     chunks.push(bytes.subarray(at, at + size));
@@ -59,7 +60,7 @@ function decode(layout: FrameLayout, chunks: Iterable<Uint8Array>) {
 
 describe.each(layouts)("frames with $lengths lengths", (layout) => {
   it("come out whole, and bytes are moved three times at most, however the stream is cut", () => {
-    for (let seed = 1; seed <= 150; seed++) {
+    for (let seed = 1; seed <= 100; seed++) {
       const random = randomOf(seed);
       const sent = randomFrames(random);
       const bytes = join(sent.map(({ header, body }) => encodeFrame(layout, header, body)));

@@ -45,4 +45,5 @@ export {
   type SandboxTokenVerdict,
   verifySandboxToken,
 } from "./sandbox-token.ts";
+export { type Segment, Segments } from "./segments.ts";
 export { startTimer, type Timer, timeoutSignal } from "./timers.ts";

@@ -39,6 +39,7 @@ export const settable = {
     "buildAbandonedMs",
     "buildTimeoutMs",
     "outputRetentionMs",
+    "output",
     "imageCacheDir",
     "logLevel",
   ],

@@ -145,6 +145,28 @@ export const EngineOptions = z.object({
     .min(0)
     .default(256 * 1024 * 1024)
     .describe("room on the disk that is given up when it is full, so that sandboxes can still be ended; 0: none"),
+  output: z
+    .object({
+      sandboxBytes: z
+        .number()
+        .int()
+        .min(1024 * 1024)
+        .default(1024 ** 3)
+        .describe("what a sandbox's processes printed is kept on disk up to this; beyond it the oldest goes"),
+      accountBytes: z
+        .number()
+        .int()
+        .min(1024 * 1024)
+        .default(4 * 1024 ** 3)
+        .describe("the same for all sandboxes of one account together"),
+      execRetentionMs: z
+        .number()
+        .int()
+        .positive()
+        .default(300_000)
+        .describe("an exec that has ended is forgotten so long after its exit was read"),
+    })
+    .prefault({}),
   logLevel: z
     .enum(["trace", "debug", "info", "warn", "error", "fatal", "silent"])
     .default("info")

@@ -12,8 +12,16 @@ import { KeeperError } from "./keeper-error.ts";
 import { lanes } from "./lanes.ts";
 import type { MachineWatch } from "./machine-watch.ts";
 import type { OciCommand } from "./oci-command.ts";
+import { OutputLedger } from "./output-ledger.ts";
 import { isSafeName, type Layout } from "./paths.ts";
-import { type HelloResult, type KeeperEvent, PROTOCOL_VERSION, type Request } from "./protocol.ts";
+import {
+  type AttachResult,
+  type HelloResult,
+  type KeeperEvent,
+  type OutputLimits,
+  PROTOCOL_VERSION,
+  type Request,
+} from "./protocol.ts";
 import { type KeeperContext, Sandbox } from "./sandbox.ts";
 import { SeccompCache } from "./seccomp-cache.ts";
 import { Trash } from "./trash.ts";
@@ -71,6 +79,7 @@ export class Keeper {
       },
       children: new Children(oci.live, warn),
       idMaps: new IdMapCache({ joinNamespace: options.kind === "crun", limits: options.limits }),
+      outputs: new OutputLedger(),
       seccomp: new SeccompCache({ ociState: layout.ociState, kind: options.kind }),
     };
   }
@@ -107,7 +116,7 @@ export class Keeper {
   async handle(request: Request, payload: Uint8Array): Promise<unknown> {
     switch (request.op) {
       case "hello":
-        return this.#hello();
+        return this.#hello(request.output);
       case "create":
         return this.#create(request);
       case "list":
@@ -122,6 +131,10 @@ export class Keeper {
         return this.#get(request.sandboxId).exec(request);
       case "execState":
         return this.#get(request.sandboxId).execSnapshot(request.execId);
+      case "attach":
+        return { base: await this.#get(request.sandboxId).attach(request.execId, request) } satisfies AttachResult;
+      case "acknowledge":
+        return this.#get(request.sandboxId).acknowledge(request.execId, request);
       case "stdin":
         return (await this.#living(request)).writeStdin(request.offset, payload, request.eof);
       case "kill":
@@ -135,9 +148,10 @@ export class Keeper {
     }
   }
 
-  #hello(): HelloResult {
+  #hello(output: OutputLimits | undefined): HelloResult {
+    if (output !== undefined) this.#context.outputs.limits = output;
     const { runtime, disk } = this.#options;
-    return { version: PROTOCOL_VERSION, pid: process.pid, runtime, disk };
+    return { version: PROTOCOL_VERSION, pid: process.pid, runtime, disk, acknowledges: true };
   }
 
   async #create(request: Extract<Request, { op: "create" }>): Promise<void> {

@@ -1,20 +1,29 @@
-import { readdirSync, statSync } from "node:fs";
+import { readdirSync } from "node:fs";
 import { readJson, writeJsonDurably } from "./durable-file.ts";
+import type { OutputBook } from "./output-ledger.ts";
 import { execPaths, isSafeName, type Layout, sandboxPaths } from "./paths.ts";
 import type { ExecSnapshot } from "./protocol.ts";
+import { RestoredExec } from "./restored-exec.ts";
 
-/** Execs whose end nobody saw since their keeper died: killed with their sandbox, with the output that was kept. */
-export async function closeLostExecs(layout: Layout, sandboxId: string): Promise<void> {
+/**
+ * Execs of a keeper that died, with the output that was kept: each is `found`, and one whose end nobody saw was killed with
+ * its sandbox.
+ */
+export async function closeLostExecs(
+  layout: Layout,
+  sandboxId: string,
+  { book, found }: { book: OutputBook; found: (execId: string, exec: RestoredExec) => void },
+): Promise<void> {
   for (const execId of execIds(sandboxPaths(layout, sandboxId).execs)) {
     const paths = execPaths(layout, sandboxId, execId);
+    const exec = new RestoredExec(paths.dir, book);
+    found(execId, exec);
     if ((await readJson(paths.exit)) !== undefined) continue;
-    const size = (path: string): number => statSync(path, { throwIfNoEntry: false })?.size ?? 0;
     const lost: ExecSnapshot = {
       exit: { signal: 9 },
       stdinBytes: 0,
       stdinClosed: true,
-      stdoutBytes: size(paths.stdout),
-      stderrBytes: size(paths.stderr),
+      ...exec.counts(),
       lostBytes: 0,
     };
     await writeJsonDurably(paths.exit, lost);

@@ -94,6 +94,23 @@ export function execPaths(layout: Layout, sandboxId: string, execId: string): Ex
   };
 }
 
+export type OutputName = "stdout" | "stderr";
+
+/**
+ * The file of an output's segment that begins at byte `start`. The first is named as the only file was that keepers of
+ * the first release wrote, so that every reader finds both.
+ */
+export function segmentFile(name: OutputName, start: number): string {
+  return start === 0 ? name : `${name}.${start}`;
+}
+
+/** Where a segment begins, by its file's name; undefined for every other file. */
+export function segmentStart(name: OutputName, file: string): number | undefined {
+  if (file === name) return 0;
+  const digits = file.startsWith(`${name}.`) ? file.slice(name.length + 1) : "";
+  return /^[1-9]\d{0,15}$/.test(digits) ? Number(digits) : undefined;
+}
+
 const SAFE_NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/;
 
 /** Whether an id may become a file name; everything that comes over the wire is checked again before a path is built. */

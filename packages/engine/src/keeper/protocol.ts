@@ -48,8 +48,19 @@ export interface ExecRequest {
   timeoutMs?: number;
 }
 
+/** Of what execs and sandboxes print, as long as it is kept for readers. */
+export interface OutputLimits {
+  /** On disk, for all outputs of one sandbox. */
+  sandboxBytes: number;
+  /** On disk, for all sandboxes of one account together. */
+  accountBytes: number;
+  /** How long an exec that has ended is known after a client got its exit. */
+  execRetentionMs: number;
+}
+
 export type Request =
-  | { op: "hello"; version: number }
+  /** `output`: this engine's limits from now on; absent: as they are. */
+  | { op: "hello"; version: number; output?: OutputLimits }
   | CreateRequest
   | { op: "state"; sandboxId: string }
   | { op: "list" }
@@ -57,6 +68,13 @@ export type Request =
   | { op: "forget"; sandboxId: string }
   | ExecRequest
   | { op: "execState"; sandboxId: string; execId: string }
+  /** A client reads an exec's output from `offset` on, and has what is below. Answered by `AttachResult`. */
+  | { op: "attach"; sandboxId: string; execId: string; fd: 1 | 2; offset: number }
+  /**
+   * A client is still at this exec; it has all output below `below` (as the files count), or its exit. Only to keepers
+   * whose hello says `acknowledges`.
+   */
+  | { op: "acknowledge"; sandboxId: string; execId: string; fd?: 1 | 2; below?: number; exit?: boolean }
   | { op: "stdin"; sandboxId: string; execId: string; offset: number; eof: boolean }
   | { op: "kill"; sandboxId: string; execId: string; signal: number }
   | { op: "resize"; sandboxId: string; execId: string; rows: number; cols: number }
@@ -68,6 +86,13 @@ export interface HelloResult {
   runtime: string;
   /** What holds the limits of disk; absent: a keeper that knows none. */
   disk?: DiskProbe;
+  /** It knows `attach` and `acknowledge`. */
+  acknowledges?: boolean;
+}
+
+export interface AttachResult {
+  /** What the client counts as byte 0: more than 0 when the beginning was dropped before anybody read it. */
+  base: number;
 }
 
 /** An exec as the keeper knows it; byte counts are final once `exit` is there. */
@@ -75,6 +100,9 @@ export interface ExecSnapshot extends ExecState {
   exit?: ExitStatus;
   stdoutBytes: number;
   stderrBytes: number;
+  /** Offset of the first byte that is still there; older keepers drop nothing and say nothing. */
+  stdoutStart?: number;
+  stderrStart?: number;
   /** Output that could not be kept (full disk, spool limit). */
   lostBytes: number;
 }

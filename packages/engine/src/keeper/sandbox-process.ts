@@ -4,8 +4,10 @@ import { inBackground, startTimer, type Timer } from "@holdfast/std";
 import type { ExitStatus } from "../runtime/types.ts";
 import type { Children } from "./children.ts";
 import { writeJsonDurably } from "./durable-file.ts";
+import type { EndedExec } from "./exec-shelf.ts";
 import { KeeperError } from "./keeper-error.ts";
 import type { OciCommand, OciResult } from "./oci-command.ts";
+import type { OutputBook } from "./output-ledger.ts";
 import type { ExecPaths } from "./paths.ts";
 import type { ExecSnapshot } from "./protocol.ts";
 import { Spool } from "./spool.ts";
@@ -31,6 +33,8 @@ export interface ProcessOptions {
   /** Whether there is a standard input at all; a sandbox's main process has none. */
   stdin: boolean;
   timeoutMs?: number;
+  /** Who counts its output on disk. */
+  book: OutputBook;
   onOutput(): void;
   /** Called once, when exit and output are complete and written down. */
   onEnd(): void;
@@ -43,7 +47,7 @@ export interface ProcessOptions {
 }
 
 /** One process inside a sandbox, from its start by the runtime until its exit is written down. */
-export class SandboxProcess {
+export class SandboxProcess implements EndedExec {
   pid = -1;
   exit: ExitStatus | undefined;
   /** True once `exit.json` is written. */
@@ -65,13 +69,9 @@ export class SandboxProcess {
       options.onOutput();
       this.#onSpoolChange?.();
     };
-    this.#stdout = new Spool(options.paths.stdout, changed);
-    try {
-      this.#stderr = new Spool(options.paths.stderr, changed);
-    } catch (error) {
-      this.#stdout.destroy();
-      throw error;
-    }
+    const { book, paths } = options;
+    this.#stdout = new Spool({ dir: paths.dir, name: "stdout", book, onChange: changed });
+    this.#stderr = new Spool({ dir: paths.dir, name: "stderr", book, onChange: changed });
   }
 
   /** Resolves when the process runs; after a failure call `abandon`. */
@@ -97,6 +97,8 @@ export class SandboxProcess {
       stdinClosed: this.#stdin.closed,
       stdoutBytes: this.#stdout.bytes,
       stderrBytes: this.#stderr.bytes,
+      stdoutStart: this.#stdout.start,
+      stderrStart: this.#stderr.start,
       lostBytes: this.#stdout.lostBytes + this.#stderr.lostBytes,
     };
   }
@@ -140,6 +142,21 @@ export class SandboxProcess {
       // The runtime never got as far.
       return undefined;
     }
+  }
+
+  /** See `Spool.attach`. */
+  attach(fd: 1 | 2, offset: number): number {
+    return (fd === 1 ? this.#stdout : this.#stderr).attach(offset);
+  }
+
+  acknowledge(fd: 1 | 2, below: number): void {
+    (fd === 1 ? this.#stdout : this.#stderr).acknowledge(below);
+  }
+
+  /** Its output counts no longer. What a background process still writes is read and dropped: it must not be killed. */
+  forget(): void {
+    this.#stdout.forget();
+    this.#stderr.forget();
   }
 
   /** Closes what a background process may still hold. */

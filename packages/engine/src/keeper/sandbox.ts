@@ -6,13 +6,16 @@ import { cgroupsBelow, sawOom } from "./cgroup.ts";
 import type { Children } from "./children.ts";
 import { readJson, writeJsonDurably } from "./durable-file.ts";
 import type { EndingStep, Leftovers } from "./ending.ts";
+import { type EndedExec, ExecShelf } from "./exec-shelf.ts";
 import { type IdMapCache, joinAccount } from "./id-maps.ts";
 import { KeeperError } from "./keeper-error.ts";
 import { closeLostExecs } from "./lost-execs.ts";
 import type { MachineWatch } from "./machine-watch.ts";
 import type { OciCommand } from "./oci-command.ts";
+import type { OutputBook, OutputLedger } from "./output-ledger.ts";
 import { execPaths, isSafeName, type Layout, type SandboxPaths, sandboxPaths } from "./paths.ts";
 import type { CreateRequest, ExecRequest, ExecSnapshot, KeeperEvent } from "./protocol.ts";
+import type { RestoredExec } from "./restored-exec.ts";
 import { assembleRootFs, detachAll } from "./root-fs.ts";
 import { clearingSteps } from "./sandbox-clearing.ts";
 import { SandboxDisk } from "./sandbox-disk.ts";
@@ -34,6 +37,7 @@ export interface KeeperContext {
   /** Runs a write once more, with the disk reserve given up, when there was no room for it. */
   withRoom<T>(write: () => Promise<T>): Promise<T>;
   disks: Disks;
+  outputs: OutputLedger;
   watch: MachineWatch;
   emit(event: KeeperEvent): void;
   /** Tells the log what was cleaned up with trouble. */
@@ -62,6 +66,8 @@ export class Sandbox {
   /** Aborts when the end begins: runtimes that still start something are killed. */
   readonly #over = new AbortController();
   readonly #disk: SandboxDisk;
+  readonly #ended: ExecShelf;
+  #restoredMain: RestoredExec | undefined;
   #record: SandboxRecord = { hostIdBase: 0, workDir: "" };
   #final: SandboxState | undefined;
   #ending: Promise<void> | undefined;
@@ -75,6 +81,10 @@ export class Sandbox {
     this.#context = context;
     this.paths = sandboxPaths(context.layout, id);
     this.#disk = new SandboxDisk(context.disks, context.warn);
+    this.#ended = new ExecShelf({
+      retentionMs: () => context.outputs.limits.execRetentionMs,
+      forget: (execId) => this.#forgetExec(execId),
+    });
   }
 
   get cgroup(): string {
@@ -119,6 +129,10 @@ export class Sandbox {
     if (started.exit !== undefined) this.#mainEnded(started.exit);
   }
 
+  get #book(): OutputBook {
+    return this.#context.outputs.book(this.id, this.#record.hostIdBase);
+  }
+
   #makeMain(): SandboxProcess {
     const { layout, emit } = this.#context;
     return new SandboxProcess({
@@ -129,6 +143,7 @@ export class Sandbox {
       stdout: "pipe",
       stderr: "pipe",
       stdin: false,
+      book: this.#book,
       onOutput: () => emit({ event: "output", sandboxId: this.id, execId: MAIN }),
       onEnd: () => emit({ event: "exec", sandboxId: this.id, execId: MAIN }),
       onTrouble: this.#onTrouble,
@@ -145,8 +160,8 @@ export class Sandbox {
     }
     const starting = this.#starting.get(request.execId);
     if (starting !== undefined) return starting;
-    if (this.#processes.has(request.execId)) return;
-    if (!this.state.running) throw this.#ended();
+    if (this.#processes.has(request.execId) || this.#ended.get(request.execId) !== undefined) return;
+    if (!this.state.running) throw this.#hasEnded();
     const started = this.#startExec(request);
     this.#starting.set(request.execId, started);
     try {
@@ -164,7 +179,7 @@ export class Sandbox {
     const processFile = `${layout.privateDir}/p${serial++}`;
     let made: SandboxProcess | undefined;
     try {
-      made = new SandboxProcess({
+      const exec = new SandboxProcess({
         paths,
         command: (extra) => ["exec", "--detach", ...extra, "--process", processFile, this.id],
         hostIdBase: this.#record.hostIdBase,
@@ -173,29 +188,35 @@ export class Sandbox {
         stdout: request.stdout,
         stderr: request.stderr,
         stdin: true,
+        book: this.#book,
         ...(request.timeoutMs !== undefined ? { timeoutMs: request.timeoutMs } : {}),
         onOutput: () => emit({ event: "output", sandboxId: this.id, execId }),
-        onEnd: () => emit({ event: "exec", sandboxId: this.id, execId }),
+        onEnd: () => {
+          this.#ended.add(execId, exec);
+          emit({ event: "exec", sandboxId: this.id, execId });
+        },
         onTrouble: this.#onTrouble,
         stop: this.#over.signal,
       });
+      made = exec;
       writeFileSync(processFile, JSON.stringify(request.process), { mode: 0o600 });
-      await made.start(oci, children);
+      await exec.start(oci, children);
       // One whose sandbox began to end meanwhile is nobody's: it ends with it.
-      if (!this.state.running) throw this.#ended();
-      this.#processes.set(execId, made);
+      if (!this.state.running) throw this.#hasEnded();
+      this.#processes.set(execId, exec);
     } catch (error) {
       made?.abandon();
+      made?.forget();
       await this.#tidy([
         { name: `removing what exec ${execId} left`, run: () => rm(paths.dir, { recursive: true, force: true }) },
       ]);
-      throw this.state.running ? error : this.#ended();
+      throw this.state.running ? error : this.#hasEnded();
     } finally {
       await this.#tidy([{ name: "removing a process file", run: () => rmSync(processFile, { force: true }) }]);
     }
   }
 
-  #ended(): KeeperError {
+  #hasEnded(): KeeperError {
     return new KeeperError("not_running", `Sandbox ${this.id} has ended.`);
   }
 
@@ -222,6 +243,34 @@ export class Sandbox {
     throw new KeeperError("not_found", `Sandbox ${this.id} has no exec ${execId}.`);
   }
 
+  /** See `Spool.attach`. */
+  async attach(execId: string, { fd, offset }: { fd: 1 | 2; offset: number }): Promise<number> {
+    await this.#recovering;
+    this.#ended.touch(execId);
+    const exec = this.#exec(execId);
+    if (exec === undefined) throw new KeeperError("not_found", `Sandbox ${this.id} has no exec ${execId}.`);
+    return exec.attach(fd, offset);
+  }
+
+  /** A client is at this exec: it has the output below `below`, its exit, or is only slow. */
+  acknowledge(execId: string, seen: { fd?: 1 | 2; below?: number; exit?: boolean }): void {
+    this.#ended.touch(execId);
+    if (seen.fd !== undefined && seen.below !== undefined) this.#exec(execId)?.acknowledge(seen.fd, seen.below);
+    if (seen.exit === true) this.#ended.exitRead(execId);
+  }
+
+  #exec(execId: string): EndedExec | undefined {
+    return this.#processes.get(execId) ?? this.#ended.get(execId);
+  }
+
+  #forgetExec(execId: string): void {
+    this.#processes.delete(execId);
+    const { dir } = execPaths(this.#context.layout, this.id, execId);
+    rm(dir, { recursive: true, force: true }).catch((error: unknown) => {
+      this.#context.warn(`${dir} could not be removed; it goes with its sandbox: ${String(error)}`);
+    });
+  }
+
   /** Ends the sandbox if it runs; resolves when it is over and all was tried to leave nothing of it but its spools. */
   async destroy(): Promise<void> {
     await this.#recovering;
@@ -235,7 +284,13 @@ export class Sandbox {
 
   async forget(): Promise<void> {
     await this.destroy();
-    for (const made of this.#processes.values()) made.dispose();
+    this.#ended.clear();
+    this.#restoredMain?.forget();
+    for (const made of this.#processes.values()) {
+      made.dispose();
+      made.forget();
+    }
+    this.#processes.clear();
     await this.#tidy([{ name: "removing its directory", run: () => this.#context.trash.discard(this.paths.dir) }]);
   }
 
@@ -258,12 +313,27 @@ export class Sandbox {
 
   async #recover(): Promise<void> {
     await this.#tidy([
-      { name: "closing its execs", run: () => closeLostExecs(this.#context.layout, this.id) },
       {
-        name: "reading how it ended",
+        name: "reading whose it is",
         run: async () => {
           const record = await readJson(this.paths.record);
           if (record !== undefined) this.#record = record as SandboxRecord;
+        },
+      },
+      {
+        name: "closing its execs",
+        run: () =>
+          closeLostExecs(this.#context.layout, this.id, {
+            book: this.#book,
+            found: (execId, exec) => {
+              if (execId === MAIN) this.#restoredMain = exec;
+              else this.#ended.add(execId, exec);
+            },
+          }),
+      },
+      {
+        name: "reading how it ended",
+        run: async () => {
           const final = await readJson(this.paths.final);
           if (final !== undefined) this.#final = final as SandboxState;
         },

@@ -7,6 +7,7 @@ import {
   type HelloResult,
   type KeeperEvent,
   OLDEST_KEEPER_VERSION,
+  type OutputLimits,
   PROTOCOL_VERSION,
   type Reply,
   type Request,
@@ -55,7 +56,7 @@ export class KeeperClient {
   }
 
   /** Fails with the socket's own error (ENOENT, ECONNREFUSED) when no keeper listens. */
-  static async connect(socketPath: string): Promise<KeeperClient> {
+  static async connect(socketPath: string, output?: OutputLimits): Promise<KeeperClient> {
     const socket = connect(socketPath);
     await new Promise<void>((resolve, reject) => {
       socket.once("connect", resolve);
@@ -64,7 +65,11 @@ export class KeeperClient {
     const client = new KeeperClient(socket);
     const timer = setTimeout(() => socket.destroy(), HELLO_TIMEOUT_MS);
     try {
-      client.hello = await client.request<HelloResult>({ op: "hello", version: PROTOCOL_VERSION });
+      client.hello = await client.request<HelloResult>({
+        op: "hello",
+        version: PROTOCOL_VERSION,
+        ...(output ? { output } : {}),
+      });
     } finally {
       clearTimeout(timer);
     }

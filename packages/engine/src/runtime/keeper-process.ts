@@ -7,6 +7,7 @@ import type { AccountLimits } from "../keeper/account-limits.ts";
 import type { KeeperArguments, KeeperReport } from "../keeper/main.ts";
 import { RUNTIME_ENV } from "../keeper/oci-command.ts";
 import type { Layout } from "../keeper/paths.ts";
+import type { OutputLimits } from "../keeper/protocol.ts";
 import { KeeperClient } from "./keeper-client.ts";
 import type { FoundRuntime } from "./oci-runtime-choice.ts";
 import { RuntimeError } from "./types.ts";
@@ -22,6 +23,8 @@ export interface KeeperLocation {
   disk?: KeeperArguments["disk"];
   reserves?: KeeperArguments["reserves"];
   accountLimits?: Partial<AccountLimits>;
+  /** Told to the keeper, whoever started it. */
+  output: OutputLimits;
 }
 
 /** Connects to the living keeper, or starts one. */
@@ -30,12 +33,12 @@ export async function reachKeeper(location: KeeperLocation): Promise<{ client: K
   const deadline = performance.now() + START_TIMEOUT_MS;
   for (;;) {
     try {
-      return { client: await KeeperClient.connect(socketPath), started: false };
+      return { client: await KeeperClient.connect(socketPath, location.output), started: false };
     } catch (error) {
       if (!isAbsent(error)) throw error;
     }
     const held = await startKeeper(location);
-    if (!held) return { client: await KeeperClient.connect(socketPath), started: true };
+    if (!held) return { client: await KeeperClient.connect(socketPath, location.output), started: true };
     // A keeper lives but does not listen yet: it is still cleaning up after one before it, or is just leaving.
     if (performance.now() > deadline) {
       throw new RuntimeError("unavailable", `A keeper holds ${location.layout.lock} but does not answer.`);

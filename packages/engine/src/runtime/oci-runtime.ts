@@ -5,16 +5,17 @@ import type { DiskKind, DiskLimit } from "../disk/types.ts";
 import type { AccountLimits } from "../keeper/account-limits.ts";
 import { cgroupMode } from "../keeper/cgroup.ts";
 import type { Reserves } from "../keeper/machine-watch.ts";
+import { defaultOutputLimits } from "../keeper/output-ledger.ts";
 import { execPaths, isSafeName, type Layout, layoutOf, sandboxPaths } from "../keeper/paths.ts";
-import type { ExecSnapshot, Request } from "../keeper/protocol.ts";
+import type { ExecSnapshot, OutputLimits, Request } from "../keeper/protocol.ts";
 import { ociConfig, ociProcess } from "./bundle.ts";
+import { followOutput } from "./follow-output.ts";
 import { HybridLeftovers } from "./hybrid-leftovers.ts";
 import { execChannel, type KeeperClient, sandboxChannel } from "./keeper-client.ts";
 import { reachKeeper } from "./keeper-process.ts";
 import { canLimitSwap, canSetDeviceRules, possibleLimits, withoutImpossible } from "./limits.ts";
 import { type FoundRuntime, findRuntime, type OciRuntimeName } from "./oci-runtime-choice.ts";
 import { type Rlimit, readLimits, rlimitsFrom } from "./profile.ts";
-import { readSpool } from "./spool-reader.ts";
 import { StdinWriter } from "./stdin-writer.ts";
 import {
   type ExecSpec,
@@ -51,6 +52,8 @@ export interface RuntimeOptions {
   /** Of a keeper that is started; default: `accountLimits()`. */
   accountLimits?: Partial<AccountLimits>;
   log: RuntimeLog;
+  /** Absent: the keeper's own defaults. */
+  output?: OutputLimits;
 }
 
 const SHUTDOWN_TIMEOUT_MS = 30_000;
@@ -86,6 +89,7 @@ class OciRuntime implements Runtime {
   /** Of the keeper that is connected, when it is not one of ours. */
   #leftovers: HybridLeftovers | undefined;
   #deviceRules = false;
+  readonly #output: OutputLimits;
   readonly #stdin = new StdinWriter();
   readonly #cgroupMode = cgroupMode();
   readonly #possibleLimits = possibleLimits(this.#cgroupMode);
@@ -94,6 +98,7 @@ class OciRuntime implements Runtime {
     this.#options = options;
     this.#layout = layout;
     this.#found = found;
+    this.#output = options.output ?? defaultOutputLimits;
   }
 
   async open(): Promise<void> {
@@ -223,20 +228,28 @@ class OciRuntime implements Runtime {
 
   readOutput(
     target: { sandboxId: string; execId: string; fd: 1 | 2; offset: number },
-    { signal }: { signal: AbortSignal },
+    options: { signal: AbortSignal; onSkipped?: (bytes: number) => void },
   ): AsyncIterable<Uint8Array> {
-    const { sandboxId, execId, fd, offset } = target;
+    const { sandboxId, execId } = target;
     checkName(sandboxId);
     checkName(execId);
-    const paths = execPaths(this.#layout, sandboxId, execId);
-    return readSpool({
-      path: fd === 1 ? paths.stdout : paths.stderr,
-      fd,
-      offset,
-      signal,
-      snapshot: () => this.#snapshot(sandboxId, execId),
-      nextChange: (until) => this.#nextChange(execChannel(sandboxId, execId), until),
-    });
+    return followOutput(
+      {
+        dir: execPaths(this.#layout, sandboxId, execId).dir,
+        retentionMs: this.#output.execRetentionMs,
+        snapshot: () => this.#snapshot(sandboxId, execId),
+        nextChange: (until) => this.#nextChange(execChannel(sandboxId, execId), until),
+        acknowledges: async () => (await this.#connection()).hello.acknowledges === true,
+        request: (request) => this.#request(request),
+      },
+      target,
+      options,
+    );
+  }
+
+  async exitRead(sandboxId: string, execId: string): Promise<void> {
+    const client = await this.#connection();
+    if (client.hello.acknowledges) await client.request({ op: "acknowledge", sandboxId, execId, exit: true });
   }
 
   async writeStdin(
@@ -308,6 +321,7 @@ class OciRuntime implements Runtime {
       layout: this.#layout,
       instance,
       runtime: this.#found,
+      output: this.#output,
       ...(accountLimits ? { accountLimits } : {}),
       ...(disk ? { disk } : {}),
       ...(reserves ? { reserves } : {}),

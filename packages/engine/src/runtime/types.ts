@@ -106,11 +106,18 @@ export interface Runtime extends AsyncDisposable {
   forget(sandboxId: string): Promise<void>;
 
   exec(spec: ExecSpec, options: { signal: AbortSignal }): Promise<void>;
-  /** Bytes from `offset` on, following until the process has ended and all is read. Ends early, without error, when the signal aborts. */
+  /**
+   * Bytes from `offset` on, following until the process has ended and all is read. Ends early, without error, when the
+   * signal aborts. What was dropped over the budget before anybody read is passed over: `onSkipped` tells how many bytes
+   * before the first; a reader that is overtaken later gets `resource_exhausted` (of the main process, `unavailable`).
+   * Reading an exec from an offset says that everything below it arrived, and may be dropped.
+   */
   readOutput(
     target: { sandboxId: string; execId: string; fd: 1 | 2; offset: number },
-    options: { signal: AbortSignal },
+    options: { signal: AbortSignal; onSkipped?: (bytes: number) => void },
   ): AsyncIterable<Uint8Array>;
+  /** A client got this exec's exit: some minutes later it may be forgotten. */
+  exitRead(sandboxId: string, execId: string): Promise<void>;
   /**
    * Bytes below what was already received are dropped (a client's retry); a gap is an error. Resolves when the process
    * has taken most of it: a slow reader makes its writer wait. The signal gives up what was not sent yet.

@@ -47,7 +47,7 @@ export interface Finished {
   exit: ExitStatus;
 }
 
-type Options = Pick<RuntimeOptions, "accountLimits" | "disk" | "reserves">;
+type Options = Pick<RuntimeOptions, "accountLimits" | "disk" | "output" | "reserves">;
 
 /** One state directory, one network namespace, one tiny root file system; everything goes away with it. */
 export class Machine implements AsyncDisposable {

@@ -32,6 +32,8 @@ describe.skipIf(printSkipReason())("a keeper in which each call to the system fa
     });
     witness = await machine.create();
     echo = await machine.start(witness, "cat");
+    // Its output has a file, and the keeper a descriptor, from its first byte on.
+    await witnessIsUnharmed();
   });
   afterAll(async () => {
     keeper.letGo();

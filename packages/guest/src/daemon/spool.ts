@@ -1,14 +1,10 @@
 import { closeSync, mkdirSync, openSync, readdirSync, readSync, statSync, unlinkSync, writeSync } from "node:fs";
 import { join } from "node:path";
+import { type Segment, Segments } from "@holdfast/std";
 import { errnoOf } from "../failure.ts";
 
 /** A stream of bytes in files of this size each, so that what is committed can be given back to the disk. */
 export const segmentBytes = 8 * 1024 * 1024;
-
-interface Segment {
-  readonly start: number;
-  end: number;
-}
 
 /**
  * One output of one process: append at the end, read at any offset that has not been dropped. Segments are named
@@ -18,7 +14,7 @@ interface Segment {
 export class Spool {
   readonly #folder: string;
   readonly #name: string;
-  readonly #segments: Segment[] = [];
+  readonly #segments: Segments;
   #writer: number | undefined;
   #reader: { start: number; descriptor: number } | undefined;
 
@@ -26,23 +22,24 @@ export class Spool {
     this.#folder = folder;
     this.#name = name;
     mkdirSync(folder, { recursive: true, mode: 0o700 });
+    const found: Segment[] = [];
     for (const file of readdirSync(folder)) {
       const start = new RegExp(`^${name}\\.(\\d+)$`).exec(file)?.[1];
       if (start === undefined) continue;
       const size = statSync(join(folder, file)).size;
-      this.#segments.push({ start: Number(start), end: Number(start) + size });
+      found.push({ start: Number(start), end: Number(start) + size });
     }
-    this.#segments.sort((a, b) => a.start - b.start);
+    this.#segments = new Segments(found);
   }
 
   /** Bytes since the process's start. */
   get end(): number {
-    return this.#segments.at(-1)?.end ?? 0;
+    return this.#segments.end;
   }
 
   /** Offset of the first byte that is still there. */
   get start(): number {
-    return this.#segments[0]?.start ?? 0;
+    return this.#segments.start;
   }
 
   /** Throws with `ENOSPC` when the disk is full; what did fit then counts. */
@@ -52,7 +49,7 @@ export class Spool {
       const segment = this.#writable();
       const size = Math.min(chunk.length - at, segmentBytes - (segment.end - segment.start));
       const written = writeSync(this.#writer ?? -1, chunk, at, size);
-      segment.end += written;
+      this.#segments.grow(written);
       at += written;
     }
   }
@@ -60,7 +57,7 @@ export class Spool {
   /** Reads into `target` from `offset`; 0 at the end. Throws a RangeError for bytes that are not there (any more). */
   read(offset: number, target: Uint8Array): number {
     if (offset === this.end) return 0;
-    const segment = this.#segments.find((candidate) => candidate.start <= offset && offset < candidate.end);
+    const segment = this.#segments.find(offset);
     if (segment === undefined) {
       throw new RangeError(`${this.#name} holds bytes ${this.start} to ${this.end}, not offset ${offset}`);
     }
@@ -74,12 +71,9 @@ export class Spool {
 
   /** Gives back whole segments below `offset`; the last one stays. */
   drop(offset: number): void {
-    while (this.#segments.length > 1) {
-      const first = this.#segments[0];
-      if (first === undefined || first.end > offset) return;
-      this.#segments.shift();
-      if (this.#reader?.start === first.start) this.#closeReader();
-      unlinkSync(this.#path(first.start));
+    for (const { start } of this.#segments.dropBelow(offset)) {
+      if (this.#reader?.start === start) this.#closeReader();
+      unlinkSync(this.#path(start));
     }
   }
 
@@ -90,16 +84,13 @@ export class Spool {
   }
 
   #writable(): Segment {
-    const last = this.#segments.at(-1);
+    const { last } = this.#segments;
     if (last !== undefined && last.end - last.start < segmentBytes && this.#writer !== undefined) return last;
     if (this.#writer !== undefined) closeSync(this.#writer);
     this.#writer = undefined;
-    const segment = { start: this.end, end: this.end };
-    this.#writer = openSync(this.#path(segment.start), "a", 0o600);
+    this.#writer = openSync(this.#path(this.end), "a", 0o600);
     // A restart may have left an empty one of this name.
-    if (last?.start === segment.start) return last;
-    this.#segments.push(segment);
-    return segment;
+    return last?.start === this.end ? last : this.#segments.begin();
   }
 
   #closeReader(): void {

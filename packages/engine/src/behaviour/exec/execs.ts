@@ -166,7 +166,9 @@ export function createExecs(context: ExecsContext): Execs {
     claim,
     run: async (record, { execId, args, signal }) => {
       await runtime.exec(specOf(record, { execId, args, env: {} }), { signal });
-      return await runtime.waitExec(record.id, execId, { signal });
+      const exit = await runtime.waitExec(record.id, execId, { signal });
+      await runtime.exitRead(record.id, execId);
+      return exit;
     },
     recover: () => {
       for (const row of store.all("SELECT sandbox_id, exec_id FROM execs")) {

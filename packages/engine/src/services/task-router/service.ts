@@ -40,17 +40,24 @@ function execMethods(context: ServiceContext): Pick<TaskCommandRouterService, Ex
     },
     TaskExecStdioRead: async function* (request, call) {
       const target = locate(context, request, call);
-      for await (const data of chunks(runtime, { ...target, ...from(request) }, call.signal)) yield { data };
+      const options = {
+        signal: call.signal,
+        onSkipped: (bytes: number) => call.trailer.set("x-modal-warning", droppedWarning(bytes)),
+      };
+      for await (const data of chunks(runtime, { ...target, ...from(request) }, options)) yield { data };
     },
     TaskExecWait: async (request, call) => {
       const { sandboxId, execId } = locate(context, request, call);
       const exit = await runtime.waitExec(sandboxId, execId, { signal: call.signal }).catch(asExecError(execId));
+      await exitRead(context, { sandboxId, execId });
       return toExit(exit);
     },
     TaskExecPoll: async (request, call) => {
       const { sandboxId, execId } = locate(context, request, call);
       const { exit } = await runtime.execState(sandboxId, execId).catch(asExecError(execId));
-      return exit ? toExit(exit) : {};
+      if (!exit) return {};
+      await exitRead(context, { sandboxId, execId });
+      return toExit(exit);
     },
   };
 }
@@ -101,7 +108,10 @@ function sandboxMethods(context: ServiceContext, input: Input): Pick<TaskCommand
       const { id } = authorised(context, request.taskId, call);
       let startingOffset = request.offset;
       const target = { sandboxId: id, execId: mainExec, ...from(request) };
-      for await (const data of chunks(runtime, target, call.signal)) {
+      const onSkipped = (bytes: number) => {
+        startingOffset += bytes;
+      };
+      for await (const data of chunks(runtime, target, { signal: call.signal, onSkipped })) {
         yield { data, startingOffset };
         startingOffset += data.length;
       }
@@ -149,14 +159,30 @@ function from(request: { fileDescriptor: number; offset: number }): { fd: 1 | 2;
 async function* chunks(
   runtime: Runtime,
   target: { sandboxId: string; execId: string; fd: 1 | 2; offset: number },
-  signal: AbortSignal,
+  options: { signal: AbortSignal; onSkipped: (bytes: number) => void },
 ): AsyncIterable<Uint8Array> {
   try {
-    for await (const data of runtime.readOutput(target, { signal })) {
+    for await (const data of runtime.readOutput(target, options)) {
       for (let at = 0; at < data.length; at += chunkBytes) yield data.subarray(at, at + chunkBytes);
     }
   } catch (error) {
     asExecError(target.execId)(error);
+  }
+}
+
+/** The SDK logs it; names and values of the wire's own are percent-encoded. */
+function droppedWarning(bytes: number): string {
+  return encodeURIComponent(
+    `dropped ${bytes} bytes of an exec's output: only the most recent portion of what nobody read is retained`,
+  );
+}
+
+/** The client has its answer in any case: a keeper that cannot be told keeps the exec as long as its sandbox. */
+async function exitRead({ runtime, log }: ServiceContext, exec: { sandboxId: string; execId: string }): Promise<void> {
+  try {
+    await runtime.exitRead(exec.sandboxId, exec.execId);
+  } catch (error) {
+    log.warn({ err: error, ...exec }, "the keeper could not be told that an exec's exit was read");
   }
 }
 
