@@ -228,9 +228,12 @@ export function createSandboxRecords(store: Store): SandboxRecords {
       store
         .all(`SELECT id FROM sandboxes WHERE status = 'finished' AND output_kept = 1 AND ${isOld}`, before, keep)
         .map((row) => String(row.id)),
-    setOutputGone: (id) => void store.run("UPDATE sandboxes SET output_kept = 0 WHERE id = ?", id),
-    removeFinished: (before, keep) =>
-      void store.run(`DELETE FROM sandboxes WHERE status = 'finished' AND output_kept = 0 AND ${isOld}`, before, keep),
+    setOutputGone: (id) => {
+      store.run("UPDATE sandboxes SET output_kept = 0 WHERE id = ?", id);
+    },
+    removeFinished: (before, keep) => {
+      store.run(`DELETE FROM sandboxes WHERE status = 'finished' AND output_kept = 0 AND ${isOld}`, before, keep);
+    },
   };
 }
 

@@ -34,7 +34,10 @@ export function createControl(world: () => World, onShutdown: () => void): Contr
     lines.on("error", () => {});
     lines.on("line", (line) => {
       const request = parse(line);
-      if (request === undefined) return void socket.destroy();
+      if (request === undefined) {
+        socket.destroy();
+        return;
+      }
       try {
         send(socket, { id: request.id, result: handle(world(), request) });
       } catch (error) {
