@@ -17,6 +17,27 @@ export const AccountCreated = Account.extend({
 }).meta({ id: "AccountCreated" });
 export type AccountCreated = z.infer<typeof AccountCreated>;
 
+/** What is gone with an account, and what is not. */
+export const AccountDeleted = z
+  .object({
+    id: z.string(),
+    name: z.string(),
+    deleted: z.literal(true),
+    gone: z
+      .object({
+        sessions: z.number().int().describe("With their events; a turn that ran was ended"),
+        workspaces: z.number().int().describe("With every file in them, the default one included"),
+        sandboxes: z.array(z.string()).describe("Those that were ended"),
+      })
+      .describe("By this request, beside the account's keys, logins, agents, environments and rules"),
+    pending: z
+      .array(z.string())
+      .describe("In words: what did not answer, and is tried again every minute until it is gone; mostly empty"),
+    kept: z.array(z.string()).describe("In words: what stays"),
+  })
+  .meta({ id: "AccountDeleted" });
+export type AccountDeleted = z.infer<typeof AccountDeleted>;
+
 export const ApiKey = z
   .object({
     id: z.string(),

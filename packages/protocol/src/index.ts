@@ -2,6 +2,7 @@ export {
   Account,
   AccountCreate,
   AccountCreated,
+  AccountDeleted,
   ApiKey,
   ApiKeyCreate,
   ApiKeyCreated,

@@ -256,6 +256,12 @@ export const problems = {
     "Send a message in one of the workspace's sessions: that starts a sandbox on the same files.",
   ),
   account_not_found: entry(404, "not_found_error", "There is no such account", "See `holdfast account list`."),
+  account_is_default: entry(
+    409,
+    "conflict_error",
+    "The account `default` cannot be deleted",
+    "It administers the installation; delete its sessions and workspaces instead.",
+  ),
   account_name_invalid: entry(
     400,
     "invalid_request_error",

@@ -4,6 +4,7 @@ import {
   Account,
   AccountCreate,
   AccountCreated,
+  AccountDeleted,
   ApiKey,
   ApiKeyCreate,
   ApiKeyCreated,
@@ -68,6 +69,17 @@ const ourRoutes: Route[] = [
     body: AccountCreate,
     ok: { status: 201, description: "The key is shown only here", schema: AccountCreated },
     problems: ["account_name_invalid", "account_exists"],
+  },
+  {
+    method: "delete",
+    path: "/v1/accounts/{id}",
+    tag: "Holdfast",
+    summary: "Delete an account with everything in it",
+    description:
+      "Its keys and logins count no more at once, its streams and running turns end; then its sessions, workspaces, sandboxes, agents and environments are removed, and the account itself last. Safe to repeat: what did not answer is tried again, also by itself, and an account that is gone is answered 404. Copies in S3 stay in the bucket.",
+    auth: "admin",
+    ok: { status: 200, description: "What is gone, what is still to go and what stays", schema: AccountDeleted },
+    problems: ["account_not_found", "account_is_default"],
   },
   {
     method: "get",

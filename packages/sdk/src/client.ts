@@ -1,6 +1,7 @@
 import type {
   Account,
   AccountCreated,
+  AccountDeleted,
   ApiKey,
   ApiKeyCreated,
   Message,
@@ -94,6 +95,9 @@ function accounts(http: Http) {
     list: (options: ListOptions = {}): AsyncIterable<Account> => pages<Account>(http, "/v1/accounts", options),
     create: (account: { name: string }, call: CallOptions = {}) =>
       http.json<AccountCreated>("/v1/accounts", { ...call, method: "POST", body: account }),
+    /** Everything of it goes; the answer says what did, what will and what stays. For the administrator alone. */
+    delete: (id: string, call: CallOptions = {}) =>
+      http.json<AccountDeleted>(`/v1/accounts/${segment(id)}`, { ...call, method: "DELETE" }),
   };
 }
 

@@ -1,6 +1,7 @@
 export type {
   Account,
   AccountCreated,
+  AccountDeleted,
   ApiKey,
   ApiKeyCreated,
   Message,

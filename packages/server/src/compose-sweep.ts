@@ -25,6 +25,8 @@ export interface SweepParts {
   turns: Turns;
   workspaces: Workspaces;
   erasures: Erasures;
+  /** Goes on with the deletion of accounts. */
+  removeAccounts: (signal: AbortSignal) => Promise<void>;
   installationId: string;
   /** How long a sandbox is kept that nobody knows. */
   unknownKeptMs: number;
@@ -83,6 +85,7 @@ export function composeSweep(parts: SweepParts): { sweep: Sweep; strays: Strays;
         revocations.retry(signal),
         workspaces.purge(signal),
         erasures.retry(signal),
+        parts.removeAccounts(signal),
         forgetOld(db, clock.now()).then(() => dropDeleted(db)),
       ]);
       for (const each of done) if (each.status === "rejected") throw each.reason;

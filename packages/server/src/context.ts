@@ -6,6 +6,7 @@ import type { WebFiles } from "./config/web-files.ts";
 import type { Account, Accounts } from "./domain/accounts/accounts.ts";
 import type { ApiKeys } from "./domain/accounts/keys.ts";
 import type { Logins } from "./domain/accounts/logins.ts";
+import type { AccountRemoval } from "./domain/accounts/removal.ts";
 import type { Agents } from "./domain/agents/agents.ts";
 import type { Environments } from "./domain/environments/environments.ts";
 import type { PermissionRules } from "./domain/questions/rules.ts";
@@ -31,6 +32,7 @@ export interface AppContext {
   version: string;
   logger: Logger;
   accounts: Accounts;
+  accountRemoval: AccountRemoval;
   /** The account of a logged-in browser. */
   defaultAccount: Account;
   keys: ApiKeys;

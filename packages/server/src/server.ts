@@ -21,6 +21,7 @@ import { noteDatabase, openBus, openServerDatabase } from "./database.ts";
 import { Accounts } from "./domain/accounts/accounts.ts";
 import { ApiKeys } from "./domain/accounts/keys.ts";
 import { Logins } from "./domain/accounts/logins.ts";
+import { AccountRemoval } from "./domain/accounts/removal.ts";
 import { Agents } from "./domain/agents/agents.ts";
 import { Environments } from "./domain/environments/environments.ts";
 import { EnvironmentImages, type Layers } from "./domain/environments/images.ts";
@@ -128,6 +129,7 @@ async function compose(composing: Composing): Promise<Server> {
     s3: "missing" in s3 ? undefined : s3,
     storage,
     closing,
+    removeAccounts: (signal) => accountRemoval.retry(signal),
   });
   const accounts = new Accounts({ db: database.db, clock: systemClock });
   let port = options.port;
@@ -139,25 +141,39 @@ async function compose(composing: Composing): Promise<Server> {
     turns: work.turns,
     erasures: work.erasures,
   };
+  const keys = new ApiKeys({ db: database.db, clock: systemClock, bus, logger: logger.child({ part: "keys" }) });
+  const logins = new Logins({
+    db: database.db,
+    clock: systemClock,
+    bus,
+    linkSecret: options.loginSecret,
+    logger: logger.child({ part: "logins" }),
+  });
+  const sessions = new Sessions(conversations);
+  const accountRemoval = new AccountRemoval({
+    ...work.removal,
+    db: database.db,
+    clock: systemClock,
+    logger: logger.child({ part: "accounts" }),
+    keys,
+    logins,
+    sessions,
+    workspaces: work.workspaces,
+  });
   const context: AppContext = {
     options,
     web: extras.web ?? (await readWebFiles(options.webDir)),
     version,
     logger,
     accounts,
-    keys: new ApiKeys({ db: database.db, clock: systemClock, bus, logger: logger.child({ part: "keys" }) }),
-    logins: new Logins({
-      db: database.db,
-      clock: systemClock,
-      bus,
-      linkSecret: options.loginSecret,
-      logger: logger.child({ part: "logins" }),
-    }),
+    accountRemoval,
+    keys,
+    logins,
     workspaces: work.workspaces,
     permissionRules: new PermissionRules({ db: database.db, clock: systemClock }),
     sandboxes: work.directory,
     defaultAccount: await accounts.ensureDefault(),
-    sessions: new Sessions(conversations),
+    sessions,
     messages: new Messages(conversations),
     agents: new Agents({ db: database.db, clock: systemClock }),
     environments: work.environments,
@@ -204,11 +220,13 @@ interface WorkParts {
   s3: S3Config | undefined;
   storage: Storage;
   closing: AbortController;
+  /** Goes on with the deletion of accounts. */
+  removeAccounts: (signal: AbortSignal) => Promise<void>;
 }
 
 /** Everything that works on turns. Disposed in the opposite order: turns, syncs, then the hold on sandboxes. */
 function composeTurns({ options, logger, extras, stack }: Composing, parts: WorkParts) {
-  const { database, log, gateway, s3, storage, closing } = parts;
+  const { database, log, gateway, s3, storage, closing, removeAccounts } = parts;
   const { leases, dispatcher } = parts.leases;
   const { db } = database;
   const provider = extras.provider ?? modalProvider(options, logger, extras);
@@ -313,6 +331,7 @@ function composeTurns({ options, logger, extras, stack }: Composing, parts: Work
     turns,
     workspaces,
     erasures,
+    removeAccounts,
     installationId: installationOf(options),
     unknownKeptMs: options.unknownSandboxKeptMs,
     logger: logger.child({ part: "sweep" }),
@@ -326,6 +345,8 @@ function composeTurns({ options, logger, extras, stack }: Composing, parts: Work
     provider,
     workspaces,
     directory: new SandboxDirectory({ db, calls, strays, ender }),
+    /** What the deletion of an account needs of all this. */
+    removal: { ender, revocations, saved: (workspaceId: string) => calls.saved(workspaceId) },
     sweep,
     start: () => {
       // Its failure is the status's and the next turn's to tell.

@@ -62,6 +62,16 @@ export const accountCommands: readonly Command[] = [
     load: async () => (await import("../commands/account.ts")).accountList,
   },
   {
+    name: "account rm",
+    summary: "Delete an account with its sessions, workspaces and files.",
+    args: ["NAME"],
+    options: { yes, server, output },
+    details:
+      "For the administrator. NAME may be the account's id. Its keys count no more at once, and a turn that runs is ended.",
+    examples: ["holdfast account rm alice"],
+    load: async () => (await import("../commands/account.ts")).accountRemove,
+  },
+  {
     name: "key add",
     summary: "Add an API key to your account and print it, once.",
     args: ["NAME"],

@@ -1,7 +1,9 @@
 import { join } from "node:path";
+import { confirm } from "../client/confirm.ts";
 import { connection, findConnection } from "../client/connection.ts";
 import { CliError, type CommandContext, type Handler, type ParsedInput, textOption } from "../command.ts";
 import { defaultDataDir } from "../options.ts";
+import { plural } from "../render/tool-words.ts";
 
 interface Listed {
   id: string;
@@ -62,4 +64,30 @@ export const accountList: Handler = async (input, context) => {
   await using store = await openStore(input, context);
   const rows = (await store.list()).map((account) => ({ cells: [account.id, account.name], data: account }));
   context.out.table({ columns: ["ACCOUNT", "NAME"], rows, empty: "There are no accounts." });
+};
+
+export const accountRemove: Handler = async (input, context) => {
+  const { out, signal } = context;
+  const { accounts } = connection(input, context).holdfast;
+  const wanted = input.args[0] ?? "";
+  const account = (await Array.fromAsync(accounts.list({ signal }))).find(({ id, name }) =>
+    [id, name].includes(wanted),
+  );
+  // By its id one can be meant whose deletion has begun: it is in no list any more.
+  if (account === undefined && !wanted.startsWith("acc_"))
+    throw new CliError(`There is no account named "${wanted}"`, "", "`holdfast account list` lists those you may see.");
+  const { id, name } = account ?? { id: wanted, name: wanted };
+  if (!(await confirm(`Delete account ${name} with all its sessions, workspaces and files?`, input, context))) {
+    out.progress("Nothing was deleted.");
+    return 1;
+  }
+  const deleted = await accounts.delete(id, { signal });
+  const { gone, pending, kept } = deleted;
+  out.data(deleted);
+  out.line(
+    `Deleted account ${deleted.name} with ${plural(gone.sessions, "session")} and ${plural(gone.workspaces, "workspace")}.`,
+  );
+  for (const each of pending) out.progress(`Still to go, tried again every minute: ${each}`);
+  for (const each of kept) out.progress(`Kept: ${each}`);
+  return 0;
 };

@@ -23,6 +23,11 @@ export function accountRoutes(context: AppContext): Hono<HttpEnv> {
     const { name } = check(AccountCreate, value);
     return c.json(await context.accounts.create(name), 201);
   });
+  app.delete("/:id", async (c) => {
+    if (!isAdmin(c, context)) throw new AppError("admin_only");
+    // Not the client's signal: once begun it is done, whether the client waits or not.
+    return c.json(await context.accountRemoval.delete(c.req.param("id"), context.closing));
+  });
   return app;
 }
 

@@ -5,7 +5,14 @@ import { type Kysely, PostgresAdapter, sql, type Transaction } from "kysely";
  * a lone surrogate: `JSON.stringify` escapes both), free text goes through `encodeText`.
  */
 export interface Schema {
-  accounts: { id: string; name: string; created_at: number };
+  accounts: {
+    id: string;
+    /** A deleted one's has `~` and its id at the end: the name is free again. */
+    name: string;
+    created_at: number;
+    /** Since when nobody acts for it; the row goes when all that was its own is gone. */
+    deleted_at: number | null;
+  };
   api_keys: {
     id: string;
     account_id: string;

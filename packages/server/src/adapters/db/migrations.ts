@@ -1,5 +1,6 @@
 import type { CreateTableBuilder, Kysely } from "kysely";
 import type { Migration } from "kysely/migration";
+import { accountDeletion } from "./account-deletion.ts";
 import { deletionTables } from "./deletion-tables.ts";
 import { leaseTables } from "./lease-tables.ts";
 import { loginsTables } from "./logins-tables.ts";
@@ -151,5 +152,6 @@ export function migrations(binary: "blob" | "bytea"): Record<string, Migration> 
     "009_logins": { up: loginsTables },
     "010_deletion": { up: deletionTables },
     "011_open_rows": { up: openRows },
+    "012_account_deletion": { up: accountDeletion },
   };
 }

@@ -53,12 +53,18 @@ export class Accounts {
 
   /** Oldest first. */
   async list(): Promise<Account[]> {
-    return await this.#db.selectFrom("accounts").select(["id", "name"]).orderBy("created_at").orderBy("id").execute();
+    return await this.#db
+      .selectFrom("accounts")
+      .select(["id", "name"])
+      .where("deleted_at", "is", null)
+      .orderBy("created_at")
+      .orderBy("id")
+      .execute();
   }
 
   /** Oldest first; only the one given by `only`, when given. */
   async page(request: PageRequest, only?: string): Promise<Page<AccountView>> {
-    let query = this.#db.selectFrom("accounts").selectAll();
+    let query = this.#db.selectFrom("accounts").selectAll().where("deleted_at", "is", null);
     if (only !== undefined) query = query.where("id", "=", only);
     const last = afterPage(request, "accounts");
     if (last !== undefined) query = query.where("id", ">", last);
@@ -70,7 +76,7 @@ export class Accounts {
     return toPage(views, { of: "accounts", limit: request.limit });
   }
 
-  /** Undefined when no account has this key, or the key was revoked. */
+  /** Undefined when no account has this key, or the key was revoked, or the account deleted. */
   async byKey(key: string): Promise<(Account & { keyId: string; keyName: string }) | undefined> {
     const hash = hashKey(key);
     const row = await this.#db
@@ -85,6 +91,7 @@ export class Accounts {
         "api_keys.revoked_at as revokedAt",
       ])
       .where("api_keys.hash", "=", hash)
+      .where("accounts.deleted_at", "is", null)
       .executeTakeFirst();
     if (row === undefined || row.revokedAt !== null) return undefined;
     const now = this.#clock.now();

@@ -8,6 +8,7 @@ import type { Database, Schema, Tx } from "../../ports/database.ts";
 import type { ServerBus } from "../../ports/server-bus.ts";
 import { afterPage, type Page, type PageRequest, toPage } from "../paging.ts";
 import { decodeText, encodeText } from "../text.ts";
+import { holdAccount } from "./hold.ts";
 
 export interface KeysDeps {
   db: Database;
@@ -62,7 +63,10 @@ export class ApiKeys {
 
   async create(accountId: string, name: string): Promise<ApiKeyCreated> {
     const { db, clock } = this.#deps;
-    return await insertKey(db, { accountId, name, nowMs: clock.now() });
+    return await db.transaction().execute(async (tx) => {
+      await holdAccount(tx, accountId);
+      return await insertKey(tx, { accountId, name, nowMs: clock.now() });
+    });
   }
 
   /** Oldest first, revoked ones included. */
@@ -88,6 +92,21 @@ export class ApiKeys {
     this.#end(id);
     await this.#deps.bus.publish(revokedTopic, id);
     return toKey({ ...row, revoked_at: revokedAt });
+  }
+
+  /** Of an account that was deleted: streams that its keys opened end, on every server. Safe to repeat. */
+  async endAll(accountId: string): Promise<void> {
+    const { db, clock, bus } = this.#deps;
+    const rows = await db
+      .updateTable("api_keys")
+      .set((eb) => ({ revoked_at: eb.fn.coalesce("revoked_at", eb.val(clock.now())) }))
+      .where("account_id", "=", accountId)
+      .returning("id")
+      .execute();
+    for (const { id } of rows) {
+      this.#end(id);
+      await bus.publish(revokedTopic, id);
+    }
   }
 
   /** Whether a login that was made with this key still counts. */
@@ -117,8 +136,10 @@ export class ApiKeys {
     if (ids.length === 0) return;
     const { db, logger } = this.#deps;
     try {
-      const query = db.selectFrom("api_keys").select("id").where("id", "in", ids).where("revoked_at", "is not", null);
-      for (const { id } of await query.execute()) this.#end(id);
+      const query = db.selectFrom("api_keys").select("id").where("id", "in", ids).where("revoked_at", "is", null);
+      const valid = new Set((await query.execute()).map(({ id }) => id));
+      // One without a row went with its account.
+      for (const id of ids) if (!valid.has(id)) this.#end(id);
     } catch (error) {
       logger.warn({ err: error }, "cannot look whether keys in use were revoked");
     }

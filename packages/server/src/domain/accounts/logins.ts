@@ -6,6 +6,7 @@ import type { Clock } from "../../ports/clock.ts";
 import type { Database, Tx } from "../../ports/database.ts";
 import type { ServerBus } from "../../ports/server-bus.ts";
 import { sameText } from "../same-text.ts";
+import { holdAccount } from "./hold.ts";
 
 export interface LoginsDeps {
   db: Database;
@@ -79,16 +80,17 @@ export class Logins {
     const { db, clock } = this.#deps;
     const now = clock.now();
     const login = { id: newId("login", now), expiresAt: now + loginLifetimeMs };
-    await db
-      .insertInto("logins")
-      .values({
-        id: login.id,
-        account_id: accountId,
-        key_id: keyId ?? null,
-        created_at: now,
-        expires_at: login.expiresAt,
-      })
-      .execute();
+    const row = {
+      id: login.id,
+      account_id: accountId,
+      key_id: keyId ?? null,
+      created_at: now,
+      expires_at: login.expiresAt,
+    };
+    await db.transaction().execute(async (tx) => {
+      await holdAccount(tx, accountId);
+      await tx.insertInto("logins").values(row).execute();
+    });
     await this.#prune(accountId, now);
     return login;
   }
@@ -109,6 +111,7 @@ export class Logins {
       ])
       .where("logins.id", "=", id)
       .where("logins.expires_at", ">", clock.now())
+      .where("accounts.deleted_at", "is", null)
       .executeTakeFirst();
     if (row === undefined) return undefined;
     if (row.keyId !== null && (row.foundKey === null || row.revokedAt !== null)) return undefined;

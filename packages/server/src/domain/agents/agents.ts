@@ -11,6 +11,7 @@ import {
 } from "@holdfast/protocol";
 import type { Clock } from "../../ports/clock.ts";
 import { type Database, locked, type Tx } from "../../ports/database.ts";
+import { holdAccount } from "../accounts/hold.ts";
 import { checkMetadataSize } from "../metadata.ts";
 import { decodeCursor, decodeNumber, encodeCursor } from "../sessions/cursor.ts";
 import { once, type RequestIdentity } from "../sessions/idempotency.ts";
@@ -50,6 +51,7 @@ export class Agents {
     const definition = defineAgent(input);
     const { result } = await this.#db.transaction().execute((tx) =>
       once(tx, { accountId, scope: "agent", identity, nowMs }, async () => {
+        await holdAccount(tx, accountId);
         const id = newId("agent", nowMs);
         const row = { id, account_id: accountId, version: 1, created_at: nowMs, archived_at: null };
         await tx.insertInto("agents").values(row).execute();

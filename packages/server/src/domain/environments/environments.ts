@@ -12,6 +12,7 @@ import {
 import type { Selectable } from "kysely";
 import type { Clock } from "../../ports/clock.ts";
 import { type Database, locked, type Schema, type Tx } from "../../ports/database.ts";
+import { holdAccount } from "../accounts/hold.ts";
 import { checkMetadataSize } from "../metadata.ts";
 import { defaultEnvironmentId } from "../sessions/agent.ts";
 import { decodeCursor, encodeCursor } from "../sessions/cursor.ts";
@@ -42,6 +43,7 @@ export class Environments {
     const nowMs = clock.now();
     const { result: id, repeated } = await db.transaction().execute((tx) =>
       once(tx, { accountId, scope: "environment", identity, nowMs }, async () => {
+        await holdAccount(tx, accountId);
         const row: Row = {
           id: newId("environment", nowMs),
           account_id: accountId,

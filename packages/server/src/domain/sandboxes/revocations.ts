@@ -31,16 +31,17 @@ export class Revocations {
     );
   }
 
-  /** All that are still to be done. Rejects when one cannot be done now. */
-  async retry(signal: AbortSignal): Promise<void> {
-    const rows = await this.#deps.db
+  /** All that are still to be done, of one account when it is given. Rejects when one cannot be done now. */
+  async retry(signal: AbortSignal, accountId?: string): Promise<void> {
+    let query = this.#deps.db
       .selectFrom("sandboxes")
       .select("provider_id")
       .where("state", "=", "ended")
       .where("revoked_at", "is", null)
       .where("provider_id", "is not", null)
-      .where("updated_at", ">", this.#deps.clock.now() - tokenLifeMs)
-      .execute();
+      .where("updated_at", ">", this.#deps.clock.now() - tokenLifeMs);
+    if (accountId !== undefined) query = query.where("account_id", "=", accountId);
+    const rows = await query.execute();
     for (const { provider_id: id } of rows) if (id !== null) await this.#revoke(id, signal);
   }
 

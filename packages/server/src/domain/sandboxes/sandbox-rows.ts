@@ -102,9 +102,10 @@ export class SandboxRows {
     });
   }
 
+  /** One that this server made; a row that is no more went with its account. */
   async isEnded(id: string): Promise<boolean> {
-    const query = this.#db.selectFrom("sandboxes").select("state").where("id", "=", id);
-    return (await query.executeTakeFirst())?.state === "ended";
+    const row = await this.#db.selectFrom("sandboxes").select("state").where("id", "=", id).executeTakeFirst();
+    return row === undefined || row.state === "ended";
   }
 
   /** Its end was seen: whoever saw it may say so. */

@@ -13,7 +13,7 @@ import {
   workspaceMetadataKey,
 } from "@holdfast/protocol";
 import type { Clock } from "../../ports/clock.ts";
-import { type Database, dropDeleted, type Tx } from "../../ports/database.ts";
+import { type Database, dropDeleted, locked, type Tx } from "../../ports/database.ts";
 import type { EventLog } from "../../ports/event-log.ts";
 import { checkEnvironment } from "../environments/environments.ts";
 import { checkMetadataSize } from "../metadata.ts";
@@ -151,22 +151,38 @@ export class Sessions {
 
   /** Ends its turn and removes all that is stored of it; the workspace and its files stay. */
   async delete(accountId: string, sessionId: string): Promise<{ id: string; type: "session_deleted" }> {
-    const { db, log, clock, turns } = this.#deps;
+    const { db } = this.#deps;
     await sessionRow(db, accountId, sessionId);
-    // From now on nothing new is taken.
+    await this.end(sessionId);
+    const workspaceId = await this.remove(accountId, sessionId);
+    if (workspaceId !== undefined) await this.#deps.erasures.erase(workspaceId);
+    await dropDeleted(db);
+    return { id: sessionId, type: "session_deleted" };
+  }
+
+  /** From now on nothing new is taken; a running turn and its process are ended. Safe to repeat. */
+  async end(sessionId: string): Promise<void> {
     await this.#markArchived(sessionId);
-    await turns.drop(sessionId);
-    const workspaceId = await log.transact(async ({ tx, append, lock }) => {
-      await lock(sessionId);
-      const row = await sessionRow(tx, accountId, sessionId);
+    await this.#deps.turns.drop(sessionId);
+  }
+
+  /** The rows of one that was ended; what Claude Code keeps of it is noted. Its workspace, undefined: it was gone. */
+  async remove(accountId: string, sessionId: string): Promise<string | undefined> {
+    const { log, clock } = this.#deps;
+    return await log.transact(async ({ tx, append }) => {
+      const row = await tx
+        .selectFrom("sessions")
+        .select(["workspace_id", "claude_session_id", "claude_started"])
+        .where("id", "=", sessionId)
+        .where("account_id", "=", accountId)
+        .$call(locked(tx))
+        .executeTakeFirst();
+      if (row === undefined) return undefined;
       await append({ sessionId, events: [{ type: "session.deleted" }] });
       if (row.claude_started === 1) await noteErasure(tx, row, clock.now());
       await removeSession(tx, sessionId);
       return row.workspace_id;
     });
-    await this.#deps.erasures.erase(workspaceId);
-    await dropDeleted(db);
-    return { id: sessionId, type: "session_deleted" };
   }
 
   /** Stores the events (once, see `once`), then sets them going. */

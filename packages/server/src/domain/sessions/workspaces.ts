@@ -1,5 +1,6 @@
 import { AppError, newId, WorkspaceName } from "@holdfast/protocol";
 import { locked, lockName, type Tx } from "../../ports/database.ts";
+import { holdAccount } from "../accounts/hold.ts";
 
 export interface Workspace {
   id: string;
@@ -26,6 +27,7 @@ export async function ensureWorkspace(
       errors: [{ path: "metadata.holdfast.workspace", message: "must match ^[a-z0-9][a-z0-9_-]{0,63}$" }],
     });
   }
+  await holdAccount(tx, input.accountId);
   await lockName(tx, workspaceLock(input.accountId, input.name));
   // As long as this lasts, it is not deleted.
   const row = await tx

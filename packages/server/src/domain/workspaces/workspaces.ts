@@ -13,7 +13,7 @@ import {
   type Workspace,
   workspaceLock,
 } from "../sessions/workspaces.ts";
-import { deletedName } from "./label.ts";
+import { deletedName, workspaceLabel } from "./label.ts";
 
 export interface WorkspacesDeps {
   db: Database;
@@ -110,6 +110,29 @@ export class Workspaces {
     };
   }
 
+  /**
+   * Every one of an account whose sessions are gone, the default one too. How many, the sandboxes that were ended, and
+   * in words what is still there. Safe to repeat.
+   */
+  async deleteAll(accountId: string, signal: AbortSignal) {
+    const result = { deleted: 0, sandboxes: [] as string[], pending: [] as string[] };
+    const rows = await this.#deps.db
+      .selectFrom("workspaces")
+      .selectAll()
+      .where("account_id", "=", accountId)
+      .where("purged_at", "is", null)
+      .execute();
+    for (const row of rows) {
+      signal.throwIfAborted();
+      if (row.deleted_at === null) await this.#close(row);
+      const { sandbox, purged } = await this.#clear(fromRow(row), signal);
+      if (sandbox !== undefined) result.sandboxes.push(sandbox);
+      if (purged) result.deleted++;
+      else result.pending.push(`the volumes of the workspace "${workspaceLabel(row.name)}"`);
+    }
+    return result;
+  }
+
   /** Tries again what `delete` could not do. */
   async purge(signal: AbortSignal): Promise<void> {
     const rows = await this.#deps.db
@@ -154,6 +177,7 @@ export class Workspaces {
         .updateTable("workspaces")
         .set({ deleted_at: clock.now(), name: deletedName(row.name, row.id) })
         .where("id", "=", row.id)
+        .where("deleted_at", "is", null)
         .execute();
       return open.length;
     });
