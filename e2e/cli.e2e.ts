@@ -362,6 +362,25 @@ test("workspaces: add, use, rename, delete", async () => {
   expect((await cli("workspace", "rm", "page", "-y")).stderr).toContain('You have no workspace named "page"');
 });
 
+test("an account is deleted by the administrator, who is asked first", async () => {
+  const env = { ...envOf(), HOLDFAST_URL: "", HOLDFAST_API_KEY: "", XDG_CONFIG_HOME: mkdtempSync(join(home, "rm-")) };
+  await holdfast(["login", kit.system.loginUrl], env);
+  const [made] = jsonLines(await holdfast(["account", "add", "leaver", "-o", "json"], env));
+  const own = { ...envOf(), HOLDFAST_API_KEY: String(made?.api_key) };
+  expect((await holdfast(["run", "Create a file a.txt that says hi"], own)).code).toBe(0);
+  const refused = await holdfast(["account", "rm", "leaver", "--yes"], own);
+  expect(refused.code).toBe(1);
+  expect(refused.stderr).toContain("Only the installation's administrator may do this");
+  expect((await holdfast(["account", "rm", "leaver"], env)).stderr).toContain("Add --yes if you are sure");
+  expect((await holdfast(["account", "rm", "default", "--yes"], env)).stderr).toContain("cannot be deleted");
+  const gone = await holdfast(["account", "rm", "leaver", "--yes"], env);
+  expect(gone.stdout).toBe("Deleted account leaver with 1 session and 1 workspace.\n");
+  expect(gone.stderr).toContain("Kept: Copies that were saved to S3");
+  expect((await holdfast(["ls"], own)).stderr).toContain("The server does not accept your key");
+  expect((await holdfast(["account", "list"], env)).stdout).not.toContain(String(made?.id));
+  expect((await holdfast(["account", "rm", "leaver", "--yes"], env)).stderr).toContain('no account named "leaver"');
+});
+
 test("login by the start link, by the data directory, and by a key; the file is private", async () => {
   const env = {
     ...envOf(),

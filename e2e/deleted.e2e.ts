@@ -47,3 +47,30 @@ test("a deleted workspace's files are nowhere any more, but in the copy that is 
   const rest = () => beyondTheConnection(filesWith(kit, word)).filter((file) => !kept(file));
   await expect.poll(rest, { timeout: 60_000 }).toEqual([]);
 });
+
+test("a deleted account is nowhere any more, while a turn of it runs, and the others go on", async () => {
+  const account = await kit.addAccount("leaves");
+  const word = canaryWord();
+  const { sessionId } = await kit.turn(`Create a file secret.txt that says ${word}`, { account });
+  const message = { type: "user.message", content: [{ type: "text", text: "run `tail -f /dev/null`" }] };
+  const body = JSON.stringify({ events: [message] });
+  await kit.fetch(`/v1/sessions/${sessionId}/events`, { account, method: "POST", body });
+  const called = async () => JSON.stringify(await kit.log(sessionId, account)).includes("tail -f");
+  await expect.poll(called, { timeout: 30_000 }).toBe(true);
+  await kit.turn("list the files");
+  const sandbox = await kit.sandbox(account);
+  for (const place of [/server\.sqlite/, /^\.\/engine\/volumes\//])
+    expect(filesWith(kit, word).some((file) => place.test(file))).toBe(true);
+
+  const login = await fetch(kit.system.loginUrl, { redirect: "manual" });
+  const cookie = login.headers.get("set-cookie")?.split(";")[0] ?? "";
+  const headers = { cookie, origin: kit.url };
+  const answer = await fetch(`${kit.url}/v1/accounts/${account.id}`, { method: "DELETE", headers });
+  expect({ status: answer.status, body: await answer.json() }).toMatchObject({ status: 200, body: { pending: [] } });
+  const rest = () => beyondTheConnection(filesWith(kit, word)).filter((file) => !file.startsWith("./s3/buckets/"));
+  await expect.poll(rest, { timeout: 60_000 }).toEqual([]);
+  expect(await sandbox.poll()).not.toBeNull();
+  expect((await kit.fetch("/v1/sessions", { account })).status).toBe(401);
+  const { events } = await kit.turn("list the files");
+  expect(JSON.stringify(events.at(-1))).toContain("completed");
+});

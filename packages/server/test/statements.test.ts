@@ -9,8 +9,9 @@ import { afterAll, beforeAll, expect, test } from "vitest";
 import { openDatabase } from "../src/adapters/db/database.ts";
 import { openSessions, waitingSessions } from "../src/domain/leases/open-sessions.ts";
 import { orphansWithWork } from "../src/domain/leases/orphans.ts";
+import { adminKey } from "./_admin.ts";
 import { type LocalSystem, localSystem } from "./_local-server.ts";
-import { loginToken, onPostgres } from "./_server.ts";
+import { onPostgres } from "./_server.ts";
 
 /** Every statement that was prepared, as Kysely wrote it. */
 const seen = new Set<string>();
@@ -91,7 +92,7 @@ async function useEverything(): Promise<void> {
   await session.interrupt();
   await session.idle(2);
   const { key } = it.path(session, "");
-  const admin = await adminKey();
+  const admin = await adminKey(it.server);
   for (const asking of [key, admin]) {
     for (const { method, path, body } of routes) {
       if (path === "/v1/login" || path.endsWith("/stream") || path.endsWith("/exec")) continue;
@@ -108,6 +109,8 @@ async function useEverything(): Promise<void> {
     }
   }
   await filters(key);
+  const { id } = await it.server.account("leaves");
+  expect((await it.server.fetch(`/v1/accounts/${id}`, { method: "DELETE", key: admin })).status).toBe(200);
   await it.restart();
   const rounds = () => seen.size;
   // Two looks and a sweep of the new server.
@@ -136,17 +139,6 @@ function idFor(path: string, sessionId: string): string {
   const [, , noun = ""] = path.split("/");
   const prefix = { workspaces: "wsp", agents: "agent", environments: "env", sandboxes: "sbx", api_keys: "key" }[noun];
   return `${prefix ?? "x"}_00000000000000000000000000`;
-}
-
-async function adminKey(): Promise<string> {
-  const login = await it.server.fetch(`/login?token=${loginToken()}`);
-  const cookie = login.headers.get("set-cookie")?.split(";")[0] ?? "";
-  const made = await it.server.fetch("/v1/api_keys", {
-    method: "POST",
-    headers: { cookie, origin: it.server.url },
-    body: JSON.stringify({ name: "admin" }),
-  });
-  return ((await made.json()) as { api_key: string }).api_key;
 }
 
 /** Each changes the statement. */

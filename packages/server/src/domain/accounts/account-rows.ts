@@ -1,4 +1,4 @@
-import { type Database, dropDeleted, locked, type Tx } from "../../ports/database.ts";
+import { type Database, dropDeleted, locked } from "../../ports/database.ts";
 import { deletedName, workspaceLabel } from "../workspaces/label.ts";
 
 export interface DeletedAccount {
@@ -49,17 +49,15 @@ export async function removeBelongings(db: Database, accountId: string): Promise
 /** The last step, when sandboxes, volumes and tokens are gone: what named them, the keys, and the account itself. */
 export async function removeAccount(db: Database, accountId: string): Promise<void> {
   await db.transaction().execute(async (tx) => {
-    const own = () => workspacesOf(tx, accountId);
-    await tx.deleteFrom("erasures").where("workspace_id", "in", own()).execute();
-    await tx.deleteFrom("sandboxes").where("workspace_id", "in", own()).execute();
+    const workspaces = await tx.selectFrom("workspaces").select("id").where("account_id", "=", accountId).execute();
+    for (const { id } of workspaces) {
+      await tx.deleteFrom("erasures").where("workspace_id", "=", id).execute();
+      await tx.deleteFrom("sandboxes").where("workspace_id", "=", id).execute();
+    }
     await tx.deleteFrom("strays").where("account_id", "=", accountId).execute();
     for (const table of ["workspaces", "logins", "api_keys"] as const)
       await tx.deleteFrom(table).where("account_id", "=", accountId).execute();
     await tx.deleteFrom("accounts").where("id", "=", accountId).execute();
   });
   await dropDeleted(db);
-}
-
-function workspacesOf(tx: Tx, accountId: string) {
-  return tx.selectFrom("workspaces").select("id").where("account_id", "=", accountId);
 }
