@@ -17,7 +17,7 @@ beforeAll(async () => {
 });
 afterAll(() => kit?.[Symbol.asyncDispose]());
 
-test("a finished copy tells the ETag of each object, and what saved it is worth nothing any more", async () => {
+test("a finished copy tells the ETag of each object, and what saved it can write nothing any more", async () => {
   await kit.turn("Create a file kept.txt that says kept");
   const { accessKeyId, secretAccessKey, endpoint, region } = s3;
   using client = createS3Client({ endpoint, region, credentials: { accessKeyId, secretAccessKey } });

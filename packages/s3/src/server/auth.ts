@@ -26,7 +26,9 @@ export interface Caller {
   readonly expiresMs: number;
   /** The session and those it was made from; empty for the root key. */
   readonly sessionIds: readonly string[];
-  /** Held while a write takes effect. @throws Fault ExpiredToken where the credentials were ended meanwhile */
+  /** @throws Fault AccessDenied where the credentials were ended: they only read any more */
+  readonly checkWrites: () => void;
+  /** Held while a write takes effect. @throws Fault AccessDenied where the credentials were ended meanwhile */
   readonly enter: () => Disposable;
 }
 
@@ -215,6 +217,7 @@ function identify(claim: Claim, options: AuthOptions): Identity {
       policyTexts: [],
       expiresMs: Number.POSITIVE_INFINITY,
       sessionIds: [],
+      checkWrites: () => undefined,
       enter: () => NOTHING_HELD,
     };
     return { secretAccessKey: options.secretAccessKey, caller };
@@ -223,13 +226,13 @@ function identify(claim: Claim, options: AuthOptions): Identity {
   if (session.accessKeyId !== claim.accessKeyId) throw new Fault("InvalidToken");
   if (options.now() >= session.expiresMs) throw new Fault("ExpiredToken");
   const sessionIds = [...(session.parents ?? []), session.accessKeyId];
-  options.ended.check(sessionIds);
   const caller = {
     arn: session.arn,
     policies: session.policies.map(parsePolicy),
     policyTexts: session.policies,
     expiresMs: session.expiresMs,
     sessionIds,
+    checkWrites: () => options.ended.check(sessionIds),
     enter: () => options.ended.enter(sessionIds),
   };
   return { secretAccessKey: session.secretAccessKey, caller };
@@ -303,6 +306,9 @@ export function authorize(
   access: { readonly resource: string; readonly context?: Readonly<Record<string, string>> },
 ): void {
   const full = { action, resource: access.resource, context: access.context ?? {} };
-  if (caller.policies.every((policy) => isAllowed(policy, full))) return;
+  if (caller.policies.every((policy) => isAllowed(policy, full))) {
+    if (!/^s3:(Get|List)/.test(action)) caller.checkWrites();
+    return;
+  }
   throw new Fault("AccessDenied", { message: `These credentials do not allow ${action} on ${access.resource}` });
 }

@@ -10,7 +10,8 @@ interface Active {
 }
 
 /**
- * Temporary credentials that were ended before their time, until that time. A write of theirs that is being put in its
+ * Temporary credentials that were ended before their time, until that time: they read what they could read, and write
+ * nothing any more. A write of theirs that is being put in its
  * place is waited for; one that comes later, or whose body is still on its way, is refused.
  */
 export class EndedSessions {
@@ -39,16 +40,21 @@ export class EndedSessions {
     }
   }
 
-  /** @throws Fault ExpiredToken where one of them, which are a session and those it was made from, was ended */
+  /**
+   * For whatever writes, or gives credentials on.
+   * @throws Fault AccessDenied where one of them, which are a session and those it was made from, was ended
+   */
   check(accessKeyIds: readonly string[]): void {
     if (accessKeyIds.some((id) => this.#ended.has(id))) {
-      throw new Fault("ExpiredToken", { message: "These temporary credentials were ended by who gave them." });
+      throw new Fault("AccessDenied", {
+        message: "These temporary credentials were ended by who gave them: they still read, and write nothing.",
+      });
     }
   }
 
   /**
    * For the moment in which a write takes effect.
-   * @throws Fault ExpiredToken
+   * @throws Fault AccessDenied
    */
   enter(accessKeyIds: readonly string[]): Disposable {
     this.check(accessKeyIds);

@@ -55,7 +55,8 @@ export async function answerSts(context: StsContext): Promise<string> {
 }
 
 /**
- * Ends temporary credentials before their time, with all that were made from them. Not part of AWS's STS.
+ * Ends temporary credentials before their time, with all that were made from them: they write nothing any more. Not part
+ * of AWS's STS.
  * @throws Fault AccessDenied for others than the root key, InvalidToken
  */
 async function endSession({ form, caller, seal, ended, requestId }: StsContext): Promise<string> {
@@ -74,6 +75,7 @@ async function endSession({ form, caller, seal, ended, requestId }: StsContext):
  */
 function assumeRole(context: StsContext): string {
   const { form, caller } = context;
+  context.ended.check(caller.sessionIds);
   const unknown = [...form.keys()].find((name) =>
     /^(PolicyArns|Tags|TransitiveTagKeys|SerialNumber|TokenCode)/.test(name),
   );
