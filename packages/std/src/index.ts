@@ -38,6 +38,7 @@ export {
   readProxyHeader,
 } from "./proxy-header.ts";
 export { BoundedQueue, ByteBudget, QueueOverflowError } from "./queue.ts";
+export { Recent } from "./recent.ts";
 export { type RetryOptions, retry } from "./retry.ts";
 export {
   mintSandboxToken,
