@@ -66,6 +66,8 @@ export interface StartExtras {
   faults?: () => FaultCounts;
 }
 
+export type HeldCounts = Record<"sessions" | "workspaces" | "keys" | "logins" | "images", number>;
+
 export interface Server extends AsyncDisposable {
   readonly url: string;
   readonly port: number;
@@ -73,6 +75,8 @@ export interface Server extends AsyncDisposable {
   readonly storage: StorageState;
   /** For tests and measurements. */
   readonly log: EventLog;
+  /** For tests and measurements: entries in memory, by what they are of. */
+  held(): HeldCounts;
   /** Stops every turn, saves the workspaces, ends the sandboxes; then disposes. Without it they go on. */
   endTurns(): Promise<void>;
 }
@@ -203,6 +207,7 @@ async function compose(composing: Composing): Promise<Server> {
       return storage.state;
     },
     log,
+    held: () => ({ ...work.held(), keys: context.keys.inUse, logins: context.logins.inUse }),
     endTurns: async () => {
       if (ended) return;
       ended = true;
@@ -315,6 +320,7 @@ function composeTurns({ options, logger, extras, stack }: Composing, parts: Work
       environments,
       sandboxes,
       options: options.sandbox,
+      isSaving: (workspaceId) => syncs.isSaving(workspaceId),
       onTurnEnd: (turn) => syncs.schedule(turn),
     }),
   );
@@ -348,6 +354,7 @@ function composeTurns({ options, logger, extras, stack }: Composing, parts: Work
     /** What the deletion of an account needs of all this. */
     removal: { ender, revocations, saved: (workspaceId: string) => calls.saved(workspaceId) },
     sweep,
+    held: () => ({ sessions: turns.size, workspaces: leases.known, images: images.size }),
     start: () => {
       // Its failure is the status's and the next turn's to tell.
       image.get().catch(() => undefined);

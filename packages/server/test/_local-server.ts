@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import type { EventOf, SessionEvent, SessionEventType } from "@holdfast/protocol";
-import type { ServerOptionsInput } from "@holdfast/server";
+import type { ServerOptionsInput, StartExtras } from "@holdfast/server";
 import { LocalSandboxes } from "./_local-sandbox.ts";
 import { type TestServer, testServer } from "./_server.ts";
 
@@ -30,7 +30,10 @@ export interface LocalSystem extends AsyncDisposable {
   rows<T = Record<string, unknown>>(sql: string, ...values: (string | number)[]): T[];
 }
 
-export async function localSystem(options: Partial<ServerOptionsInput> = {}): Promise<LocalSystem> {
+export async function localSystem(
+  options: Partial<ServerOptionsInput> = {},
+  extras: Pick<StartExtras, "leaseTimings"> = {},
+): Promise<LocalSystem> {
   const stack = new AsyncDisposableStack();
   const dataDir = mkdtempSync(join(tmpdir(), "holdfast-local-"));
   stack.defer(() => rmSync(dataDir, { recursive: true, force: true }));
@@ -45,7 +48,7 @@ export async function localSystem(options: Partial<ServerOptionsInput> = {}): Pr
         ...changed,
         dataDir,
       },
-      { provider: sandboxes, guestBundle: "of the test's own" },
+      { ...extras, provider: sandboxes, guestBundle: "of the test's own" },
     );
   let server = await start({});
   stack.defer(() => server[Symbol.asyncDispose]());

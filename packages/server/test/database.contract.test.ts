@@ -197,10 +197,10 @@ describe.each(["sqlite", "postgres"] as const)("%s", (kind) => {
     const accounts = new Accounts({ db: two.db, clock });
     expect(await accounts.byKey(made.api_key)).toMatchObject({ id: accountId, keyId: made.id });
     expect((await keys.list(accountId, { limit: 100 })).data.at(-1)).toMatchObject({ name: awkward });
-    const inUse = others.revocation(made.id);
+    using inUse = others.hold(made.id);
     await keys.revoke(accountId, made.id);
     expect(await accounts.byKey(made.api_key)).toBeUndefined();
-    await expect.poll(() => inUse.aborted).toBe(true);
+    await expect.poll(() => inUse.signal.aborted).toBe(true);
   });
 
   test("raw bytes come back as they were", async () => {

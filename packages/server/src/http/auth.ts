@@ -1,7 +1,9 @@
 import { AppError } from "@holdfast/protocol";
+import type { HttpBindings } from "@hono/node-server";
 import type { Context, MiddlewareHandler } from "hono";
 import type { AppContext } from "../context.ts";
 import type { Account } from "../domain/accounts/accounts.ts";
+import type { Hold } from "../domain/accounts/in-use.ts";
 import { type CookieOptions, readLoginCookie } from "./cookie.ts";
 import type { HttpEnv } from "./env.ts";
 
@@ -40,13 +42,25 @@ function isOurOrigin(origin: string, context: AppContext): boolean {
 /** Who asks: an API key, or a browser's login. */
 export function authenticate(context: AppContext): MiddlewareHandler<HttpEnv> {
   return async (c, next) => {
-    const { id, name, actor, loginId, ends } = await whoIs(c, context);
+    const { id, name, actor, loginId, holds } = await whoIs(c, context);
     c.set("account", { id, name });
     c.set("actor", actor);
     c.set("loginId", loginId);
-    c.set("authEnds", ends);
+    c.set("authEnds", AbortSignal.any(holds.map(({ signal }) => signal)));
+    letGoAtEnd(c, holds);
     await next();
   };
+}
+
+/** With the answer's last byte: a stream goes on when its handler has returned. */
+function letGoAtEnd(c: Context<HttpEnv>, holds: readonly Hold[]): void {
+  const { outgoing } = c.env as HttpBindings;
+  const letGo = () => {
+    for (const hold of holds) hold[Symbol.dispose]();
+  };
+  // Whoever asked may have left while we looked who it is.
+  if (outgoing.closed) letGo();
+  else outgoing.once("close", letGo);
 }
 
 interface Asking extends Account {
@@ -54,8 +68,8 @@ interface Asking extends Account {
   actor: string;
   /** Of a browser. */
   loginId?: string;
-  /** Aborts when the key that was shown, or the login or the key that it was made with, counts no more. */
-  ends: AbortSignal;
+  /** The key that was shown, or the login and the key that it was made with. */
+  holds: Hold[];
 }
 
 async function whoIs(c: Context<HttpEnv>, context: AppContext): Promise<Asking> {
@@ -65,7 +79,7 @@ async function whoIs(c: Context<HttpEnv>, context: AppContext): Promise<Asking> 
     const account = await context.accounts.byKey(key.trim());
     if (account === undefined) throw new AppError("key_wrong");
     const { id, name, keyId, keyName } = account;
-    return { id, name, actor: `the key "${keyName}"`, ends: keys.revocation(keyId) };
+    return { id, name, actor: `the key "${keyName}"`, holds: [keys.hold(keyId)] };
   }
   const loginId = readLoginCookie(c.req.header("cookie"), cookieOptions(c, context));
   if (loginId === undefined) throw new AppError("key_missing");
@@ -74,9 +88,8 @@ async function whoIs(c: Context<HttpEnv>, context: AppContext): Promise<Asking> 
   const login = await logins.find(loginId);
   if (login === undefined) throw new AppError("key_wrong", { detail: "This browser is not logged in any more" });
   const { accountId: id, accountName: name, keyId } = login;
-  const ends = logins.ending(loginId);
-  if (keyId === undefined) return { id, name, actor: "a browser", loginId, ends };
-  return { id, name, actor: "a browser", loginId, ends: AbortSignal.any([ends, keys.revocation(keyId)]) };
+  const holds = [logins.hold(loginId), ...(keyId === undefined ? [] : [keys.hold(keyId)])];
+  return { id, name, actor: "a browser", loginId, holds };
 }
 
 export const cookieOptions = (c: Context<HttpEnv>, { cookieSecret }: AppContext): CookieOptions => ({

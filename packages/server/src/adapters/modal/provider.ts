@@ -1,5 +1,5 @@
 import { AppError } from "@holdfast/protocol";
-import { withDeadline } from "@holdfast/std";
+import { Recent, withDeadline } from "@holdfast/std";
 import type { App, ContainerProcess, Image, Logger, ModalClient, Sandbox } from "modal";
 import { createModalClient } from "../../config/modal-env.ts";
 import {
@@ -31,7 +31,8 @@ const callTimeoutMs = 30 * 1000;
 export class ModalProvider implements SandboxProvider {
   readonly #client: ModalClient;
   readonly #appName: string;
-  readonly #images = new Map<string, Image>();
+  /** Spares a look-up. */
+  readonly #images = new Recent<string, Image>(1_000);
   #app: Promise<App> | undefined;
 
   constructor(options: ModalProviderOptions) {

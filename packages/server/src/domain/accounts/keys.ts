@@ -9,6 +9,7 @@ import type { ServerBus } from "../../ports/server-bus.ts";
 import { afterPage, type Page, type PageRequest, toPage } from "../paging.ts";
 import { decodeText, encodeText } from "../text.ts";
 import { holdAccount } from "./hold.ts";
+import { type Hold, InUse } from "./in-use.ts";
 
 export interface KeysDeps {
   db: Database;
@@ -51,7 +52,7 @@ export async function insertKey(
 /** The API keys of accounts. */
 export class ApiKeys {
   readonly #deps: KeysDeps;
-  readonly #inUse = new Map<string, AbortController>();
+  readonly #inUse = new InUse();
 
   constructor(deps: KeysDeps) {
     this.#deps = deps;
@@ -115,24 +116,23 @@ export class ApiKeys {
     return row !== undefined && row.revoked_at === null;
   }
 
-  /** Aborts when the key is revoked. */
-  revocation(id: string): AbortSignal {
-    let controller = this.#inUse.get(id);
-    if (controller === undefined) {
-      controller = new AbortController();
-      this.#inUse.set(id, controller);
-    }
-    return controller.signal;
+  /** For as long as a request runs: its signal aborts when the key is revoked. */
+  hold(id: string): Hold {
+    return this.#inUse.hold(id);
+  }
+
+  /** How many keys requests hold now. */
+  get inUse(): number {
+    return this.#inUse.ids.length;
   }
 
   #end(id: string): void {
-    this.#inUse.get(id)?.abort(new AppError("key_wrong", { detail: "The API key was revoked" }));
-    this.#inUse.delete(id);
+    this.#inUse.end(id, new AppError("key_wrong", { detail: "The API key was revoked" }));
   }
 
   /** Word of a revocation may have been lost. */
   async #lookAgain(): Promise<void> {
-    const ids = [...this.#inUse.keys()];
+    const { ids } = this.#inUse;
     if (ids.length === 0) return;
     const { db, logger } = this.#deps;
     try {

@@ -7,6 +7,7 @@ import type { Database, Tx } from "../../ports/database.ts";
 import type { ServerBus } from "../../ports/server-bus.ts";
 import { sameText } from "../same-text.ts";
 import { holdAccount } from "./hold.ts";
+import { type Hold, InUse } from "./in-use.ts";
 
 export interface LoginsDeps {
   db: Database;
@@ -46,8 +47,7 @@ const endedTopic = "login_ended";
 /** Browsers that are logged in: each login is a row, so that it can be ended. */
 export class Logins {
   readonly #deps: LoginsDeps;
-  /** Logins with open requests here; an entry goes with its login. */
-  readonly #inUse = new Map<string, AbortController>();
+  readonly #inUse = new InUse();
 
   constructor(deps: LoginsDeps) {
     this.#deps = deps;
@@ -129,14 +129,14 @@ export class Logins {
     await this.#ended(await endLogins(this.#deps.db, accountId));
   }
 
-  /** Aborts when the login ends. */
-  ending(id: string): AbortSignal {
-    let controller = this.#inUse.get(id);
-    if (controller === undefined) {
-      controller = new AbortController();
-      this.#inUse.set(id, controller);
-    }
-    return controller.signal;
+  /** For as long as a request runs: its signal aborts when the login ends. */
+  hold(id: string): Hold {
+    return this.#inUse.hold(id);
+  }
+
+  /** How many logins requests hold now. */
+  get inUse(): number {
+    return this.#inUse.ids.length;
   }
 
   async #prune(accountId: string, now: number): Promise<void> {
@@ -165,12 +165,11 @@ export class Logins {
 
   /** Word of an end may have been lost. */
   async #lookAgain(): Promise<void> {
-    for (const id of [...this.#inUse.keys()]) if ((await this.find(id)) === undefined) this.#end(id);
+    for (const id of this.#inUse.ids) if ((await this.find(id)) === undefined) this.#end(id);
   }
 
   #end(id: string): void {
-    this.#inUse.get(id)?.abort(new AppError("key_wrong", { detail: "This browser was logged out" }));
-    this.#inUse.delete(id);
+    this.#inUse.end(id, new AppError("key_wrong", { detail: "This browser was logged out" }));
   }
 }
 

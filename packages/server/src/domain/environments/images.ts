@@ -1,4 +1,5 @@
 import { createHash } from "node:crypto";
+import { Recent } from "@holdfast/std";
 import type { ImageTemplate } from "../../ports/sandbox-provider.ts";
 import type { SandboxImage } from "../sandboxes/image.ts";
 
@@ -11,11 +12,14 @@ export interface EnvironmentImage {
   key: string;
 }
 
+/** Recipes that are remembered here; one that was forgotten is asked for again, and the provider has it. */
+const maxImages = 1_000;
+
 /** The images of all environments, each built when it is first needed. */
 export class EnvironmentImages {
   readonly #base: SandboxImage;
   readonly #make: (layers: Layers) => SandboxImage;
-  readonly #known = new Map<string, SandboxImage>();
+  readonly #known = new Recent<string, SandboxImage>(maxImages);
 
   constructor(options: { base: SandboxImage; make: (layers: Layers) => SandboxImage }) {
     this.#base = options.base;
@@ -30,7 +34,11 @@ export class EnvironmentImages {
     return { image, key };
   }
 
-  /** Undefined when nobody needed it since the server started. */
+  get size(): number {
+    return this.#known.size;
+  }
+
+  /** Undefined when nobody needed it since the server started, or not for long. */
   known(layers: Layers): SandboxImage | undefined {
     return layers.length === 0 ? this.#base : this.#known.get(keyOf(layers));
   }

@@ -1,3 +1,4 @@
+import { Recent } from "@holdfast/std";
 import type { Logger } from "pino";
 import type { Database, Tx } from "../../ports/database.ts";
 import { type Beat, HeartbeatJudge } from "./heartbeat-judge.ts";
@@ -25,12 +26,16 @@ export interface LeaseHooks {
   look: () => Promise<void>;
 }
 
+/** Workspaces whose lease is remembered. */
+const maxKnown = 10_000;
+
 /** Which workspaces this server works on. All sessions of a workspace are one server's, as they share its sandbox. */
 export class Leases implements AsyncDisposable {
   readonly #deps: LeasesDeps;
   readonly #judge: HeartbeatJudge;
   readonly #closing = new AbortController();
-  #mine = new Set<string>();
+  /** Known to be this server's; what is not in here is looked up. */
+  #mine = new Recent<string, true>(maxKnown);
   #mineIn: Term | undefined;
   /** Of the last look. */
   #orphans = new Set<string>();
@@ -44,6 +49,11 @@ export class Leases implements AsyncDisposable {
 
   get serverId(): string {
     return this.#deps.membership.term.serverId;
+  }
+
+  /** How many workspaces are known to be this server's without a look-up. */
+  get known(): number {
+    return this.#mine.size;
   }
 
   /** Takes over what is to be taken over, then looks after it until disposed of. */
@@ -196,9 +206,9 @@ export class Leases implements AsyncDisposable {
   }
 
   #remember(term: Term, workspaceId: string): void {
-    if (this.#mineIn !== term) this.#mine = new Set();
+    if (this.#mineIn !== term) this.#mine = new Recent(maxKnown);
     this.#mineIn = term;
-    this.#mine.add(workspaceId);
+    this.#mine.set(workspaceId, true);
   }
 }
 

@@ -92,6 +92,11 @@ export class Syncs {
     }
   }
 
+  /** Whether a save of it runs or waits. */
+  isSaving(workspaceId: string): boolean {
+    return this.#tails.has(workspaceId);
+  }
+
   /** Resolves when nothing of this workspace is being saved. */
   async settledOf(workspaceId: string): Promise<void> {
     for (let tail = this.#tails.get(workspaceId); tail !== undefined; tail = this.#tails.get(workspaceId)) await tail;

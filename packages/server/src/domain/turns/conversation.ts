@@ -30,6 +30,11 @@ export class Conversation {
     this.#holder = new ProcessHolder(desk);
   }
 
+  /** A process is being started, whether its turn is still wanted or not. */
+  get isStarting(): boolean {
+    return this.#holder.isStarting;
+  }
+
   /** A message that waits, from the sandbox to its end. Never rejects for the turn's sake: its end says what was. */
   async turn(turn: Turn): Promise<void> {
     const desk = this.#desk;

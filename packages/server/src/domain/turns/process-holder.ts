@@ -30,6 +30,10 @@ export class ProcessHolder {
     this.#desk = desk;
   }
 
+  get isStarting(): boolean {
+    return this.#starting !== undefined;
+  }
+
   /** The live process in this sandbox, or a new one. */
   async obtain(sandbox: LiveSandbox, options: Obtain): Promise<HeldProcess> {
     const { signal } = options;

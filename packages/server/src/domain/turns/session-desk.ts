@@ -20,8 +20,9 @@ export class SessionDesk {
   /** Its message has not gone to Claude yet. */
   preparing: Turn | undefined;
   running: HeldProcess | undefined;
-  /** What the reader has stopped is being put in order: until then nothing new begins. Never rejects. */
-  stopping: Promise<void> = Promise.resolve();
+  #stopping: Promise<void> = Promise.resolve();
+  /** What is under way in the background: stops, and what is being written. */
+  #under = 0;
   /** Messages whose turn shall end, as far as they were seen. */
   readonly stops = new Set<string>();
 
@@ -36,14 +37,40 @@ export class SessionDesk {
     return { sessionId: this.session.id, generation: this.session.generation };
   }
 
+  /** Nothing is in hand, and nothing is being written. */
+  get isIdle(): boolean {
+    return this.running === undefined && this.preparing === undefined && this.inFlight.isEmpty && this.#under === 0;
+  }
+
+  /** What the reader has stopped is being put in order: until then nothing new begins. Never rejects. */
+  get stopping(): Promise<void> {
+    return this.#stopping;
+  }
+
+  /** Nothing new begins before this has come to its end. */
+  holdNext(stopping: Promise<void>): void {
+    const settled = this.#counted(stopping).catch((error) => this.warn(error, "a turn cannot be stopped"));
+    this.#stopping = Promise.all([this.#stopping, settled]).then(() => undefined);
+  }
+
   /** What this session says waits for a database that is away, for as long as the session is this server's. */
   store<T>(work: (log: LogTx) => Promise<T>): Promise<T> {
-    return this.#now(() => this.deps.log.transact(work, { patience: this.stop.signal }));
+    return this.#counted(this.#now(() => this.deps.log.transact(work, { patience: this.stop.signal })));
   }
 
   async append(events: readonly NewEvent[], session?: AppendInput["session"]): Promise<void> {
     const more = session === undefined ? {} : { session };
-    await this.#now(() => this.deps.log.append({ ...this.target, events, ...more }, { patience: this.stop.signal }));
+    const append = () => this.deps.log.append({ ...this.target, events, ...more }, { patience: this.stop.signal });
+    await this.#counted(this.#now(append));
+  }
+
+  async #counted<T>(work: Promise<T>): Promise<T> {
+    this.#under++;
+    try {
+      return await work;
+    } finally {
+      this.#under--;
+    }
   }
 
   /** Our own lease may be raised while something waits to be stored (`insist`): it is stored under the new one. */

@@ -62,6 +62,15 @@ export class SessionRunner {
     return this.#desk.session.generation;
   }
 
+  get workspaceId(): string {
+    return this.#desk.workspace.id;
+  }
+
+  /** Nothing goes on under its lease. */
+  get isIdle(): boolean {
+    return this.#loop === undefined && this.#desk.isIdle && !this.#conversation.isStarting;
+  }
+
   /** There may be messages, or those that there were have changed. */
   wake(): void {
     this.#again = true;
@@ -73,8 +82,8 @@ export class SessionRunner {
   }
 
   /** Ends the turns whose end was asked for, in the rows. Safe to repeat. */
-  interrupt(): void {
-    stopRequested(this.#desk).catch((error) => this.#desk.warn(error, "a turn cannot be stopped"));
+  async interrupt(): Promise<void> {
+    await stopRequested(this.#desk).catch((error) => this.#desk.warn(error, "a turn cannot be stopped"));
   }
 
   /** A question was answered. Without its process nobody waits for that. */
@@ -158,6 +167,8 @@ export class SessionRunner {
       for (const row of sent) if (row.stop_requested_at !== null) desk.stops.add(row.id);
       await this.#conversation.resume(sent.map((row) => new Turn(row)));
     } else if (next !== undefined) await this.#conversation.turn(new Turn(next));
+    // Whose end is asked for from now on, the rows say.
+    if (desk.inFlight.isEmpty) desk.stops.clear();
     return sent.length > 0 || next !== undefined;
   }
 

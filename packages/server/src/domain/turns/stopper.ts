@@ -58,13 +58,8 @@ export function obeyStops(desk: SessionDesk): void {
     const isAlone = desk.inFlight.of(running).length === 0;
     if (isOver && isAlone && first !== undefined) await endOrphans(desk, running, { lineId: first.id });
   });
-  holdNext(desk, stopping);
-}
-
-/** Nothing new begins before: it would be taken for what is being stopped. */
-function holdNext(desk: SessionDesk, stopping: Promise<void>): void {
-  const settled = stopping.catch((error) => desk.warn(error, "a turn cannot be stopped"));
-  desk.stopping = Promise.all([desk.stopping, settled]).then(() => undefined);
+  // It would be taken for what is being stopped.
+  desk.holdNext(stopping);
 }
 
 /** What a stopped turn has left behind where Claude cannot reach it. Claude's own background tasks go on. */
@@ -112,7 +107,8 @@ async function stopOwnTurn(desk: SessionDesk, running: HeldProcess): Promise<voi
   if (!running.ownTurn || running.stopped) return;
   running.stopped = true;
   const stopping = endOwnTurn(desk, running);
-  holdNext(desk, stopping);
+  // It would be taken for what is being stopped.
+  desk.holdNext(stopping);
   await stopping;
 }
 

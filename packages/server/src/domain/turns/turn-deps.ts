@@ -22,6 +22,8 @@ export interface TurnDeps {
   environments: Pick<Environments, "image">;
   sandboxes: Sandboxes;
   options: SandboxOptions;
+  /** Whether a save of it runs or waits. */
+  isSaving: (workspaceId: string) => boolean;
   /** A turn has ended: the workspace may be saved. */
   onTurnEnd: (turn: { sessionId: string; sandbox: LiveSandbox; generation: number }) => void;
 }

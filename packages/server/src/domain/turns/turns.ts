@@ -1,7 +1,9 @@
+import { inBackground } from "@holdfast/std";
 import type { Dispatcher } from "../leases/dispatcher.ts";
 import { type OpenSession, openSession, openSessions, waitingSessions } from "../leases/open-sessions.ts";
 import type { Ask } from "../leases/relay.ts";
 import type { TurnControl } from "../sessions/sessions.ts";
+import { Runners } from "./runners.ts";
 import { SessionRunner } from "./session-runner.ts";
 import type { TurnDeps } from "./turn-deps.ts";
 
@@ -12,16 +14,23 @@ type Claim = Parameters<Dispatcher["dispatch"]>[1]["claim"];
 /** All sessions that are being worked on by this server; what concerns another's goes to that one. */
 export class Turns implements TurnControl {
   readonly #deps: TurnDeps;
-  readonly #runners = new Map<string, Promise<SessionRunner>>();
+  readonly #runners: Runners;
   /** What was asked of sessions that are not in hand yet: one after the other, as it came. */
   readonly #tails = new Map<string, Promise<void>>();
   #closing = false;
 
   constructor(deps: TurnDeps) {
     this.#deps = deps;
+    const { logger, isSaving } = deps;
+    this.#runners = new Runners({ open: (sessionId) => SessionRunner.open(deps, sessionId), isSaving, logger });
     for (const op of ["wake", "answer", "interrupt", "drop"] as const) {
       deps.dispatcher.handle(op, (ask) => this.#do(ask as Ask & TurnAsk & { sessionId: string }));
     }
+  }
+
+  /** How many sessions are in hand. */
+  get size(): number {
+    return this.#runners.size;
   }
 
   wake(sessionId: string): void {
@@ -43,7 +52,7 @@ export class Turns implements TurnControl {
 
   /** The lease under which this server writes the session now. */
   async generation(sessionId: string): Promise<number> {
-    return (await this.#runner(sessionId)).generation;
+    return await this.#runners.use(sessionId, ({ generation }) => generation);
   }
 
   /** These workspaces have come to this server: goes on with what is being worked on there. */
@@ -55,6 +64,7 @@ export class Turns implements TurnControl {
   /** Looks for work that this server was not told of. */
   async look(): Promise<void> {
     if (this.#closing) return;
+    this.#runners.forgetIdle();
     const { messages, turns, answers } = await waitingSessions(this.#deps.db, this.#deps.leases.serverId);
     for (const id of messages) this.#with(id, (runner) => runner.wake());
     for (const id of turns) if (!this.#runners.has(id)) this.#resume({ id, kind: "turn" });
@@ -74,17 +84,12 @@ export class Turns implements TurnControl {
   /** Stops every turn and waits until each has ended. */
   async endAll(): Promise<void> {
     this.#closing = true;
-    const runners = await Promise.allSettled(this.#runners.values());
-    await Promise.all(runners.map((each) => (each.status === "fulfilled" ? each.value.finish() : undefined)));
+    await this.#runners.finishAll();
   }
 
   /** Lets go of all; sandboxes and processes go on. */
   async letGo(): Promise<void> {
-    const opening = [...this.#runners.values()];
-    this.#runners.clear();
-    const runners = await Promise.allSettled(opening);
-    // Why its work ended was said where it happened.
-    await Promise.allSettled(runners.map((each) => (each.status === "fulfilled" ? each.value.release() : undefined)));
+    await this.#runners.release();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -132,7 +137,7 @@ export class Turns implements TurnControl {
   async #do({ op, sessionId }: TurnAsk & { sessionId: string }): Promise<void> {
     if (op === "wake") this.#with(sessionId, (runner) => runner.wake());
     else if (op === "answer") this.#with(sessionId, (runner) => runner.answer());
-    else if (op === "drop") await this.#drop(sessionId);
+    else if (op === "drop") await this.#runners.drop(sessionId);
     else {
       // Without a runner nothing of it runs here, unless it has only just come to this server.
       const open = this.#runners.has(sessionId) ? undefined : await this.#openState(sessionId);
@@ -141,37 +146,14 @@ export class Turns implements TurnControl {
     }
   }
 
-  async #drop(sessionId: string): Promise<void> {
-    const opening = this.#runners.get(sessionId);
-    if (opening === undefined) return;
-    const runner = await opening.catch(() => undefined);
-    await runner?.end();
-    if (this.#runners.get(sessionId) === opening) this.#runners.delete(sessionId);
-  }
-
   async #openState(sessionId: string): Promise<OpenSession | undefined> {
     return await openSession(this.#deps.db, sessionId);
   }
 
   #with(sessionId: string, work: (runner: SessionRunner) => void | Promise<void>): void {
     if (this.#closing) return;
-    const opening = this.#runner(sessionId);
-    const failed = (error: unknown) =>
-      this.#deps.logger.error({ err: error, session: sessionId }, "a session cannot be worked on");
-    opening.then(
-      async (runner) => await Promise.resolve(work(runner)).catch(failed),
-      (error) => {
-        if (this.#runners.get(sessionId) === opening) this.#runners.delete(sessionId);
-        failed(error);
-      },
+    inBackground(this.#runners.use(sessionId, work), (error) =>
+      this.#deps.logger.error({ err: error, session: sessionId }, "a session cannot be worked on"),
     );
-  }
-
-  #runner(sessionId: string): Promise<SessionRunner> {
-    const known = this.#runners.get(sessionId);
-    if (known !== undefined) return known;
-    const opening = SessionRunner.open(this.#deps, sessionId);
-    this.#runners.set(sessionId, opening);
-    return opening;
   }
 }
