@@ -28,6 +28,19 @@ const SCHEMA = `
     at_ms INTEGER NOT NULL,
     PRIMARY KEY (kind, id)
   ) STRICT;
+  CREATE INDEX IF NOT EXISTS revocation_at ON revocation (at_ms);
+  CREATE TABLE IF NOT EXISTS usage_day (
+    day TEXT NOT NULL,
+    account TEXT NOT NULL,
+    model TEXT NOT NULL,
+    mode TEXT NOT NULL,
+    requests INTEGER NOT NULL,
+    input_tokens INTEGER NOT NULL,
+    output_tokens INTEGER NOT NULL,
+    cache_write_tokens INTEGER NOT NULL,
+    cache_read_tokens INTEGER NOT NULL,
+    PRIMARY KEY (account, day, model, mode)
+  ) STRICT;
 `;
 
 /** Opens the gateway's database: usage and revocations, committed before an answer says so. */

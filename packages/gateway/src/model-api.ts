@@ -7,7 +7,7 @@ import type { CredentialStore } from "./credential-store.ts";
 import type { Ledger } from "./ledger.ts";
 import type { LiveCalls } from "./live-calls.ts";
 import { type BodyReader, BodyTooLargeError, BufferFullError } from "./request-body.ts";
-import type { Revocations } from "./revocations.ts";
+import { isTooOld, type Revocations } from "./revocations.ts";
 import { withoutScriptedThinking } from "./scripted-history.ts";
 import { foreignToken, speakerOf } from "./speaker.ts";
 import type { Upstream } from "./upstream.ts";
@@ -158,6 +158,7 @@ async function authenticate(
     if (verdict.reason === "expired") return unauthorized("The sandbox token has expired.");
     return unauthorized("This is not a sandbox token of this gateway.");
   }
+  if (isTooOld(verdict.payload, Date.now())) return unauthorized("The sandbox token is older than seven days.");
   if (ctx.revocations.isRevoked(verdict.payload)) return unauthorized("The sandbox token was revoked.");
   return verdict.payload;
 }

@@ -32,6 +32,8 @@ test("only a good token opens the door, in either mode", async () => {
   for (const credential of [undefined, REAL_KEY]) {
     const gateway = await start({ upstream: upstream.url, ...(credential ? { credential } : {}) });
     expect(await refusal(gateway, await token({ exp: 1000 }))).toMatch(/expired/);
+    const weekAgo = Date.now() / 1000 - 7 * 24 * 3600;
+    expect(await refusal(gateway, await token({ iat: weekAgo }))).toMatch(/older than seven days/);
     const good = await token();
     expect(await refusal(gateway, `${good.slice(0, -8)}AAAAAAAA`)).toMatch(/not a sandbox token/);
     expect(await refusal(gateway, REAL_KEY)).toMatch(/not a sandbox token/);
