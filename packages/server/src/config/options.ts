@@ -84,7 +84,14 @@ export type ImageOptions = z.infer<typeof ImageOptions>;
 
 export const SandboxOptions = z
   .object({
-    timeoutMs: durationMs(24 * 60 * 60 * 1000).describe("A sandbox lives no longer than this"),
+    timeoutMs: z
+      .number()
+      .int()
+      .positive()
+      // No model token is taken for longer.
+      .max(7 * 24 * 60 * 60 * 1000)
+      .default(24 * 60 * 60 * 1000)
+      .describe("A sandbox lives no longer than this; seven days at the most, as its model token"),
     memoryMiB: z.number().int().positive().default(512).describe("Memory that a sandbox is given"),
     memoryLimitMiB: z.number().int().positive().default(4096).describe("Memory that it may use at the most"),
     cpu: z.number().positive().default(0.5).describe("Cores that a sandbox is given"),
