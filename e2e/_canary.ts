@@ -10,7 +10,8 @@ export function canaryWord(): string {
 /** Files below the data directory that hold the word, relative to it; journals, logs and spools as well. */
 export function filesWith(kit: TestKit, word: string): string[] {
   try {
-    const found = execFileSync("grep", ["-rlaF", "--devices=skip", "--", word, "."], {
+    // Lines end at NUL: an image of 10 GiB, mostly holes, would else be one line in grep's memory.
+    const found = execFileSync("grep", ["-rlazF", "--devices=skip", "--", word, "."], {
       cwd: kit.dataDir,
       encoding: "utf8",
       stdio: ["ignore", "pipe", "ignore"],

@@ -269,3 +269,41 @@ test.skipIf(onPostgres())("what does not answer is named, and done by the next s
   for (const each of [account, marked]) await expect.poll(() => traces(each, canary), { timeout: 15_000 }).toEqual([]);
   expect(filesWith(canary)).toEqual([]);
 });
+
+test.skipIf(onPostgres())("a request that had shown its key before begins nothing any more", async () => {
+  const account = await furnish("late", word());
+  const bodies: Record<string, object> = {
+    "/v1/sessions": { agent: "agent_default", environment_id: "env_default" },
+    "/v1/workspaces": { name: "late" },
+    "/v1/agents": { name: "late", model: "claude-x" },
+    "/v1/environments": { name: "late" },
+    "/v1/api_keys": { name: "late" },
+  };
+  const keys = await Promise.all(
+    Object.keys(bodies).map(async () => (await call(account.key, "POST", "/v1/api_keys", { name: "x" })).body),
+  );
+  const gate = Promise.withResolvers<void>();
+  const asked = Object.entries(bodies).map(async ([path, body], at) => {
+    const late = new ReadableStream({
+      async start(controller) {
+        controller.enqueue(Buffer.from(" "));
+        await gate.promise;
+        controller.enqueue(Buffer.from(JSON.stringify(body)));
+        controller.close();
+      },
+    });
+    const init = { method: "POST", body: late, duplex: "half" as const, key: String(keys[at]?.api_key) };
+    return [path, (await it.server.fetch(path, init)).status];
+  });
+  const seen = () =>
+    it.rows("select id from api_keys where account_id = ? and name = 'x' and last_used_at is not null", account.id)
+      .length;
+  await expect.poll(seen).toBe(keys.length);
+  // Its row is still there, as long as something does not answer.
+  it.sandboxes.deleteVolume = () => Promise.reject(new Error("the provider is away"));
+  expect((await remove(account.id)).body.pending).not.toEqual([]);
+  gate.resolve();
+  expect(Object.fromEntries(await Promise.all(asked))).toEqual(
+    Object.fromEntries(Object.keys(bodies).map((path) => [path, 401])),
+  );
+});
