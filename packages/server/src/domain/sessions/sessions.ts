@@ -155,7 +155,9 @@ export class Sessions {
     await sessionRow(db, accountId, sessionId);
     await this.end(sessionId);
     const workspaceId = await this.remove(accountId, sessionId);
-    if (workspaceId !== undefined) await this.#deps.erasures.erase(workspaceId);
+    // Somebody else's deletion was first.
+    if (workspaceId === undefined) throw new AppError("session_not_found");
+    await this.#deps.erasures.erase(workspaceId);
     await dropDeleted(db);
     return { id: sessionId, type: "session_deleted" };
   }
