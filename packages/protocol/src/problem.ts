@@ -255,6 +255,12 @@ export const problems = {
     "This sandbox has ended",
     "Send a message in one of the workspace's sessions: that starts a sandbox on the same files.",
   ),
+  exec_time_over: entry(
+    408,
+    "invalid_request_error",
+    "The command's time limit is over",
+    "Give it more time (`timeout_ms`, `--timeout`), or let it print less: what was not read by then is missing.",
+  ),
   account_not_found: entry(404, "not_found_error", "There is no such account", "See `holdfast account list`."),
   account_is_default: entry(
     409,

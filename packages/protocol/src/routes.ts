@@ -229,7 +229,7 @@ const ourRoutes: Route[] = [
       schema: SandboxExecFrame,
       type: "text/event-stream",
     },
-    problems: ["sandbox_not_found", "sandbox_ended", "sandbox_unavailable"],
+    problems: ["sandbox_not_found", "sandbox_ended", "sandbox_unavailable", "exec_time_over"],
   },
   {
     method: "get",

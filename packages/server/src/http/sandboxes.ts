@@ -66,12 +66,16 @@ function unavailable(error: unknown): never {
   throw new AppError("sandbox_unavailable", { detail: "The engine did not answer as it should", cause: error });
 }
 
+function asProblem(error: unknown): AppError {
+  if (error instanceof AppError) return error;
+  return new AppError(error instanceof SandboxGoneError ? "sandbox_ended" : "sandbox_unavailable");
+}
+
 /** A stream never just stops: its last frame says why. */
 function brokenStream(c: Context<HttpEnv>, { logger }: AppContext, error: unknown): SseFrame {
   const requestId = c.get("requestId");
-  const gone = error instanceof SandboxGoneError;
-  if (!gone) logger.error({ err: error, requestId }, "an exec's stream broke");
-  const { entry, code } = new AppError(gone ? "sandbox_ended" : "sandbox_unavailable");
+  const { entry, code } = asProblem(error);
+  if (code === "sandbox_unavailable") logger.error({ err: error, requestId }, "an exec's stream broke");
   const { status, title, remedy } = entry;
   return { event: "error", data: { type: `/docs/problems#${code}`, title, status, code, remedy, detail: title } };
 }

@@ -1,4 +1,4 @@
-import type { SandboxExec, SandboxExecFrame } from "@holdfast/protocol";
+import { AppError, type SandboxExec, type SandboxExecFrame } from "@holdfast/protocol";
 import { inBackground } from "@holdfast/std";
 import type { RunningExec } from "../../ports/sandbox-provider.ts";
 import type { LiveSandbox } from "./live-sandbox.ts";
@@ -80,8 +80,12 @@ function follow(live: LiveSandbox, following: Following, client: AbortSignal) {
   const { session, use, timeoutMs } = following;
   const ended = Promise.withResolvers<void>();
   let left = false;
-  // What fails in killing ends in killSession.
-  const timer = setTimeout(() => inBackground(killSession(live, session), () => undefined), timeoutMs);
+  let isOver = false;
+  const timer = setTimeout(() => {
+    isOver = true;
+    // What fails in killing ends in killSession.
+    inBackground(killSession(live, session), () => undefined);
+  }, timeoutMs);
   const leave = () => {
     if (left) return;
     left = true;
@@ -102,18 +106,26 @@ function follow(live: LiveSandbox, following: Following, client: AbortSignal) {
       for (const signal of [client, reader]) signal.removeEventListener("abort", leave);
       if (!left) use[Symbol.dispose]();
     };
-    return readFrames(following, { signal: AbortSignal.any([client, reader, live.gone]), settle });
+    return readFrames(following, {
+      signal: AbortSignal.any([client, reader, live.gone]),
+      settle,
+      isOver: () => isOver,
+    });
   };
   return { frames, ended: ended.promise };
 }
 
 async function* readFrames(
   { running, stderr }: Following,
-  { signal, settle }: { signal: AbortSignal; settle: () => void },
+  { signal, settle, isOver }: { signal: AbortSignal; settle: () => void; isOver: () => boolean },
 ): AsyncGenerator<SandboxExecFrame, void, undefined> {
   try {
     yield* merge([withType("stdout", running.stdout), withType("stderr", stderr)], signal);
     yield { type: "exit", code: await running.wait(signal) };
+  } catch (error) {
+    // The provider stops the reading a while after the limit, however much of the output is still to be read.
+    if (isOver() && !signal.aborted) throw new AppError("exec_time_over", { cause: error });
+    throw error;
   } finally {
     settle();
   }
