@@ -85,7 +85,7 @@ test("a question with choices is answered by the form, and Claude gets the answe
   await page.locator('[data-kind="text"]').getByText("So be it.").waitFor(slow);
 });
 
-test("what is queued is changed and taken back before Claude has it; one connection serves the tab", async () => {
+test("what is queued is changed and taken back before Claude has it; the tab holds no stream of its own", async () => {
   await using visited = await visit(browser, kit.system.loginUrl);
   const { page } = visited;
   const open = new Set<unknown>();
@@ -112,5 +112,6 @@ test("what is queued is changed and taken back before Claude has it; one connect
   await page.locator('[data-kind="text"]').getByText("Said in other words.").waitFor(slow);
   expect(await queued.count()).toBe(0);
   expect(await page.getByText("Never said.").count()).toBe(0);
-  expect(most).toBe(1);
+  // The browser's one stream is its worker's (packages/web/test/many-pages.test.ts counts it at the server).
+  expect(most).toBe(0);
 });
