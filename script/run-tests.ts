@@ -1,30 +1,39 @@
 /**
  * Runs the checks and the test projects one after the other and ends with the sum: `N passed, N failed`. What a stage
  * leaves on the machine (processes, mounts, namespaces, control groups, temporary files) is a failure, told by name.
+ * All failures are named once more at the end, before the sum.
  */
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { chmodSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { join, relative } from "node:path";
+import { stripVTControlCharacters } from "node:util";
 import { StageTraces } from "./stage-traces.ts";
 
 interface Report {
   numPassedTests: number;
   numFailedTests: number;
   numPendingTests: number;
-  testResults: { status: string; assertionResults: { status: string }[] }[];
+  testResults: {
+    name: string;
+    status: string;
+    message: string;
+    assertionResults: { status: string; fullName: string; failureMessages?: string[] }[];
+  }[];
 }
 
 const stages = ["check", "unit", "integration", "e2e"] as const;
 const only = process.argv[2];
 const chosen = stages.filter((stage) => only === undefined || stage === only);
-const reports = join(import.meta.dirname, "..", ".cache", "reports");
+const cache = join(import.meta.dirname, "..", ".cache");
+const reports = join(cache, "reports");
 rmSync(reports, { recursive: true, force: true });
 mkdirSync(reports, { recursive: true });
 
 let passed = 0;
 let failed = 0;
+const failures: string[] = [];
 let skipped = 0;
 
 using traces = new StageTraces();
@@ -61,15 +70,18 @@ for (const stage of chosen) {
   const left = [...(await traces.left()), ...readdirSync(temporary).map((name) => `temporary ${name}`)];
   rmSync(temporary, { recursive: true, force: true });
   failed += left.length;
-  for (const each of left) console.log(`LEFT BEHIND by ${stage}: ${each}`);
+  failures.push(...left.map((each) => `${stage} left behind: ${each}`));
 }
 
 const rest = skipped > 0 ? `, ${skipped} skipped` : "";
+for (const each of failures) console.log(`\nFAILED ${each}`);
 console.log(`\n${passed} passed, ${failed} failed${rest}`);
 process.exitCode = failed > 0 ? 1 : 0;
 
 async function run(program: string, args: string[], env: Record<string, string>): Promise<number | null> {
-  const child = spawn(program, args, { stdio: "inherit", env: { ...process.env, ...env } });
+  // Some tools let Node keep compiled code in the directory of temporary files: it belongs to the caches.
+  const compiled = { NODE_COMPILE_CACHE: join(cache, "compiled") };
+  const child = spawn(program, args, { stdio: "inherit", env: { ...process.env, ...compiled, ...env } });
   traces.started(child.pid);
   const [status] = (await once(child, "exit")) as [number | null];
   return status;
@@ -77,7 +89,10 @@ async function run(program: string, args: string[], env: Record<string, string>)
 
 async function runCheck(temporary: string): Promise<void> {
   if ((await run("npm", ["run", "--silent", "check"], { TMPDIR: temporary })) === 0) passed += 1;
-  else failed += 1;
+  else {
+    failed += 1;
+    failures.push("check");
+  }
 }
 
 async function runProject(
@@ -98,4 +113,16 @@ async function runProject(
   );
   const counted = report.numFailedTests + broken.length;
   failed += counted === 0 && status !== 0 ? 1 : counted;
+  if (counted === 0 && status !== 0) failures.push(`${project}: vitest ended with ${status}`);
+  for (const { name, message, assertionResults } of report.testResults) {
+    const file = relative(process.cwd(), name);
+    for (const one of assertionResults.filter((each) => each.status === "failed"))
+      failures.push(`${file} > ${one.fullName}\n${shortened(one.failureMessages?.join("\n") ?? "")}`);
+    if (broken.some((each) => each.name === name)) failures.push(`${file}\n${shortened(message)}`);
+  }
+}
+
+/** Enough of an error to know what it is about; the whole stands where it happened. */
+function shortened(error: string): string {
+  return stripVTControlCharacters(error).slice(0, 600);
 }
