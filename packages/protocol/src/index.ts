@@ -70,7 +70,16 @@ export {
   WorkspaceName,
   workspaceMetadataKey,
 } from "./resource.ts";
-export { boundsOf, type Route, routes } from "./routes.ts";
+export type { Parameter } from "./routes/parameters.ts";
+export { type BodyOf, boundsOf, type ParamsOf, type QueryOf, type ResultOf, type Route } from "./routes/route.ts";
+export { api, routes } from "./routes.ts";
 export { Sandbox, SandboxExec, SandboxExecFrame, type SandboxExecInput, Sweep } from "./sandbox.ts";
-export { MultiStreamStart, maxStreamSessions, StreamSessionError, StreamStart, StreamVerdict } from "./stream.ts";
+export {
+  draftTypes,
+  MultiStreamStart,
+  maxStreamSessions,
+  StreamSessionError,
+  StreamStart,
+  StreamVerdict,
+} from "./stream.ts";
 export { Workspace, WorkspaceDeleted, WorkspaceWrite } from "./workspace.ts";

@@ -3,6 +3,9 @@ import { z } from "zod";
 /** How many sessions one stream follows at the most. Their cursors fit into 4 KB. */
 export const maxStreamSessions = 100;
 
+/** Events whose text can be had while it comes. */
+export const draftTypes = ["agent.message", "agent.thinking"] as const;
+
 /** How a session's stream begins. */
 export const StreamVerdict = z.object({
   /** `gap`: it cannot go on from the cursor that was sent; read the list of events anew. */

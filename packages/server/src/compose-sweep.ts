@@ -1,4 +1,5 @@
 import type { Logger } from "pino";
+import { forgetOld } from "./domain/idempotency.ts";
 import type { Leases } from "./domain/leases/leases.ts";
 import type { Revocations } from "./domain/sandboxes/revocations.ts";
 import type { Sandboxes } from "./domain/sandboxes/sandboxes.ts";
@@ -6,7 +7,6 @@ import { StrayEnder } from "./domain/sandboxes/stray-ender.ts";
 import { Strays } from "./domain/sandboxes/strays.ts";
 import { Sweep } from "./domain/sandboxes/sweep.ts";
 import type { Erasures } from "./domain/sessions/erasures.ts";
-import { forgetOld } from "./domain/sessions/idempotency.ts";
 import type { Syncs } from "./domain/storage/syncs.ts";
 import type { Turns } from "./domain/turns/turns.ts";
 import type { Workspaces } from "./domain/workspaces/workspaces.ts";

@@ -5,7 +5,7 @@ import { openServerDatabase } from "../src/database.ts";
 import { Accounts } from "../src/domain/accounts/accounts.ts";
 import { ApiKeys } from "../src/domain/accounts/keys.ts";
 import { Agents } from "../src/domain/agents/agents.ts";
-import { once } from "../src/domain/sessions/idempotency.ts";
+import { once } from "../src/domain/idempotency.ts";
 import { systemClock } from "../src/ports/clock.ts";
 import { StaleGenerationError } from "../src/ports/event-log.ts";
 import { logger, type Node, readAll, type TestDatabase, testDatabase } from "./_databases.ts";

@@ -9,7 +9,7 @@ import { afterAll, beforeAll, expect, test } from "vitest";
 import { openDatabase } from "../src/adapters/db/database.ts";
 import { sqliteDialect } from "../src/adapters/db/dialect.ts";
 import { migrations } from "../src/adapters/db/migrations.ts";
-import { forgetOld } from "../src/domain/sessions/idempotency.ts";
+import { forgetOld } from "../src/domain/idempotency.ts";
 import { databaseOf, onPostgres, type TestServer, testServer } from "./_server.ts";
 import { rowsWith } from "./_tables.ts";
 

@@ -188,6 +188,30 @@ test("unknown fields and parameters of our own routes are named", async () => {
   expect((await send(`${url}/v1/agents?limit=3&beta=true`, { method: "GET", headers: admin })).status).toBe(200);
 });
 
+test("a parameter that stands twice is refused on every route that takes one", async () => {
+  for (const { method, path, auth, tag, query = {} } of routes) {
+    const names = Object.entries(query).flatMap(([name, { form }]) => (form === "list" ? [] : [name]));
+    for (const name of tag === "Managed Agents" ? [...names, "beta"] : names) {
+      const address = `${url}${path.replaceAll(/\{\w+\}/g, "x")}?${name}=&${name}=`;
+      const answer = await send(address, { method: method.toUpperCase(), headers: auth === "none" ? {} : admin });
+      expect(answer.status, address).toBe(400);
+      expect(answer.text, address).toContain(`${name}: was sent more than once`);
+    }
+  }
+});
+
+test("what the events of a new session ask for and nobody does is refused, what is empty is harmless", async () => {
+  const create = (more: object) => {
+    const event = { type: "user.message", content: [{ type: "text", text: "x" }], ...more };
+    const body = Buffer.from(JSON.stringify({ initial_events: [event] }));
+    return send(`${url}/v1/sessions`, { method: "POST", headers: admin, body });
+  };
+  const refused = await create({ sampling: 1 });
+  expect(refused.status).toBe(400);
+  expect(refused.text).toContain("initial_events.0.sampling");
+  expect((await create({ sampling: null })).status).toBe(200);
+});
+
 test("names that mean something to JavaScript are refused or stay names", async () => {
   const session = async (metadata: string) =>
     await send(`${url}/v1/sessions`, { method: "POST", headers: admin, body: Buffer.from(`{"metadata":${metadata}}`) });

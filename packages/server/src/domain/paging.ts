@@ -1,10 +1,16 @@
-import { decodeCursor, encodeCursor } from "./sessions/cursor.ts";
+import { decodeCursor, encodeCursor } from "./cursor.ts";
 
 /** Pages of lists that are sorted by id, oldest first. */
 export interface PageRequest {
   limit: number;
   /** `next_page` of the page before. */
   page?: string;
+}
+
+/** Both bounds inclusive, milliseconds since 1970. */
+export interface TimeRange {
+  from?: number;
+  to?: number;
 }
 
 export interface Page<T> {

@@ -1,56 +1,29 @@
-import { AgentCreate, AgentUpdate } from "@holdfast/protocol";
-import { Hono } from "hono";
+import { api } from "@holdfast/protocol";
 import type { AppContext } from "../context.ts";
-import { defaultAgentId, defaultAgentResource } from "../domain/sessions/agent.ts";
-import { check, readJson, refuseDefault, refuseUnknown } from "./agents-body.ts";
-import type { HttpEnv } from "./env.ts";
-import { integer } from "./query.ts";
-import { identityOf } from "./sessions.ts";
-import { createdAt, flag, pageOf } from "./sessions-filters.ts";
+import { defaultAgentId, defaultAgentResource } from "../domain/agents/default.ts";
+import { refuseBuiltIn } from "./built-in.ts";
+import { createdIn } from "./created.ts";
+import { type Implemented, implement } from "./implement.ts";
 
-const fields = ["name", "model", "description", "system", "tools", "execution_identity", "metadata"];
-const limit = (query: URLSearchParams) => integer(query, "limit", { min: 1, max: 100, fallback: 20 });
-
-/** `/v1/agents` in Managed Agents' shape. */
-export function agentRoutes({ agents }: AppContext): Hono<HttpEnv> {
-  const app = new Hono<HttpEnv>();
-  app.post("/", async (c) => {
-    const { hash, value } = await readJson(c);
-    refuseUnknown(value, fields);
-    return c.json(await agents.create(c.get("account").id, check(AgentCreate, value), identityOf(c, hash)));
-  });
-  app.get("/", async (c) => {
-    const query = new URL(c.req.url).searchParams;
-    const { from, to } = createdAt(query);
-    const options = {
-      limit: limit(query),
-      includeArchived: flag(query, "include_archived"),
-      ...pageOf(query),
-      ...(from === undefined ? {} : { createdFrom: from }),
-      ...(to === undefined ? {} : { createdTo: to }),
-    };
-    return c.json(await agents.list(c.get("account").id, options));
-  });
-  app.get("/:id", async (c) => {
-    const query = new URL(c.req.url).searchParams;
-    const version = integer(query, "version", { min: 0, max: 1_000_000_000, fallback: 0 });
-    if (c.req.param("id") === defaultAgentId && version <= 1) return c.json(defaultAgentResource);
-    return c.json(await agents.get(c.get("account").id, c.req.param("id"), version === 0 ? undefined : version));
-  });
-  app.post("/:id", async (c) => {
-    const { value } = await readJson(c);
-    refuseDefault(c.req.param("id"), defaultAgentId);
-    refuseUnknown(value, [...fields, "version"]);
-    return c.json(await agents.update(c.get("account").id, c.req.param("id"), check(AgentUpdate, value)));
-  });
-  app.post("/:id/archive", async (c) => {
-    refuseDefault(c.req.param("id"), defaultAgentId);
-    return c.json(await agents.archive(c.get("account").id, c.req.param("id")));
-  });
-  app.get("/:id/versions", async (c) => {
-    const query = new URL(c.req.url).searchParams;
-    const options = { limit: limit(query), ...pageOf(query) };
-    return c.json(await agents.versions(c.get("account").id, c.req.param("id"), options));
-  });
-  return app;
+export function agentRoutes({ agents }: AppContext): Implemented[] {
+  const table = api.agents;
+  return [
+    implement(table.list, ({ account, query }) =>
+      agents.list(account.id, { ...query, includeArchived: query.include_archived, created: createdIn(query) }),
+    ),
+    implement(table.create, ({ account, body, identity }) => agents.create(account.id, body, identity)),
+    implement(table.get, ({ account, params, query: { version } }) => {
+      if (params.id === defaultAgentId && (version ?? 1) === 1) return defaultAgentResource;
+      return agents.get(account.id, params.id, version);
+    }),
+    implement(table.update, ({ account, params, body }) => {
+      refuseBuiltIn(params.id, defaultAgentId);
+      return agents.update(account.id, params.id, body);
+    }),
+    implement(table.archive, ({ account, params }) => {
+      refuseBuiltIn(params.id, defaultAgentId);
+      return agents.archive(account.id, params.id);
+    }),
+    implement(table.versions, ({ account, params, query }) => agents.versions(account.id, params.id, query)),
+  ];
 }

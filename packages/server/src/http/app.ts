@@ -1,24 +1,24 @@
 import { AppError, newId } from "@holdfast/protocol";
 import { Hono } from "hono";
 import type { AppContext } from "../context.ts";
-import { accountRoutes, keyRoutes } from "./accounts.ts";
+import { accountRoutes, apiKeyRoutes } from "./accounts.ts";
 import { agentRoutes } from "./agents.ts";
-import { authenticate, guardOrigin } from "./auth.ts";
+import { guardOrigin } from "./auth.ts";
 import { docsRoutes } from "./docs.ts";
 import type { HttpEnv } from "./env.ts";
 import { environmentRoutes } from "./environments.ts";
 import { eventRoutes } from "./events.ts";
-import { loginRoutes, logoutRoutes } from "./login.ts";
+import { loginRoutes } from "./login.ts";
 import { messageRoutes } from "./messages.ts";
+import { guardTarget, mount } from "./mount.ts";
 import { multiStreamRoutes } from "./multi-stream.ts";
 import { errorResponse, toAppError } from "./problem.ts";
 import { rawRoutes } from "./raw.ts";
-import { findRoute, guardTarget, refuseStrange } from "./route-guard.ts";
-import { sandboxRoutes, sweepRoutes } from "./sandboxes.ts";
+import { sandboxRoutes } from "./sandboxes.ts";
 import { sessionRoutes } from "./sessions.ts";
 import { staticFiles } from "./static.ts";
 import { healthRoutes, statusRoutes } from "./system.ts";
-import { workspaceRoutes } from "./workspaces.ts";
+import { permissionRuleRoutes, workspaceRoutes } from "./workspaces.ts";
 
 const securityHeaders = {
   "x-content-type-options": "nosniff",
@@ -43,31 +43,26 @@ export function createApp(context: AppContext): Hono<HttpEnv> {
   });
   app.use(guardTarget());
   app.use(guardOrigin(context));
-  app.use(findRoute());
-  app.use(refuseStrange({ withKey: false }));
-  app.route("/", healthRoutes(context));
-  app.route("/", loginRoutes(context));
-  app.route("/", docsRoutes(context));
-  app.use("/v1/*", authenticate(context));
-  app.use(refuseStrange({ withKey: true }));
-  app.route("/v1/sessions", sessionRoutes(context));
-  app.route("/v1/sessions", eventRoutes(context));
-  app.route("/v1/sessions", rawRoutes(context));
-  app.route("/v1/sessions", messageRoutes(context));
-  app.route("/v1/events", multiStreamRoutes(context));
-  app.route("/v1/agents", agentRoutes(context));
-  app.route("/v1/environments", environmentRoutes(context));
-  app.route("/v1/accounts", accountRoutes(context));
-  app.route("/v1/api_keys", keyRoutes(context));
-  app.route("/v1/workspaces", workspaceRoutes(context));
-  app.route("/v1/sandboxes", sandboxRoutes(context));
-  app.route("/v1/sweep", sweepRoutes(context));
-  app.route("/v1", statusRoutes(context));
-  app.route("/v1", logoutRoutes(context));
-  app.all("/v1/*", () => {
-    throw new AppError("route_not_found");
-  });
-  app.get("*", staticFiles(context));
+  const page = staticFiles(context);
+  mount(app, context, [
+    ...agentRoutes(context),
+    ...environmentRoutes(context),
+    ...sessionRoutes(context),
+    ...eventRoutes(context),
+    ...messageRoutes(context),
+    ...multiStreamRoutes(context),
+    ...rawRoutes(context),
+    ...accountRoutes(context),
+    ...apiKeyRoutes(context),
+    ...workspaceRoutes(context),
+    ...permissionRuleRoutes(context),
+    ...sandboxRoutes(context),
+    ...statusRoutes(context),
+    ...loginRoutes(context, page),
+    ...healthRoutes(context),
+    ...docsRoutes(context),
+  ]);
+  app.get("*", page);
   app.notFound((c) => errorResponse(c, new AppError("route_not_found")));
   return app;
 }

@@ -39,6 +39,11 @@ function isOurOrigin(origin: string, context: AppContext): boolean {
   return host !== undefined && isOurHost(host, context);
 }
 
+/** The account `default` administers the installation. */
+export function isAdmin({ id }: Account, { defaultAccount }: AppContext): boolean {
+  return id === defaultAccount.id;
+}
+
 /** Who asks: an API key, or a browser's login. */
 export function authenticate(context: AppContext): MiddlewareHandler<HttpEnv> {
   return async (c, next) => {

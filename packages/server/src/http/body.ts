@@ -1,21 +1,38 @@
 import { createHash } from "node:crypto";
 import { setImmediate } from "node:timers/promises";
-import { AppError, boundsOf, maxNamedErrors, smallBody } from "@holdfast/protocol";
+import { AppError, type BodyOf, boundsOf, maxNamedErrors, type Route } from "@holdfast/protocol";
 import { type JsonBounds, JsonBoundsError, JsonMeter } from "@holdfast/std";
-import type { Context } from "hono";
 import type { z } from "zod";
-import type { HttpEnv } from "./env.ts";
+import { clipped, type NamedError, refuseFields, refuseUnsupported } from "./unknown-fields.ts";
 
-export interface JsonBody {
+export interface Body<R extends Route> {
+  value: BodyOf<R>;
   /** SHA-256 of its bytes, hex. */
+  hash: string;
+}
+
+/**
+ * What a route's entry says of its body, checked; undefined where it takes none. Our own routes refuse what they do not
+ * know, also where they take nothing. Official clients may send anything to a route that takes nothing: it is theirs.
+ */
+export async function readBody<R extends Route>(request: Request, route: R): Promise<Body<R>> {
+  const { body, method, tag } = route;
+  const official = tag === "Managed Agents";
+  if (body === undefined && (official || method === "get")) return { value: undefined as BodyOf<R>, hash: "" };
+  const { hash, value } = await readJson(request, route);
+  if (body === undefined) refuseFields(Object.keys(value));
+  else if (official) refuseUnsupported(body, value);
+  return { hash, value: (body && check(body, value)) as BodyOf<R> };
+}
+
+interface JsonBody {
   hash: string;
   value: Record<string, unknown>;
 }
 
 /** The request's JSON object, within the route's bounds; an absent body counts as `{}`. */
-export async function readJson(c: Context<HttpEnv>): Promise<JsonBody> {
-  const route = c.get("route");
-  const { text, hash } = await readText(c.req.raw, route === undefined ? smallBody : boundsOf(route));
+async function readJson(request: Request, route: Route): Promise<JsonBody> {
+  const { text, hash } = await readText(request, boundsOf(route));
   if (text === "") return { hash, value: {} };
   // Others come first between the parts of what may be four megabytes.
   await setImmediate();
@@ -87,7 +104,7 @@ function refuseProto(value: unknown, path: string): void {
 }
 
 /** Throws `request_invalid` with the first fields that were wrong. */
-export function check<S extends z.ZodType>(schema: S, value: unknown): z.output<S> {
+function check<S extends z.ZodType>(schema: S, value: unknown): z.output<S> {
   const parsed = schema.safeParse(value);
   if (parsed.success) return parsed.data;
   const all = parsed.error.issues.flatMap(issuesOf);
@@ -99,11 +116,6 @@ export function check<S extends z.ZodType>(schema: S, value: unknown): z.output<
   });
 }
 
-interface NamedError {
-  path: string;
-  message: string;
-}
-
 /** An unknown field is named by itself, not by what it stands in. */
 function issuesOf(issue: z.core.$ZodIssue): NamedError[] {
   const at = issue.path.join(".");
@@ -112,27 +124,4 @@ function issuesOf(issue: z.core.$ZodIssue): NamedError[] {
     path: clipped(at === "" ? key : `${at}.${key}`),
     message: "is not a field of this request",
   }));
-}
-
-/** Fields of the official API that mean something which we do not do are refused, not ignored; empty ones are harmless. */
-export function refuseUnknown(value: Record<string, unknown>, known: readonly string[], at = ""): void {
-  const asked = Object.entries(value)
-    .filter(([name, content]) => !known.includes(name) && !isEmpty(content))
-    .map(([name]) => clipped(`${at}${name}`));
-  if (asked.length === 0) return;
-  const named = asked.slice(0, maxNamedErrors);
-  const more = asked.length > named.length ? `, and ${asked.length - named.length} more` : "";
-  throw new AppError("not_supported", {
-    detail: `Not supported: ${named.join(", ")}${more}`,
-    errors: named.map((path) => ({ path, message: "is not supported" })),
-  });
-}
-
-/** A name as an answer repeats it. */
-function clipped(path: string): string {
-  return path.length <= 200 ? path : `${path.slice(0, 200)}…`;
-}
-
-function isEmpty(content: unknown): boolean {
-  return content === null || content === undefined || (Array.isArray(content) && content.length === 0);
 }

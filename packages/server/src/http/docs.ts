@@ -1,8 +1,7 @@
 import { createHash } from "node:crypto";
-import { type ProblemCode, problems, type Route, routes } from "@holdfast/protocol";
-import { Hono } from "hono";
+import { api, type ProblemCode, problems, type Route, routes } from "@holdfast/protocol";
 import type { AppContext } from "../context.ts";
-import type { HttpEnv } from "./env.ts";
+import { type Implemented, implement } from "./implement.ts";
 import { openApiDocument, problemsOf } from "./openapi.ts";
 
 const style = `
@@ -19,16 +18,17 @@ const styleHash = createHash("sha256").update(style).digest("base64");
 const policy = `default-src 'none'; style-src 'sha256-${styleHash}'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'`;
 
 /** The API's description: for programs, and for readers. Nothing is asked of other servers. */
-export function docsRoutes({ version }: AppContext): Hono<HttpEnv> {
-  const app = new Hono<HttpEnv>();
+export function docsRoutes({ version }: AppContext): Implemented[] {
+  const table = api.system;
   const description = JSON.stringify(openApiDocument(version));
   const routesPage = page("Routes", routesHtml());
   const problemsPage = page("Problems", problemsHtml());
   const json = { "content-type": "application/json", "cache-control": "no-cache" };
-  app.get("/openapi.json", () => new Response(description, { headers: json }));
-  app.get("/docs", () => html(routesPage));
-  app.get("/docs/problems", () => html(problemsPage));
-  return app;
+  return [
+    implement(table.openapi, () => new Response(description, { headers: json })),
+    implement(table.docs, () => html(routesPage)),
+    implement(table.problems, () => html(problemsPage)),
+  ];
 }
 
 function html(text: string): Response {

@@ -1,12 +1,9 @@
-import type { Route } from "@holdfast/protocol";
 import type { Account } from "../domain/accounts/accounts.ts";
 
 /** What middleware leaves for handlers. */
 export interface HttpEnv {
   Variables: {
     requestId: string;
-    /** Of the table; undefined: the page, its files, or nothing. */
-    route: Route | undefined;
     account: Account;
     /** Who asks, in words: a key's name, or a browser. */
     actor: string;

@@ -1,15 +1,14 @@
-import { AppError, isAppError, Login, Logout } from "@holdfast/protocol";
-import { type Context, Hono } from "hono";
+import { AppError, api, isAppError } from "@holdfast/protocol";
+import type { Context } from "hono";
 import type { AppContext } from "../context.ts";
 import type { LoginStart } from "../domain/accounts/logins.ts";
 import { cookieOptions } from "./auth.ts";
-import { check, readJson } from "./body.ts";
 import { loginCookie, noCookie, readLoginCookie } from "./cookie.ts";
 import type { HttpEnv } from "./env.ts";
+import { type Implemented, implement } from "./implement.ts";
 
-/** Logging a browser in: by a link that works once, or by the page with a key. */
-export function loginRoutes(context: AppContext): Hono<HttpEnv> {
-  const app = new Hono<HttpEnv>();
+/** Logging a browser in: by a link that works once, or by the page with a key; and out. */
+export function loginRoutes(context: AppContext, page: (c: Context<HttpEnv>) => Response): Implemented[] {
   const { logins } = context;
   const start = async (c: Context<HttpEnv>, who: LoginStart) =>
     loginCookie(await logins.start(who), cookieOptions(c, context));
@@ -17,10 +16,9 @@ export function loginRoutes(context: AppContext): Hono<HttpEnv> {
     await logins.takeLink(token);
     return await start(c, { accountId: context.defaultAccount.id });
   };
-  app.get("/login", async (c, next) => {
-    const token = new URL(c.req.url).searchParams.get("token");
+  const link = implement(api.system.loginLink, async ({ query: { token }, c }) => {
     // Without a token it is the page's own path.
-    if (token === null) return await next();
+    if (token === undefined) return page(c);
     // A browser that only looks ahead, and a program that only looks whether it is there, must not use it up.
     if (c.req.method === "HEAD") return new Response(null, { status: 204 });
     if (/prefetch|prerender/i.test(c.req.header("sec-purpose") ?? "")) return new Response(null, { status: 503 });
@@ -32,32 +30,20 @@ export function loginRoutes(context: AppContext): Hono<HttpEnv> {
       return redirect((await isLoggedIn(c, context)) ? "/" : "/login?problem=link");
     }
   });
-  app.post("/v1/login", async (c) => {
-    const { value } = await readJson(c);
-    const input = check(Login, value);
-    if ("api_key" in input) {
-      const found = await context.accounts.byKey(input.api_key.trim());
-      if (found === undefined) throw new AppError("key_wrong");
-      const { id, name, keyId } = found;
-      return loggedIn({ id, name }, await start(c, { accountId: id, keyId }));
-    }
-    return loggedIn(context.defaultAccount, await byLink(c, input.token));
+  const login = implement(api.logins.login, async ({ body, c }) => {
+    if ("token" in body) return loggedIn(context.defaultAccount, await byLink(c, body.token));
+    const found = await context.accounts.byKey(body.api_key.trim());
+    if (found === undefined) throw new AppError("key_wrong");
+    const { id, name, keyId } = found;
+    return loggedIn({ id, name }, await start(c, { accountId: id, keyId }));
   });
-  return app;
-}
-
-/** `/v1/logout`. */
-export function logoutRoutes(context: AppContext): Hono<HttpEnv> {
-  const app = new Hono<HttpEnv>();
-  app.post("/logout", async (c) => {
-    const { value } = await readJson(c);
-    const { everywhere } = check(Logout, value);
+  const logout = implement(api.logins.logout, async ({ account, body, c }) => {
     const loginId = c.get("loginId");
-    if (everywhere === true) await context.logins.endAll(c.get("account").id);
-    else if (loginId !== undefined) await context.logins.end(loginId);
+    if (body.everywhere === true) await logins.endAll(account.id);
+    else if (loginId !== undefined) await logins.end(loginId);
     return new Response(null, { status: 204, headers: { "set-cookie": noCookie(c.req.header("host") ?? "") } });
   });
-  return app;
+  return [link, login, logout];
 }
 
 async function isLoggedIn(c: Context<HttpEnv>, context: AppContext): Promise<boolean> {

@@ -1,37 +1,36 @@
 import {
   AppError,
+  api,
   isAppError,
   type MultiStreamStart,
-  maxStreamSessions,
   problems,
+  type QueryOf,
   type StreamSessionError,
   type StreamVerdict,
 } from "@holdfast/protocol";
 import { ByteBudget, isAbort } from "@holdfast/std";
-import { type Context, Hono } from "hono";
 import type { AppContext } from "../context.ts";
 import type { LogFrame } from "../ports/event-log.ts";
-import type { HttpEnv } from "./env.ts";
-import { list } from "./query.ts";
+import { type Implemented, implement } from "./implement.ts";
 import type { SseFrame } from "./sse.ts";
 import { decodeCursor, StreamCursor } from "./stream-cursor.ts";
-import { draftTypes, eventStream } from "./stream-frames.ts";
+import { eventStream } from "./stream-frames.ts";
 import { type TurnSource, takeTurns } from "./take-turns.ts";
 
 /** What one connection may leave unread. */
 const unreadBytes = 16 * 1024 * 1024;
 
-/** `/v1/events/stream`: many sessions over one connection, as a browser has only six of them. */
-export function multiStreamRoutes(context: AppContext): Hono<HttpEnv> {
-  const app = new Hono<HttpEnv>();
-  app.get("/stream", async (c) => {
-    const query = new URL(c.req.url).searchParams;
-    const asked = readSessions(query, c.req.header("last-event-id") ?? query.get("after"));
+type Query = QueryOf<typeof api.streams.follow>;
+
+/** Many sessions over one connection, as a browser has only six of them. */
+export function multiStreamRoutes(context: AppContext): Implemented[] {
+  const follow = implement(api.streams.follow, async ({ account, query, c }) => {
+    const asked = readSessions(query, c.req.header("last-event-id") ?? query.after);
     const drafts = draftsBySession(query);
-    const points = await streamPoints(c, context, asked);
+    const points = await streamPoints(account.id, context, asked);
     return eventStream(c, context, (signal) => frames(context, { points, drafts, signal }));
   });
-  return app;
+  return [follow];
 }
 
 function refuse(path: string, message: string): never {
@@ -39,9 +38,9 @@ function refuse(path: string, message: string): never {
 }
 
 /** Id and cursor of each session. The cursor of the stream counts more than the one beside the id: it is newer. */
-function readSessions(query: URLSearchParams, after: string | null): Map<string, number | undefined> {
-  const entries = list(query, "sessions").map((entry) => entry.split(":"));
-  const cursors = after === null || after === "" ? undefined : decodeCursor(after);
+function readSessions(query: Query, after = ""): Map<string, number | undefined> {
+  const entries = query.sessions.map((entry) => entry.split(":"));
+  const cursors = after === "" ? undefined : decodeCursor(after);
   if (after && cursors === undefined) refuse("after", "must be the `id:` of a frame of this kind of stream");
   const asked = new Map<string, number | undefined>();
   for (const [id = "", seq, ...rest] of entries) {
@@ -49,16 +48,13 @@ function readSessions(query: URLSearchParams, after: string | null): Map<string,
       refuse("sessions", "must be ids, each alone or as ID:SEQ");
     asked.set(id, cursors?.get(id) ?? (seq === undefined ? undefined : Number(seq)));
   }
-  if (asked.size === 0) refuse("sessions", "must name at least one session");
-  if (asked.size > maxStreamSessions)
-    refuse("sessions", `one stream follows up to ${maxStreamSessions} sessions, and this names ${asked.size}`);
   return asked;
 }
 
-function draftsBySession(query: URLSearchParams): (sessionId: string) => ReadonlySet<string> {
-  const types = draftTypes(query);
-  const only = new Set(list(query, "deltas_of"));
-  const none: ReadonlySet<string> = new Set();
+function draftsBySession(query: Query): (sessionId: string) => ReadonlySet<string> {
+  const types = new Set<string>(query.event_deltas);
+  const only = new Set(query.deltas_of);
+  const none = new Set<string>();
   return (sessionId) => (only.size === 0 || only.has(sessionId) ? types : none);
 }
 
@@ -66,11 +62,10 @@ type Points = Map<string, StreamVerdict | AppError>;
 
 /** Throws when there is no session to follow at all. */
 async function streamPoints(
-  c: Context<HttpEnv>,
+  accountId: string,
   { sessions }: AppContext,
   asked: ReadonlyMap<string, number | undefined>,
 ): Promise<Points> {
-  const accountId = c.get("account").id;
   const points: Points = new Map();
   for (const [sessionId, cursor] of asked) {
     try {

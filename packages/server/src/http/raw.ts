@@ -1,23 +1,21 @@
-import { Hono } from "hono";
+import { api } from "@holdfast/protocol";
 import type { AppContext } from "../context.ts";
-import type { HttpEnv } from "./env.ts";
-import { integer } from "./query.ts";
+import { type Implemented, implement } from "./implement.ts";
 
 /** What fits into one write; small lines are not sent one by one. */
 const chunkBytes = 64 * 1024;
 
-/** `GET /v1/sessions/{id}/raw`: the CLI's own lines. */
-export function rawRoutes({ sessions, closing }: AppContext): Hono<HttpEnv> {
-  const app = new Hono<HttpEnv>();
-  app.get("/:id/raw", async (c) => {
-    const full = integer(new URL(c.req.url).searchParams, "full", { min: 0, max: 1, fallback: 0 }) === 1;
+/** The CLI's own lines. */
+export function rawRoutes({ sessions, closing }: AppContext): Implemented[] {
+  const read = implement(api.raw.read, async ({ account, params, query, c }) => {
+    const full = query.full === "1";
     const left = new AbortController();
     const signal = AbortSignal.any([left.signal, closing, c.req.raw.signal]);
-    const lines = await sessions.raw(c.get("account").id, c.req.param("id"), { full, signal });
+    const lines = await sessions.raw(account.id, params.id, { full, signal });
     const body = pulled(lines, left);
     return new Response(body, { headers: { "content-type": "application/x-ndjson", "cache-control": "no-store" } });
   });
-  return app;
+  return [read];
 }
 
 /** Nothing is read before the client takes it. */

@@ -1,62 +1,65 @@
-import { AppError, SandboxExec, type Sweep } from "@holdfast/protocol";
+import { AppError, api, type SandboxExec } from "@holdfast/protocol";
 import { isAbort } from "@holdfast/std";
-import { type Context, Hono } from "hono";
+import type { Context } from "hono";
 import type { AppContext } from "../context.ts";
+import type { Account } from "../domain/accounts/accounts.ts";
 import { SandboxGoneError } from "../domain/sandboxes/live-sandbox.ts";
 import { startExec } from "../domain/sandboxes/stream-exec.ts";
-import { isAdmin } from "./accounts.ts";
-import { check, readJson } from "./body.ts";
+import { isAdmin } from "./auth.ts";
 import type { HttpEnv } from "./env.ts";
-import { paging } from "./paging.ts";
+import { type Implemented, implement } from "./implement.ts";
 import { type SseFrame, sseResponse } from "./sse.ts";
 
-/** `/v1/sandboxes`: the machines of the account that asks. */
-export function sandboxRoutes(context: AppContext): Hono<HttpEnv> {
-  const { sandboxes } = context;
-  const app = new Hono<HttpEnv>();
-  const asking = (c: Context<HttpEnv>) => ({ accountId: c.get("account").id, isAdmin: isAdmin(c, context) });
-  app.get("/", async (c) => c.json(await sandboxes.list(asking(c), paging(c.req.url))));
-  app.get("/:id", async (c) => c.json(await sandboxes.get(asking(c), c.req.param("id"))));
-  app.post("/:id/stop", async (c) => {
-    await readJson(c);
-    const stopping = sandboxes.stop(asking(c), c.req.param("id"), context.closing);
-    return c.json(await stopping.catch(unavailable));
-  });
-  app.post("/:id/exec", async (c) => {
-    const { value } = await readJson(c);
-    const input = check(SandboxExec, value);
-    const signal = AbortSignal.any([c.req.raw.signal, c.get("authEnds"), context.closing]);
-    const live = await sandboxes.running(c.get("account").id, c.req.param("id"), signal).catch(unavailable);
-    const exec = await startExec(live, input, signal).catch((error) => {
-      if (live.gone.aborted) throw new AppError("sandbox_ended", { cause: error });
-      signal.throwIfAborted();
-      return unavailable(error);
-    });
-    async function* frames(reader: AbortSignal): AsyncGenerator<SseFrame, void, undefined> {
-      for await (const data of exec.frames(reader)) yield { data };
-    }
-    return sseResponse((reader) => frames(reader), {
-      signal,
-      heartbeatMs: context.options.heartbeatMs,
-      headers: { "request-id": c.get("requestId") },
-      onError: (error) => brokenStream(c, context, error),
-    });
-  });
-  return app;
+/** The machines of the account that asks. */
+export function sandboxRoutes(context: AppContext): Implemented[] {
+  const { sandboxes, closing } = context;
+  const table = api.sandboxes;
+  const asking = (account: Account) => ({ accountId: account.id, isAdmin: isAdmin(account, context) });
+  return [
+    implement(table.list, ({ account, query }) => sandboxes.list(asking(account), query)),
+    implement(table.get, ({ account, params }) => sandboxes.get(asking(account), params.id)),
+    implement(table.stop, ({ account, params }) =>
+      sandboxes.stop(asking(account), params.id, closing).catch(unavailable),
+    ),
+    implement(table.exec, ({ account, params, body, c }) =>
+      streamExec(c, context, { accountId: account.id, sandboxId: params.id, input: body }),
+    ),
+    implement(table.sweep, () => {
+      const report = context.lastSweep();
+      if (report === undefined) return { last: null };
+      const { atMs, ...found } = report;
+      return { last: { at: new Date(atMs).toISOString(), ...found } };
+    }),
+  ];
 }
 
-/** `/v1/sweep`: it names all accounts' sandboxes. */
-export function sweepRoutes(context: AppContext): Hono<HttpEnv> {
-  const app = new Hono<HttpEnv>();
-  app.get("/", (c) => {
-    if (!isAdmin(c, context)) throw new AppError("admin_only");
-    const report = context.lastSweep();
-    if (report === undefined) return c.json({ last: null });
-    const { atMs, ...found } = report;
-    const last: Sweep = { at: new Date(atMs).toISOString(), ...found };
-    return c.json({ last });
+interface Asked {
+  accountId: string;
+  sandboxId: string;
+  input: SandboxExec;
+}
+
+async function streamExec(
+  c: Context<HttpEnv>,
+  context: AppContext,
+  { accountId, sandboxId, input }: Asked,
+): Promise<Response> {
+  const signal = AbortSignal.any([c.req.raw.signal, c.get("authEnds"), context.closing]);
+  const live = await context.sandboxes.running(accountId, sandboxId, signal).catch(unavailable);
+  const exec = await startExec(live, input, signal).catch((error) => {
+    if (live.gone.aborted) throw new AppError("sandbox_ended", { cause: error });
+    signal.throwIfAborted();
+    return unavailable(error);
   });
-  return app;
+  async function* frames(reader: AbortSignal): AsyncGenerator<SseFrame, void, undefined> {
+    for await (const data of exec.frames(reader)) yield { data };
+  }
+  return sseResponse((reader) => frames(reader), {
+    signal,
+    heartbeatMs: context.options.heartbeatMs,
+    headers: { "request-id": c.get("requestId") },
+    onError: (error) => brokenStream(c, context, error),
+  });
 }
 
 /** The provider's own failures, in words that the account can use. */

@@ -1,5 +1,5 @@
 import { AppError } from "@holdfast/protocol";
-import type { Handler } from "hono";
+import type { Context } from "hono";
 import type { AppContext } from "../context.ts";
 import type { HttpEnv } from "./env.ts";
 
@@ -18,7 +18,7 @@ export const contentSecurityPolicy = [
 ].join("; ");
 
 /** The built page. A path without a file is one of the page's own: it gets `index.html`. */
-export function staticFiles({ web }: AppContext): Handler<HttpEnv> {
+export function staticFiles({ web }: AppContext): (c: Context<HttpEnv>) => Response {
   return (c) => {
     const isPage = !/\.[a-z0-9]+$/i.test(c.req.path);
     const file = web.get(c.req.path) ?? (isPage ? web.get("/index.html") : undefined);

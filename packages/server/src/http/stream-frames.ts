@@ -1,10 +1,9 @@
-import { AppError, problems } from "@holdfast/protocol";
+import { problems } from "@holdfast/protocol";
 import { QueueOverflowError } from "@holdfast/std";
 import type { Context } from "hono";
 import type { AppContext } from "../context.ts";
 import { isDatabaseAway } from "../ports/database.ts";
 import type { HttpEnv } from "./env.ts";
-import { list } from "./query.ts";
 import { type SseFrame, sseResponse } from "./sse.ts";
 
 /** A stream of events, until the client leaves, its login ends or the server stops. */
@@ -35,15 +34,4 @@ function errorFrame(error: unknown, requestId: string, context: AppContext): Sse
       holdfast: { code, remedy },
     },
   };
-}
-
-const draftable = ["agent.message", "agent.thinking"];
-
-export function draftTypes(query: URLSearchParams): ReadonlySet<string> {
-  const types = list(query, "event_deltas");
-  if (types.every((type) => draftable.includes(type))) return new Set(types);
-  throw new AppError("request_invalid", {
-    detail: "`event_deltas` names a type that has no deltas",
-    errors: [{ path: "event_deltas", message: `must be one of ${draftable.join(", ")}` }],
-  });
 }

@@ -1,55 +1,45 @@
-import { AppError, Credential, type Status } from "@holdfast/protocol";
-import { type Context, Hono } from "hono";
+import { AppError, api, type Status } from "@holdfast/protocol";
 import type { AppContext } from "../context.ts";
-import { isAdmin } from "./accounts.ts";
-import { check, readJson } from "./body.ts";
-import type { HttpEnv } from "./env.ts";
+import type { Account } from "../domain/accounts/accounts.ts";
+import { type Implemented, implement } from "./implement.ts";
 
-/** `/v1/status` and `/v1/credential`: ours, for the page and the CLI. */
-export function statusRoutes(context: AppContext): Hono<HttpEnv> {
-  const app = new Hono<HttpEnv>();
-  const status = async (c: Context<HttpEnv>): Promise<Status> => {
-    const account = c.get("account");
+/** Who answers, and the model's key: it belongs to the whole installation. */
+export function statusRoutes(context: AppContext): Implemented[] {
+  const { gateway, version } = context;
+  const table = api.status;
+  const status = async (account: Account, signal: AbortSignal): Promise<Status> => {
     const { image, storage } = context.state();
-    const { mode, credential } = await context.gateway.status(c.req.raw.signal);
-    return { account, version: context.version, model: { mode, credential }, storage: storage(account.id), image };
+    const { mode, credential } = await gateway.status(signal);
+    return { account, version, model: { mode, credential }, storage: storage(account.id), image };
   };
-  app.get("/status", async (c) => c.json(await status(c)));
-  app.put("/credential", async (c) => {
-    const { value } = await readJson(c);
-    const { api_key: key } = check(Credential, value);
-    ownerOnly(c, context);
-    if (!/^sk-ant-[\x21-\x7e]{8,}$/.test(key.trim())) throw new AppError("credential_invalid");
-    await context.gateway.setCredential(key.trim(), c.req.raw.signal);
-    return c.json(await status(c));
-  });
-  app.delete("/credential", async (c) => {
-    ownerOnly(c, context);
-    await context.gateway.removeCredential(c.req.raw.signal);
-    return c.json(await status(c));
-  });
-  return app;
-}
-
-/** The model's key belongs to the whole installation: only the account of its own browser may change it. */
-function ownerOnly(c: Context<HttpEnv>, context: AppContext): void {
-  if (!isAdmin(c, context)) {
-    throw new AppError("admin_only", { detail: "The model's key is shared by all accounts" });
-  }
+  return [
+    implement(table.get, ({ account, c }) => status(account, c.req.raw.signal)),
+    implement(table.setCredential, async ({ account, body, c }) => {
+      const key = body.api_key.trim();
+      if (!/^sk-ant-[\x21-\x7e]{8,}$/.test(key)) throw new AppError("credential_invalid");
+      await gateway.setCredential(key, c.req.raw.signal);
+      return await status(account, c.req.raw.signal);
+    }),
+    implement(table.removeCredential, async ({ account, c }) => {
+      await gateway.removeCredential(c.req.raw.signal);
+      return await status(account, c.req.raw.signal);
+    }),
+  ];
 }
 
 /** For whoever watches the process. */
-export function healthRoutes(context: AppContext): Hono<HttpEnv> {
-  const app = new Hono<HttpEnv>();
-  app.get("/health", (c) => c.json({ status: "ok", unhandled_rejections: context.faults() }));
-  app.get("/version", (c) => c.json({ version: context.version }));
-  app.get("/ready", async (c) => {
-    const missing = await context.missing();
-    if (missing.length === 0) return c.json({ status: "ready" });
-    throw new AppError("not_ready", {
-      detail: missing.map(({ reason }) => reason).join(". "),
-      errors: missing.map(({ part, reason }) => ({ path: part, message: reason })),
-    });
-  });
-  return app;
+export function healthRoutes({ faults, missing, version }: AppContext): Implemented[] {
+  const table = api.system;
+  return [
+    implement(table.health, () => ({ status: "ok" as const, unhandled_rejections: faults() })),
+    implement(table.version, () => ({ version })),
+    implement(table.ready, async () => {
+      const parts = await missing();
+      if (parts.length === 0) return { status: "ready" as const };
+      throw new AppError("not_ready", {
+        detail: parts.map(({ reason }) => reason).join(". "),
+        errors: parts.map(({ part, reason }) => ({ path: part, message: reason })),
+      });
+    }),
+  ];
 }

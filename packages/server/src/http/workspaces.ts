@@ -1,34 +1,25 @@
-import { WorkspaceWrite } from "@holdfast/protocol";
-import { Hono } from "hono";
+import { api } from "@holdfast/protocol";
 import type { AppContext } from "../context.ts";
-import { check, readJson } from "./body.ts";
-import type { HttpEnv } from "./env.ts";
-import { paging } from "./paging.ts";
+import { type Implemented, implement } from "./implement.ts";
 
-/** `/v1/workspaces`: the durable file trees of the account that asks, and what is always allowed in them. */
-export function workspaceRoutes({ workspaces, permissionRules, closing }: AppContext): Hono<HttpEnv> {
-  const app = new Hono<HttpEnv>();
-  app.get("/", async (c) => c.json(await workspaces.list(c.get("account").id, paging(c.req.url))));
-  app.post("/", async (c) => {
-    const { value } = await readJson(c);
-    const { name } = check(WorkspaceWrite, value);
-    return c.json(await workspaces.create(c.get("account").id, name), 201);
-  });
-  app.get("/:id", async (c) => c.json(await workspaces.get(c.get("account").id, c.req.param("id"))));
-  app.post("/:id", async (c) => {
-    const { value } = await readJson(c);
-    const { name } = check(WorkspaceWrite, value);
-    return c.json(await workspaces.rename(c.get("account").id, c.req.param("id"), name));
-  });
-  app.delete("/:id", async (c) => {
+/** The durable file trees of the account that asks. */
+export function workspaceRoutes({ workspaces, closing }: AppContext): Implemented[] {
+  const table = api.workspaces;
+  return [
+    implement(table.list, ({ account, query }) => workspaces.list(account.id, query)),
+    implement(table.create, ({ account, body }) => workspaces.create(account.id, body.name)),
+    implement(table.get, ({ account, params }) => workspaces.get(account.id, params.id)),
+    implement(table.rename, ({ account, params, body }) => workspaces.rename(account.id, params.id, body.name)),
     // Not the client's signal: once begun it is done, whether the client waits or not.
-    return c.json(await workspaces.delete(c.get("account").id, c.req.param("id"), closing));
-  });
-  app.get("/:id/permission_rules", async (c) =>
-    c.json(await permissionRules.list(c.get("account").id, c.req.param("id"), paging(c.req.url))),
-  );
-  app.delete("/:id/permission_rules/:rule_id", async (c) =>
-    c.json(await permissionRules.delete(c.get("account").id, c.req.param("id"), c.req.param("rule_id"))),
-  );
-  return app;
+    implement(table.delete, ({ account, params }) => workspaces.delete(account.id, params.id, closing)),
+  ];
+}
+
+/** What is always allowed in a workspace. */
+export function permissionRuleRoutes({ permissionRules }: AppContext): Implemented[] {
+  const table = api.permissionRules;
+  return [
+    implement(table.list, ({ account, params, query }) => permissionRules.list(account.id, params.id, query)),
+    implement(table.delete, ({ account, params }) => permissionRules.delete(account.id, params.id, params.rule_id)),
+  ];
 }

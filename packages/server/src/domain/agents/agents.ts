@@ -12,18 +12,17 @@ import {
 import type { Clock } from "../../ports/clock.ts";
 import { type Database, locked, type Tx } from "../../ports/database.ts";
 import { holdAccount } from "../accounts/hold.ts";
+import { decodeCursor, decodeNumber, encodeCursor } from "../cursor.ts";
+import { once, type RequestIdentity } from "../idempotency.ts";
 import { checkMetadataSize } from "../metadata.ts";
-import { decodeCursor, decodeNumber, encodeCursor } from "../sessions/cursor.ts";
-import { once, type RequestIdentity } from "../sessions/idempotency.ts";
+import type { TimeRange } from "../paging.ts";
 import { changeAgent, defineAgent } from "./definition.ts";
 
 export interface ListAgents {
   limit: number;
   page?: string;
   includeArchived: boolean;
-  /** Milliseconds since 1970, both inclusive. */
-  createdFrom?: number;
-  createdTo?: number;
+  created: TimeRange;
 }
 
 interface Row {
@@ -72,8 +71,9 @@ export class Agents {
     const of = "agents";
     let query = this.#rows().where("agents.account_id", "=", accountId);
     if (!options.includeArchived) query = query.where("agents.archived_at", "is", null);
-    if (options.createdFrom !== undefined) query = query.where("agents.created_at", ">=", options.createdFrom);
-    if (options.createdTo !== undefined) query = query.where("agents.created_at", "<=", options.createdTo);
+    const { from, to } = options.created;
+    if (from !== undefined) query = query.where("agents.created_at", ">=", from);
+    if (to !== undefined) query = query.where("agents.created_at", "<=", to);
     if (options.page !== undefined) {
       query = query.where("agents.id", "<", String(decodeCursor(options.page, { of, order: "desc" })));
     }

@@ -13,11 +13,11 @@ import type { Selectable } from "kysely";
 import type { Clock } from "../../ports/clock.ts";
 import { type Database, locked, type Schema, type Tx } from "../../ports/database.ts";
 import { holdAccount } from "../accounts/hold.ts";
+import { decodeCursor, encodeCursor } from "../cursor.ts";
+import { once, type RequestIdentity } from "../idempotency.ts";
 import { checkMetadataSize } from "../metadata.ts";
-import { defaultEnvironmentId } from "../sessions/agent.ts";
-import { decodeCursor, encodeCursor } from "../sessions/cursor.ts";
-import { once, type RequestIdentity } from "../sessions/idempotency.ts";
 import { decodeText, encodeText } from "../text.ts";
+import { defaultEnvironmentId } from "./default.ts";
 import type { EnvironmentImage, EnvironmentImages } from "./images.ts";
 import { environmentLayers } from "./layers.ts";
 

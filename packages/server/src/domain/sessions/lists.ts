@@ -1,19 +1,9 @@
 import { AppError, isId, type Session, type SessionEvent, type SessionStatus } from "@holdfast/protocol";
 import { sql } from "kysely";
 import type { Database, SessionStatus as StoredStatus } from "../../ports/database.ts";
-import { decodeEither, decodeNumber, encodeCursor } from "./cursor.ts";
+import { decodeEither, decodeNumber, encodeCursor } from "../cursor.ts";
+import type { Page, TimeRange } from "../paging.ts";
 import { type SessionRow, toSession } from "./present.ts";
-
-export interface Page<T> {
-  data: T[];
-  next_page: string | null;
-}
-
-interface TimeRange {
-  /** Milliseconds since 1970, inclusive. */
-  from?: number;
-  to?: number;
-}
 
 export interface ListSessions {
   limit: number;

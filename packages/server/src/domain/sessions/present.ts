@@ -1,9 +1,9 @@
 import type { Session, SessionAgent } from "@holdfast/protocol";
 import type { Selectable } from "kysely";
 import type { Schema } from "../../ports/database.ts";
+import { defaultAgent } from "../agents/default.ts";
 import { decodeText } from "../text.ts";
 import { workspaceLabel } from "../workspaces/label.ts";
-import { defaultAgent } from "./agent.ts";
 
 export type SessionRow = Selectable<Schema["sessions"]> & {
   workspace_name: string;

@@ -3,7 +3,7 @@ import { AppError, maxPromptBytes, type NewEvent, newId, type SendEvents, type S
 import { sql } from "kysely";
 import type { Tx } from "../../ports/database.ts";
 import type { LogTx } from "../../ports/event-log.ts";
-import type { RequestIdentity } from "./idempotency.ts";
+import type { RequestIdentity } from "../idempotency.ts";
 import { answerQuestion, openQuestions } from "./permissions.ts";
 import { noteStop } from "./stops.ts";
 

@@ -15,29 +15,22 @@ import {
 import type { Clock } from "../../ports/clock.ts";
 import { type Database, dropDeleted, locked, type Tx } from "../../ports/database.ts";
 import type { EventLog } from "../../ports/event-log.ts";
+import { chooseAgent } from "../agents/choose.ts";
+import { defaultAgent } from "../agents/default.ts";
+import { defaultEnvironmentId } from "../environments/default.ts";
 import { checkEnvironment } from "../environments/environments.ts";
+import { once, type RequestIdentity } from "../idempotency.ts";
 import { checkMetadataSize } from "../metadata.ts";
+import type { Page } from "../paging.ts";
 import { readRaw } from "../raw/read-raw.ts";
 import { encodeText } from "../text.ts";
-import { chooseAgent, defaultAgent, defaultEnvironmentId } from "./agent.ts";
 import { type Erasures, noteErasure } from "./erasures.ts";
-import { once, type RequestIdentity } from "./idempotency.ts";
-import {
-  eventsById,
-  type ListEvents,
-  type ListSessions,
-  listEvents,
-  listSessions,
-  type Page,
-  sessionRow,
-} from "./lists.ts";
+import { eventsById, type ListEvents, type ListSessions, listEvents, listSessions, sessionRow } from "./lists.ts";
 import { toSession } from "./present.ts";
 import { checkMessages, storeEvents } from "./send.ts";
 import { stopAll } from "./stops.ts";
 import { streamPoint } from "./stream-point.ts";
 import { defaultWorkspaceName, ensureWorkspace } from "./workspaces.ts";
-
-export type { ListEvents, ListSessions, Page } from "./lists.ts";
 
 /** What happens to sessions beside the database. */
 export interface TurnControl {

@@ -1,5 +1,5 @@
 import { AppError } from "@holdfast/protocol";
-import { type Database, lockName, type Tx } from "../../ports/database.ts";
+import { type Database, lockName, type Tx } from "../ports/database.ts";
 
 export interface RequestIdentity {
   /** The header `Idempotency-Key`. */

@@ -1,37 +1,9 @@
-import type { Agent, AgentChoice, SessionAgent } from "@holdfast/protocol";
+import type { AgentChoice, SessionAgent } from "@holdfast/protocol";
 import { AppError } from "@holdfast/protocol";
 import type { Tx } from "../../ports/database.ts";
-import { sessionAgent } from "../agents/agents.ts";
-import { changeAgent } from "../agents/definition.ts";
-
-export const defaultAgentId = "agent_default";
-export const defaultEnvironmentId = "env_default";
-
-/** The built-in agent, in the full shape of Managed Agents: all tools of the CLI, its own model. */
-export const defaultAgent: SessionAgent = {
-  type: "agent",
-  id: defaultAgentId,
-  version: 1,
-  name: "Claude Code",
-  description: "Claude Code in a sandbox on a durable workspace",
-  execution_identity: { type: "service_account" },
-  model: { id: "claude-code-default", speed: "standard" },
-  multiagent: null,
-  mcp_servers: [],
-  skills: [],
-  system: null,
-  tools: [],
-};
-
-const epoch = new Date(0).toISOString();
-
-export const defaultAgentResource: Agent = {
-  ...defaultAgent,
-  metadata: {},
-  created_at: epoch,
-  updated_at: epoch,
-  archived_at: null,
-};
+import { sessionAgent } from "./agents.ts";
+import { defaultAgentId } from "./default.ts";
+import { changeAgent } from "./definition.ts";
 
 /**
  * The agent that a new session has from now on; null: the built-in one. Throws `agent_not_found`, `agent_archived`, and

@@ -1,21 +1,21 @@
 import { z } from "zod";
-import { messageBody } from "./limits.ts";
-import { Message, MessageRemoved, MessageUpdate } from "./message.ts";
-import type { Route } from "./routes.ts";
+import { messageBody } from "../limits.ts";
+import { Message, MessageRemoved, MessageUpdate } from "../message.ts";
+import { define } from "./route.ts";
 
 const base = { tag: "Holdfast", auth: "account" } as const;
 
 /** The queue of a session. */
-export const messageRoutes: Route[] = [
-  {
+export const messageRoutes = {
+  list: define({
     ...base,
     method: "get",
     path: "/v1/sessions/{id}/messages",
     summary: "List the messages that wait or are being worked on",
     ok: { status: 200, description: "Oldest first, all of them", schema: z.object({ data: z.array(Message) }) },
     problems: ["session_not_found"],
-  },
-  {
+  }),
+  update: define({
     ...base,
     method: "post",
     path: "/v1/sessions/{id}/messages/{message_id}",
@@ -33,13 +33,13 @@ export const messageRoutes: Route[] = [
       "prompt_empty",
       "prompt_too_large",
     ],
-  },
-  {
+  }),
+  delete: define({
     ...base,
     method: "delete",
     path: "/v1/sessions/{id}/messages/{message_id}",
     summary: "Remove a message that waits",
     ok: { status: 200, description: "It will not run", schema: MessageRemoved },
     problems: ["session_not_found", "message_not_found", "message_taken"],
-  },
-];
+  }),
+} as const;

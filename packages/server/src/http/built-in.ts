@@ -1,9 +1,7 @@
 import { AppError } from "@holdfast/protocol";
 
-export { check, readJson, refuseUnknown } from "./body.ts";
-
 /** The built-in agent and environment belong to the installation. */
-export function refuseDefault(id: string, builtIn: string): void {
+export function refuseBuiltIn(id: string, builtIn: string): void {
   if (id !== builtIn) return;
   throw new AppError("not_supported", { detail: `"${builtIn}" is built in and cannot be changed; create your own` });
 }
