@@ -85,7 +85,7 @@ export class KeeperClient {
 
   /** Rejects with `invalid` when the request is larger than a frame may be; the connection is as good as before. */
   request<T>(request: Request, payload?: Uint8Array): Promise<T> {
-    if (this.closed) return Promise.reject(lostError());
+    if (this.closed) return Promise.reject(new ConnectionLostError());
     const id = this.#nextId++;
     let frame: Uint8Array;
     try {
@@ -132,7 +132,7 @@ export class KeeperClient {
   #lost(): void {
     if (this.closed) return;
     this.closed = true;
-    for (const { reject } of this.#pending.values()) reject(lostError());
+    for (const { reject } of this.#pending.values()) reject(new ConnectionLostError());
     this.#pending.clear();
     this.events.emit("close");
   }
@@ -142,6 +142,9 @@ function tooLarge(error: FrameTooLargeError): RuntimeError {
   return new RuntimeError("invalid", `The request is too large: ${error.message}.`, { cause: error });
 }
 
-function lostError(): RuntimeError {
-  return new RuntimeError("unavailable", "The connection to the keeper was lost.");
+/** What was asked may have been done or not. */
+export class ConnectionLostError extends RuntimeError {
+  constructor() {
+    super("unavailable", "The connection to the keeper was lost.");
+  }
 }

@@ -8,7 +8,7 @@ import type { KeeperArguments, KeeperReport } from "../keeper/main.ts";
 import { RUNTIME_ENV } from "../keeper/oci-command.ts";
 import type { Layout } from "../keeper/paths.ts";
 import type { OutputLimits } from "../keeper/protocol.ts";
-import { KeeperClient } from "./keeper-client.ts";
+import { ConnectionLostError, KeeperClient } from "./keeper-client.ts";
 import type { FoundRuntime } from "./oci-runtime-choice.ts";
 import { RuntimeError } from "./types.ts";
 
@@ -35,11 +35,11 @@ export async function reachKeeper(location: KeeperLocation): Promise<{ client: K
     try {
       return { client: await KeeperClient.connect(socketPath, location.output), started: false };
     } catch (error) {
-      if (!isAbsent(error)) throw error;
+      if (!isAbsent(error) && !isLeaving(error)) throw error;
+      if (isAbsent(error) && !(await startKeeper(location)))
+        return { client: await KeeperClient.connect(socketPath, location.output), started: true };
     }
-    const held = await startKeeper(location);
-    if (!held) return { client: await KeeperClient.connect(socketPath, location.output), started: true };
-    // A keeper lives but does not listen yet: it is still cleaning up after one before it, or is just leaving.
+    // A keeper lives but does not listen yet, or no more: it is cleaning up after one before it, or is just leaving.
     if (performance.now() > deadline) {
       throw new RuntimeError("unavailable", `A keeper holds ${location.layout.lock} but does not answer.`);
     }
@@ -101,4 +101,11 @@ function firstLine(stream: NodeJS.ReadableStream, child: NodeJS.EventEmitter): P
 function isAbsent(error: unknown): boolean {
   const code = error instanceof Error && "code" in error ? error.code : undefined;
   return code === "ENOENT" || code === "ECONNREFUSED";
+}
+
+/** It took the connection and said nothing: a process that is killed closes what it listens on last. */
+function isLeaving(error: unknown): boolean {
+  if (error instanceof RuntimeError) return error instanceof ConnectionLostError;
+  const code = error instanceof Error && "code" in error ? error.code : undefined;
+  return code === "ECONNRESET" || code === "EPIPE";
 }

@@ -368,11 +368,13 @@ class OciRuntime implements Runtime {
   }
 
   async #unlessLost<T>(check: () => Promise<T | undefined>): Promise<T | undefined> {
+    const asked = this.#client;
     try {
       return await check();
     } catch (error) {
       const lost = error instanceof RuntimeError && error.code === "unavailable" && !this.#disposed;
-      if (!lost || this.#client?.closed === false) throw error;
+      // Another who asked may have reached the next keeper meanwhile.
+      if (!lost || (this.#client === asked && asked?.closed === false)) throw error;
       return check();
     }
   }
