@@ -1,6 +1,7 @@
 import type { Logger } from "pino";
 import { forgetOld } from "./domain/idempotency.ts";
 import type { Leases } from "./domain/leases/leases.ts";
+import { Retention } from "./domain/retention.ts";
 import type { Revocations } from "./domain/sandboxes/revocations.ts";
 import type { Sandboxes } from "./domain/sandboxes/sandboxes.ts";
 import { StrayEnder } from "./domain/sandboxes/stray-ender.ts";
@@ -30,6 +31,8 @@ export interface SweepParts {
   installationId: string;
   /** How long a sandbox is kept that nobody knows. */
   unknownKeptMs: number;
+  /** How long what is over is remembered. */
+  recordsKeptMs: number;
   logger: Logger;
 }
 
@@ -50,6 +53,7 @@ export function composeSweep(parts: SweepParts): { sweep: Sweep; strays: Strays;
     logger,
   } = parts;
   const strays = new Strays({ db, clock, keptMs: parts.unknownKeptMs });
+  const retention = new Retention({ db, clock, keptMs: parts.recordsKeptMs });
   const onEnded = (id: string) => revocations.schedule(id);
   const ender = new StrayEnder({
     strays,
@@ -86,7 +90,9 @@ export function composeSweep(parts: SweepParts): { sweep: Sweep; strays: Strays;
         workspaces.purge(signal),
         erasures.retry(signal),
         parts.removeAccounts(signal),
-        forgetOld(db, clock.now()).then(() => dropDeleted(db)),
+        forgetOld(db, clock.now())
+          .then(() => retention.round(signal))
+          .then(() => dropDeleted(db)),
       ]);
       for (const each of done) if (each.status === "rejected") throw each.reason;
     },

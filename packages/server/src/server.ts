@@ -340,6 +340,7 @@ function composeTurns({ options, logger, extras, stack }: Composing, parts: Work
     removeAccounts,
     installationId: installationOf(options),
     unknownKeptMs: options.unknownSandboxKeptMs,
+    recordsKeptMs: options.recordsKeptMs,
     logger: logger.child({ part: "sweep" }),
   });
   stack.use(sweep);

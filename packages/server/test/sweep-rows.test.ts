@@ -21,7 +21,7 @@ const start = () => testServer({ dataDir, modal, sweepEveryMs: 50 }, { provider 
 
 /** A session with its workspace, and the database beside the running server. */
 async function setUp(it: Awaited<ReturnType<typeof start>>) {
-  const { id: accountId, apiKey: key, client } = await it.account("owner");
+  const { id: accountId, apiKey: key, client } = await it.account(`owner ${Math.random()}`.slice(0, 20));
   const session = await client.beta.sessions.create({ agent: "agent_default", environment_id: "env_default" });
   const database = await openDatabase(join(dataDir, "server.sqlite"));
   const { db } = database;
@@ -209,4 +209,24 @@ test("a workspace that another living server works on is that server's to sweep"
     .toBeGreaterThan(3);
   expect([one.running, two.running, old.running]).toEqual([true, true, true]);
   expect(await parts.state(row)).toBe("running");
+});
+
+test("what is long over is forgotten by the sweep of a server that starts", async () => {
+  let gone = "";
+  let kept = "";
+  const long = Date.now() - 31 * 24 * 60 * 60 * 1000;
+  {
+    await using it = await start();
+    await using parts = await setUp(it);
+    [gone, kept] = [await parts.row("sb-1", "ended"), await parts.row("sb-2", "ended")];
+    await parts.db
+      .updateTable("sandboxes")
+      .set({ created_at: long, updated_at: long })
+      .where("id", "=", gone)
+      .execute();
+  }
+  await using it = await start();
+  await using parts = await setUp(it);
+  await expect.poll(() => parts.state(gone)).toBeUndefined();
+  expect(await parts.state(kept)).toBe("ended");
 });

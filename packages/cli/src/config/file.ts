@@ -17,6 +17,7 @@ export const settable = {
     "s3",
     "heartbeatMs",
     "sweepEveryMs",
+    "recordsKeptMs",
     "logLevel",
   ],
   gateway: [

@@ -13,7 +13,11 @@ export const apiKeyRoutes = {
     summary: "List the account's API keys",
     auth: "account",
     query: paging,
-    ok: { status: 200, description: "Oldest first, revoked ones included", schema: listOf(ApiKey) },
+    ok: {
+      status: 200,
+      description: "Oldest first; revoked ones for as long as they are remembered (30 days)",
+      schema: listOf(ApiKey),
+    },
   }),
   create: define({
     ...base,

@@ -156,6 +156,15 @@ export const ServerOptions = z.object({
   unknownSandboxKeptMs: durationMs(60 * 60 * 1000).describe(
     "A sandbox with our tag and without a workspace here (an older or empty database was put back) is saved and ended after this",
   ),
+  recordsKeptMs: z
+    .number()
+    .int()
+    // Rows of sandboxes count as long as these may live.
+    .min(8 * 24 * 60 * 60 * 1000)
+    .default(30 * 24 * 60 * 60 * 1000)
+    .describe(
+      "Ended sandboxes, finished saves, revoked keys, rules that were taken back and deleted workspaces without sessions are forgotten after this",
+    ),
   logLevel: z.enum(["silent", "error", "warn", "info", "debug"]).default("info").describe("Of the log on stderr"),
 });
 export type ServerOptions = z.output<typeof ServerOptions>;

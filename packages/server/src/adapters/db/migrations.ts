@@ -9,6 +9,7 @@ import { messagesTables } from "./messages-tables.ts";
 import { openRows } from "./open-rows.ts";
 import { questionsTables } from "./questions-tables.ts";
 import { rawTables } from "./raw-tables.ts";
+import { retentionIndexes } from "./retention-indexes.ts";
 import { straysTable } from "./strays-table.ts";
 
 // Kysely's migrations know no schema: the schema is what they make.
@@ -153,5 +154,6 @@ export function migrations(binary: "blob" | "bytea"): Record<string, Migration> 
     "010_deletion": { up: deletionTables },
     "011_open_rows": { up: openRows },
     "012_account_deletion": { up: accountDeletion },
+    "013_retention": { up: retentionIndexes },
   };
 }
