@@ -13,10 +13,6 @@ async function remove(path: string): Promise<void> {
   expect({ path, status: response.status }).toEqual({ path, status: 200 });
 }
 
-/** What the engine has of the connection to a guest goes with its sandbox, an hour after its end (docs/deletion.md). */
-const beyondTheConnection = (files: string[]) =>
-  files.filter((file) => !/^\.\/engine\/runtime\/sandboxes\/[^/]+\/execs\//.test(file));
-
 /** Of the living sandbox; a disk of its own has them in one file of the host's. The word travels by standard input. */
 async function filesInside(word: string): Promise<string> {
   const search = ["grep", "-rlF", "--devices=skip", "-f", "-", "/mnt/state/", "/run/holdfast/"];
@@ -29,10 +25,12 @@ test("a deleted session is nowhere any more, while its sandbox lives and when it
   expect(filesWith(kit, word).some((file) => /server\.sqlite/.test(file))).toBe(true);
   const before = await filesInside(word);
   for (const place of [/^\/mnt\/state\/.*\.jsonl$/m, /\/run\/holdfast\/spool\//]) expect(before).toMatch(place);
+  // What the engine keeps of the connection to the guest is there, and says nothing.
+  expect(filesWith(kit, '{"type":"sealed"}').some((file) => /^\.\/engine\/runtime\/.*\/execs\//.test(file))).toBe(true);
   await remove(`/v1/sessions/${sessionId}`);
   await expect.poll(() => filesInside(word), { timeout: 60_000 }).toBe("");
   // What a file system of its own has let go of is given back to the disk a little later.
-  await expect.poll(() => beyondTheConnection(filesWith(kit, word)), { timeout: 60_000 }).toEqual([]);
+  await expect.poll(() => filesWith(kit, word), { timeout: 60_000 }).toEqual([]);
 
   const later = canaryWord();
   const second = await kit.turn(`run \`echo ${later}\``);
@@ -40,7 +38,7 @@ test("a deleted session is nowhere any more, while its sandbox lives and when it
   await remove(`/v1/sessions/${second.sessionId}`);
   // No sandbox runs that could reach the volume: it is noted, and done when the next one has started.
   await kit.turn("list the files");
-  await expect.poll(() => beyondTheConnection(filesWith(kit, later)), { timeout: 60_000 }).toEqual([]);
+  await expect.poll(() => filesWith(kit, later), { timeout: 60_000 }).toEqual([]);
 });
 
 test("a deleted workspace's files are nowhere any more, but in the copy that is kept on purpose", async () => {
@@ -52,7 +50,7 @@ test("a deleted workspace's files are nowhere any more, but in the copy that is 
   await remove(`/v1/workspaces/${data.find(({ name }) => name === "to-be-deleted")?.id}`);
   await remove(`/v1/sessions/${sessionId}`);
   const kept = (file: string) => file.startsWith("./s3/buckets/");
-  const rest = () => beyondTheConnection(filesWith(kit, word)).filter((file) => !kept(file));
+  const rest = () => filesWith(kit, word).filter((file) => !kept(file));
   await expect.poll(rest, { timeout: 60_000 }).toEqual([]);
 });
 
@@ -75,7 +73,7 @@ test("a deleted account is nowhere any more, while a turn of it runs, and the ot
   const headers = { cookie, origin: kit.url };
   const answer = await fetch(`${kit.url}/v1/accounts/${account.id}`, { method: "DELETE", headers });
   expect({ status: answer.status, body: await answer.json() }).toMatchObject({ status: 200, body: { pending: [] } });
-  const rest = () => beyondTheConnection(filesWith(kit, word)).filter((file) => !file.startsWith("./s3/buckets/"));
+  const rest = () => filesWith(kit, word).filter((file) => !file.startsWith("./s3/buckets/"));
   await expect.poll(rest, { timeout: 60_000 }).toEqual([]);
   expect(await sandbox.poll()).not.toBeNull();
   expect((await kit.fetch("/v1/sessions", { account })).status).toBe(401);

@@ -79,6 +79,8 @@ export type GuestRequest =
     }
   /** The process has ended and all of it is committed: its spool may go. */
   | { type: "remove"; requestId: number; processId: string; generation: number }
+  /** The body is a key (`sealKeyBytes`): from the answer on every message of this connection comes sealed with it. */
+  | { type: "seal"; requestId: number }
   | { type: "ping"; requestId: number };
 
 export type GuestErrorCode =
@@ -94,7 +96,16 @@ export type GuestErrorCode =
 
 export type GuestMessage =
   /** First frame on every connection. */
-  | { type: "hello"; version: number; pid: number; processes: GuestProcess[] }
+  | {
+      type: "hello";
+      version: number;
+      pid: number;
+      processes: GuestProcess[];
+      /** It takes `seal`; guests of before do not. */
+      seals?: true;
+    }
+  /** The body is another frame, sealed: what carries the connection may keep what went through it. */
+  | { type: "sealed" }
   | { type: "reply"; requestId: number; ok: true; pid?: number; ended?: number }
   | {
       type: "reply";

@@ -12,3 +12,4 @@ export {
   guestStaleExit,
   type SpoolRange,
 } from "./frames.ts";
+export { Sealer, sealKeyBytes, Unsealer } from "./seal.ts";

@@ -1,10 +1,19 @@
 import { type ChildProcess, spawn, spawnSync } from "node:child_process";
+import { randomBytes } from "node:crypto";
 import { chmodSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { connect, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { bundleGuest } from "../src/bundle.ts";
-import { encodeFrame, FrameDecoder, type GuestMessage, type GuestProcess, type GuestRequest } from "../src/frames.ts";
+import {
+  encodeFrame,
+  type Frame,
+  FrameDecoder,
+  type GuestMessage,
+  type GuestProcess,
+  type GuestRequest,
+} from "../src/frames.ts";
+import { sealKeyBytes, Unsealer } from "../src/seal.ts";
 
 type MessageOf<T extends GuestMessage["type"]> = Extract<GuestMessage, { type: T }>;
 type RequestBody = GuestRequest extends infer R ? (R extends GuestRequest ? Omit<R, "requestId"> : never) : never;
@@ -119,6 +128,9 @@ export class Client {
   readonly socket: Socket;
   readonly #decoder = new FrameDecoder<GuestMessage>();
   readonly #waiting = new Set<() => void>();
+  /** As they came, where they are kept. */
+  raw: Buffer[] | undefined;
+  #unsealer: Unsealer | undefined;
   #nextId = 1;
   #closed = false;
 
@@ -149,7 +161,8 @@ export class Client {
 
   #take(data: Buffer): void {
     this.received += data.length;
-    for (const { header, body } of this.#decoder.push(data)) {
+    this.raw?.push(data);
+    for (const { header, body } of this.#opened(data)) {
       this.messages.push(header);
       if (header.type !== "stdout" && header.type !== "stderr") continue;
       const key = `${header.processId}/${header.type}`;
@@ -159,6 +172,21 @@ export class Client {
       this.bytes.set(key, (this.bytes.get(key) ?? 0) + body.length);
     }
     this.#wake();
+  }
+
+  *#opened(data: Buffer): Generator<Frame<GuestMessage>> {
+    for (const frame of this.#decoder.push(data)) {
+      if (frame.header.type !== "sealed") yield frame;
+      else if (this.#unsealer === undefined) throw new Error("sealed, and we have no key");
+      else yield* new FrameDecoder<GuestMessage>().push(this.#unsealer.open(frame.body));
+    }
+  }
+
+  /** From here on what comes is sealed. */
+  async seal(): Promise<MessageOf<"reply">> {
+    const key = randomBytes(sealKeyBytes);
+    this.#unsealer = new Unsealer(key);
+    return await this.request({ type: "seal" }, key);
   }
 
   #wake(): void {

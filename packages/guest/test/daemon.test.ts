@@ -395,3 +395,30 @@ test("SIGTERM ends the processes, then the daemon", async () => {
   expect(daemon.exitCode).toBe(0);
   expect(isAlive(pid)).toBe(false);
 });
+
+test("a connection with a key carries nothing that can be read without it, from the answer on", async () => {
+  await using guest = new TestGuest();
+  await guest.daemon();
+  const writer = await guest.client();
+  await writer.started(["sh", "-c", 'while read -r line; do echo "canary $line"; done; echo canary-error >&2']);
+  const client = await guest.client();
+  expect(client.hello.seals).toBe(true);
+  expect(await client.request({ type: "seal" }, "too short")).toMatchObject({ ok: false, code: "bad_request" });
+  client.raw = [];
+  expect(await client.seal()).toMatchObject({ ok: true });
+  await client.subscribe("prc_1");
+  await writer.subscribe("prc_1");
+  const line = (lineId: string, text: string) =>
+    client.request({ type: "stdin", processId: "prc_1", generation: 1, lineId }, text);
+  await line("l1", "one");
+  await line("l2", "x".repeat(300_000));
+  await client.request({ type: "close_stdin", processId: "prc_1", generation: 1 });
+  for (const each of [client, writer]) {
+    await each.waitFor("exit");
+    expect(each.text("prc_1")).toBe(`canary one\ncanary ${"x".repeat(300_000)}\n`);
+    expect(each.text("prc_1", "stderr")).toBe("canary-error\n");
+  }
+  const kept = Buffer.concat(client.raw).toString("latin1");
+  expect(kept.length).toBeGreaterThan(300_000);
+  for (const word of ["canary", "xxxx", "prc_1", "reply"]) expect(kept).not.toContain(word);
+});

@@ -8,6 +8,7 @@ import {
   guestProtocolVersion,
   type SpoolRange,
 } from "../frames.ts";
+import { Sealer, sealKeyBytes } from "../seal.ts";
 import type { Host } from "./host.ts";
 import type { HostedProcess } from "./hosted-process.ts";
 import { noteBuffers } from "./memory.ts";
@@ -37,6 +38,7 @@ export class Connection {
   /** Sessions that this client works on, with its generation. */
   readonly #fenced = new Map<string, number>();
   readonly #pump = () => this.#send();
+  #sealer: Sealer | undefined;
 
   constructor(socket: Socket, host: Host) {
     this.#socket = socket;
@@ -53,7 +55,13 @@ export class Connection {
       for (const processId of [...this.#subscriptions.keys()]) this.#unsubscribe(processId);
     });
     host.connections.add(this);
-    this.#write({ type: "hello", version: guestProtocolVersion, pid: process.pid, processes: host.describe() });
+    this.#write({
+      type: "hello",
+      version: guestProtocolVersion,
+      pid: process.pid,
+      processes: host.describe(),
+      seals: true,
+    });
   }
 
   /**
@@ -137,6 +145,10 @@ export class Connection {
         this.#host.remove(request.processId, request.generation);
         this.#unsubscribe(request.processId);
         return {};
+      case "seal":
+        if (body.length !== sealKeyBytes) throw new RequestError("bad_request", `a key has ${sealKeyBytes} bytes`);
+        this.#sealer = new Sealer(body);
+        return {};
       case "ping":
         return {};
     }
@@ -206,7 +218,14 @@ export class Connection {
   }
 
   #write(message: GuestMessage, body?: Uint8Array): void {
-    if (!this.#socket.destroyed) this.#socket.write(encodeFrame(message, body));
+    if (this.#socket.destroyed) return;
+    const frame = encodeFrame(message, body);
+    if (this.#sealer === undefined) {
+      this.#socket.write(frame);
+      return;
+    }
+    noteBuffers(frame.length);
+    this.#socket.write(encodeFrame({ type: "sealed" }, this.#sealer.seal(frame)));
   }
 }
 

@@ -24,6 +24,7 @@ const checks: Record<GuestRequest["type"], (fields: Fields) => boolean> = {
   committed: (f) =>
     isSafeName(f.processId) && isCount(f.generation) && isCount(f.stdoutOffset) && isCount(f.stderrOffset),
   remove: (f) => isSafeName(f.processId) && isCount(f.generation),
+  seal: () => true,
   ping: () => true,
 };
 

@@ -1,4 +1,4 @@
-import { encodeFrame, FrameDecoder, type GuestMessage, type GuestRequest } from "@holdfast/guest";
+import { encodeFrame, FrameDecoder, type GuestMessage, type GuestRequest, Sealer } from "@holdfast/guest";
 import { BoundedQueue } from "@holdfast/std";
 import { expect, test } from "vitest";
 import type { RunningExec, SandboxHandle } from "../../ports/sandbox-provider.ts";
@@ -10,11 +10,12 @@ class BrokenExec implements RunningExec {
   readonly stderr: AsyncIterable<Uint8Array> = none();
   readonly #decoder = new FrameDecoder<GuestRequest>();
   readonly asked: GuestRequest[] = [];
+  readonly bodies: Uint8Array[] = [];
   /** What becomes of a write; undefined: it is taken. */
   onWrite: (() => Promise<void>) | undefined;
 
-  say(message: GuestMessage): void {
-    this.#out.push(encodeFrame(message));
+  say(message: GuestMessage, body?: Uint8Array): void {
+    this.#out.push(encodeFrame(message, body));
   }
 
   readonly stdout: AsyncIterable<Uint8Array> = this.#out;
@@ -26,7 +27,10 @@ class BrokenExec implements RunningExec {
 
   async write(bytes: Uint8Array): Promise<void> {
     if (this.onWrite !== undefined) return await this.onWrite();
-    for (const { header } of this.#decoder.push(bytes)) this.asked.push(header);
+    for (const { header, body } of this.#decoder.push(bytes)) {
+      this.asked.push(header);
+      this.bodies.push(body);
+    }
   }
 
   async closeStdin(): Promise<void> {}
@@ -38,10 +42,10 @@ class BrokenExec implements RunningExec {
 
 async function* none(): AsyncGenerator<Uint8Array> {}
 
-async function opened() {
+async function opened(more: { seals?: true } = {}) {
   const exec = new BrokenExec();
   const handle = { exec: async () => exec } as unknown as SandboxHandle;
-  exec.say({ type: "hello", version: 1, pid: 1, processes: [] });
+  exec.say({ type: "hello", version: 1, pid: 1, processes: [], ...more });
   return { exec, link: await GuestLink.open(handle, new AbortController().signal) };
 }
 
@@ -109,4 +113,36 @@ test("what is told without waiting loses the link as well", async () => {
   exec.onWrite = refuse;
   link.tell({ type: "ping" });
   await expect.poll(() => link.isLost).toBe(true);
+});
+
+test("a guest that can is given a key before anything else is asked, another one for each link", async () => {
+  const keys: string[] = [];
+  for (let n = 0; n < 2; n++) {
+    const { exec, link } = await opened({ seals: true });
+    await using _ = link;
+    const call = link.call({ type: "fence", sessionId: "sesn_1", generation: 1 }, { signal: signal() });
+    await expect.poll(() => exec.asked.map(({ type }) => type)).toEqual(["seal", "fence"]);
+    const [key = new Uint8Array()] = exec.bodies;
+    keys.push(Buffer.from(key).toString("hex"));
+    const sealer = new Sealer(key);
+    const [, fence] = exec.asked;
+    for (const requestId of [exec.asked[0]?.requestId ?? 0, fence?.requestId ?? 0])
+      exec.say({ type: "sealed" }, sealer.seal(encodeFrame({ type: "reply", requestId, ok: true, pid: 7 })));
+    expect(await call).toMatchObject({ ok: true, pid: 7 });
+  }
+  expect(new Set(keys).size).toBe(2);
+});
+
+test("a guest of before is asked for no seal; what is sealed without a key, or with another, loses the link", async () => {
+  const { exec, link } = await opened();
+  const call = link.call({ type: "ping" }, { signal: signal() });
+  await expect.poll(() => exec.asked.map(({ type }) => type)).toEqual(["ping"]);
+  exec.say({ type: "reply", requestId: exec.asked[0]?.requestId ?? 0, ok: true });
+  expect(await call).toMatchObject({ ok: true });
+  exec.say({ type: "sealed" }, new Uint8Array(40));
+  await expect.poll(() => link.isLost).toBe(true);
+
+  const other = await opened({ seals: true });
+  other.exec.say({ type: "sealed" }, new Sealer(new Uint8Array(32)).seal(encodeFrame({ type: "sealed" })));
+  await expect.poll(() => other.link.isLost).toBe(true);
 });

@@ -1,10 +1,14 @@
+import { randomBytes } from "node:crypto";
 import {
   encodeFrame,
+  type Frame,
   FrameDecoder,
   type GuestMessage,
   type GuestProcess,
   type GuestRequest,
   guestSocketPath,
+  sealKeyBytes,
+  Unsealer,
 } from "@holdfast/guest";
 import { isAbort, withDeadline } from "@holdfast/std";
 import type { RunningExec, SandboxHandle } from "../../ports/sandbox-provider.ts";
@@ -12,6 +16,7 @@ import { FrameWriter } from "./frame-writer.ts";
 import { LinkWatch } from "./link-watch.ts";
 
 type Reply = Extract<GuestMessage, { type: "reply" }>;
+type OpenMessage = Exclude<GuestMessage, { type: "sealed" }>;
 type WithoutId<T> = T extends { requestId: number } ? Omit<T, "requestId"> : never;
 export type GuestCall = WithoutId<GuestRequest>;
 
@@ -63,6 +68,8 @@ export class GuestLink implements AsyncDisposable {
   #nextId = 1;
   #lost: LinkLostError | undefined;
   #greeted = false;
+  /** Of what comes; undefined with a guest of before. */
+  #unsealer: Unsealer | undefined;
   /** As they were when the link was opened. */
   processes: GuestProcess[] = [];
 
@@ -133,10 +140,10 @@ export class GuestLink implements AsyncDisposable {
   }
 
   /** Tells without waiting for an answer. */
-  tell(call: GuestCall): void {
+  tell(call: GuestCall, body?: Uint8Array): void {
     const requestId = this.#nextId++;
     // A link that is gone loses it; what is told this way is only good to know for the guest.
-    this.#writer.write(encodeFrame({ ...call, requestId } as GuestRequest)).catch(() => undefined);
+    this.#writer.write(encodeFrame({ ...call, requestId } as GuestRequest, body)).catch(() => undefined);
   }
 
   /** From now on this process's output goes to `listener`. Call `subscribe` afterwards. */
@@ -193,10 +200,12 @@ export class GuestLink implements AsyncDisposable {
     const decoder = new FrameDecoder<GuestMessage>();
     for await (const chunk of this.#exec.stdout) {
       this.#watch.heard();
-      for (const { header, body } of decoder.push(chunk)) {
+      for (const frame of this.#opened(decoder.push(chunk))) {
         if (this.#lost !== undefined) return;
+        const { header, body } = frame;
         if (header.type === "hello") {
           this.processes = header.processes;
+          if (header.seals === true) this.#seal();
           this.#greeted = true;
           onHello();
         } else if (header.type === "reply") this.#calls.get(header.requestId)?.resolve(header);
@@ -205,7 +214,30 @@ export class GuestLink implements AsyncDisposable {
     }
   }
 
-  async #deliver(header: Exclude<GuestMessage, { type: "hello" | "reply" }>, body: Uint8Array): Promise<void> {
+  /**
+   * What an exec says is kept on the provider's disk for as long as it sees fit, and nobody can take it back there: a
+   * prompt that was deleted here would stay. From here on that is worth nothing to who does not have the key, which
+   * is gone with this link.
+   */
+  #seal(): void {
+    const key = randomBytes(sealKeyBytes);
+    this.#unsealer = new Unsealer(key);
+    this.tell({ type: "seal" }, key);
+  }
+
+  *#opened(frames: Iterable<Frame<GuestMessage>>): Generator<Frame<OpenMessage>, void, undefined> {
+    for (const { header, body } of frames) {
+      if (header.type !== "sealed") yield { header, body };
+      else if (this.#unsealer === undefined) throw new Error("a sealed frame came without a key");
+      else {
+        // Whole frames are sealed, each by itself.
+        const inner = new FrameDecoder<OpenMessage>();
+        yield* inner.push(this.#unsealer.open(body));
+      }
+    }
+  }
+
+  async #deliver(header: Exclude<OpenMessage, { type: "hello" | "reply" }>, body: Uint8Array): Promise<void> {
     const listener = this.#listeners.get(header.processId);
     if (listener === undefined) return;
     if (header.type === "exit") await listener.exit(header);
