@@ -120,6 +120,7 @@ async function openMachine({
       reserves: {
         ...(options.keepFree.diskBytes === undefined ? {} : { diskBytes: options.keepFree.diskBytes }),
         ...(options.keepFree.memoryBytes === undefined ? {} : { memoryBytes: options.keepFree.memoryBytes }),
+        ...(options.memory.totalBytes === undefined ? {} : { totalMemoryBytes: options.memory.totalBytes }),
       },
       output: options.output,
       log: {

@@ -35,6 +35,7 @@ export const settable = {
     "sandboxDefaults",
     "disk",
     "keepFree",
+    "memory",
     "registry",
     "buildPrivateNetworks",
     "buildAbandonedMs",
@@ -44,7 +45,7 @@ export const settable = {
     "imageCacheDir",
     "logLevel",
   ],
-  s3: ["maxConcurrent", "idleTimeoutMs", "logLevel"],
+  s3: ["maxConcurrent", "idleTimeoutMs", "keepFreeBytes", "logLevel"],
 } as const satisfies Record<ServiceName, readonly string[]>;
 
 export type ServiceName = "server" | "gateway" | "engine" | "s3";

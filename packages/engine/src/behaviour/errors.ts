@@ -14,6 +14,15 @@ export class EngineError extends Error {
   }
 }
 
+/** Bytes. */
+interface MemorySums {
+  wanted: number;
+  reserved: number;
+  most: number;
+}
+
+const mib = (bytes: number) => `${Math.floor(bytes / 2 ** 20)} MiB`;
+
 function make(status: Status): (details: string) => EngineError {
   return (details) => new EngineError(status, details);
 }
@@ -71,6 +80,16 @@ export const refuse = {
     new EngineError(
       Status.RESOURCE_EXHAUSTED,
       `The volumes of this account take ${Math.ceil(used / 2 ** 20)} MiB of the ${Math.floor(limit / 2 ** 20)} MiB that an account may have; delete a workspace, or ask the operator for more (engine.disk.accountBytes)`,
+    ),
+  accountMemory: (sums: MemorySums) =>
+    new EngineError(
+      Status.RESOURCE_EXHAUSTED,
+      `A sandbox that reserves ${mib(sums.wanted)} does not fit: the sandboxes of this account reserve ${mib(sums.reserved)} of ${mib(sums.most)} that an account may have. What runs goes on. Stop one, or wait for one to end, then try again; the operator can change this (engine.memory)`,
+    ),
+  machineMemory: (sums: MemorySums) =>
+    new EngineError(
+      Status.RESOURCE_EXHAUSTED,
+      `A sandbox that reserves ${mib(sums.wanted)} does not fit: all sandboxes of this machine reserve ${mib(sums.reserved)} of ${mib(sums.most)}. What runs goes on. Stop one, or wait for one to end, then try again; the operator can change this (engine.memory)`,
     ),
   tooManyApps: (most: number) =>
     new EngineError(Status.RESOURCE_EXHAUSTED, `This engine keeps ${most} Apps and has them; use one that is there`),

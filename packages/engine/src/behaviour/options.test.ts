@@ -7,7 +7,7 @@ const honoured: Record<string, string> = {
   SandboxCreateV2Request: "appId definition ephemeralSecrets tags secretSources",
   Sandbox: `openPorts entrypointArgs imageId secretIds resources timeoutSecs workdir blockNetwork volumeMounts networkAccess
     cloudProviderStr schedulerPlacement name idleTimeoutSecs readinessProbe environmentVariables`,
-  Resources: "memoryMbMax milliCpuMax",
+  Resources: "memoryMb memoryMbMax milliCpuMax",
   Image: "baseImages dockerfileCommands secretIds buildArgs imageRegistryConfig",
   ImageGetOrCreateRequest: "image appId forceBuild",
   VolumeGetOrCreateRequest: "deploymentName environmentName objectCreationType version",
@@ -19,7 +19,7 @@ const honoured: Record<string, string> = {
 /** Fields that ask for nothing that could be missed on one machine. */
 const indifferent: Record<string, string> = {
   // What a scheduler keeps free; the limits are the Max fields.
-  Resources: "memoryMb milliCpu",
+  Resources: "milliCpu",
   // The SDK's own mark of a format.
   Image: "version",
   ImageGetOrCreateRequest: "builderVersion",

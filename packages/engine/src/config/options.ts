@@ -101,6 +101,24 @@ export const EngineOptions = z.object({
       memoryBytes: z.number().int().min(0).optional().describe("the same of memory"),
     })
     .prefault({}),
+  memory: z
+    .object({
+      totalBytes: z
+        .number()
+        .int()
+        .positive()
+        .optional()
+        .describe("what all sandboxes together may use; absent: the machine's"),
+      overcommit: z
+        .number()
+        .positive()
+        .default(4)
+        .describe(
+          "what all sandboxes reserve together may be this many times that memory (less `keepFree.memoryBytes`)",
+        ),
+      accountShare: z.number().positive().max(1).default(0.5).describe("the part of that which one account may have"),
+    })
+    .prefault({}),
   registry: z.record(z.string(), RegistryEntry).default({}).describe("more image names, or others for built-in ones"),
   buildPrivateNetworks: z
     .array(z.string().regex(/^\d{1,3}(\.\d{1,3}){3}\/\d{1,2}$/, "a network like 10.1.0.0/16"))

@@ -1,5 +1,6 @@
+import { tmpdir } from "node:os";
 import { expect, test } from "vitest";
-import { diskReserve, memoryReserve, type Room, refusalOf, sentence, type Taker } from "./shortage.ts";
+import { diskReserve, lookAround, memoryReserve, type Room, refusalOf, sentence, type Taker } from "./shortage.ts";
 
 const gib = 2 ** 30;
 const plenty: Room = {
@@ -75,4 +76,17 @@ test("below half of the memory's reserve the largest sandbox of the account that
   const hogs = Array.from({ length: 12 }, (_, index) => taker(`a${index}`, 1, 0, 1 + index / 10));
   const takers = [...hogs, taker("b", 2, 0, 3)];
   expect(sentence({ ...plenty, freeMemory: 0.4 * gib }, takers, new Map())).toEqual({ reason: "memory", ids: ["a11"] });
+});
+
+test("memory of their own: free is what they have left of it, whatever the rest of the machine has", () => {
+  const takers = [taker("a", 1, 0, 1), taker("b", 2, 0, 0.5)];
+  const room = (totalMemoryBytes: number) => lookAround(tmpdir(), takers, { totalMemoryBytes, diskBytes: 0 });
+  // As small as to be there on any machine.
+  expect(room(1.5 * gib + 1000).freeMemory).toBe(1000);
+  expect(room(1.25 * gib).freeMemory).toBe(-0.25 * gib);
+  expect(room(1.25 * gib).memoryReserve).toBe(memoryReserve(1.25 * gib));
+  expect(refusalOf(room(1.25 * gib))).toMatch(/memory .* nearly used up: 0 MiB free/);
+  expect(sentence(room(1.25 * gib), takers, new Map())).toEqual({ reason: "memory", ids: ["a"] });
+  // More than the machine has is not there.
+  expect(room(2 ** 60).freeMemory).toBe(lookAround(tmpdir(), takers).freeMemory);
 });

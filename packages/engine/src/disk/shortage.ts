@@ -47,22 +47,34 @@ function sysctl(name: string): number {
   return Number(readFileSync(`/proc/sys/vm/${name}`, "utf8"));
 }
 
+/** What is kept free; what is missing follows from the machine. Bytes. */
+export interface Reserves {
+  diskBytes?: number;
+  memoryBytes?: number;
+  /** Below it somebody is ended. Default: half of `memoryBytes`. */
+  leastMemoryBytes?: number;
+  /** All memory there is for sandboxes together; default: the machine's. */
+  totalMemoryBytes?: number;
+}
+
 /** Cheap: a few microseconds. `takers` are what is mounted. The reserves are the operator's, or the machine's. */
 export function lookAround(
   directory: string,
-  takers: readonly Pick<Taker, "pendingBytes">[],
-  wanted: { diskBytes?: number; memoryBytes?: number; leastMemoryBytes?: number } = {},
+  takers: readonly Pick<Taker, "pendingBytes" | "memoryBytes">[],
+  wanted: Reserves = {},
 ): Room {
   const { bavail, blocks, bsize } = statfsSync(directory);
   const { total, available } = meminfo();
   const pendingDisk = takers.reduce((sum, { pendingBytes }) => sum + pendingBytes, 0);
   const dirty = Math.min(sysctl("dirty_bytes") || Number.POSITIVE_INFINITY, (sysctl("dirty_ratio") / 100) * available);
-  const memory = wanted.memoryBytes ?? memoryReserve(total);
+  const given = wanted.totalMemoryBytes;
+  const memory = wanted.memoryBytes ?? memoryReserve(Math.min(total, given ?? total));
+  const unused = () => takers.reduce((left, taker) => left - taker.memoryBytes(), given ?? 0);
   return {
     freeDisk: bavail * bsize - pendingDisk,
     pendingDisk,
     diskReserve: wanted.diskBytes ?? diskReserve(blocks * bsize, dirty),
-    freeMemory: available,
+    freeMemory: given === undefined ? available : Math.min(available, unused()),
     memoryReserve: memory,
     memoryLeast: wanted.leastMemoryBytes ?? memory / 2,
   };

@@ -10,6 +10,7 @@ import {
 } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
+import { anonymousBytes, showsOomKill } from "./memory-files.ts";
 import { MS_BIND, MS_MOVE, MS_NODEV, MS_NOEXEC, MS_NOSUID, MS_REC, mount } from "./syscalls.ts";
 
 const ROOT = "/sys/fs/cgroup";
@@ -92,12 +93,24 @@ export function sawOom(cgroup: string): boolean {
   for (const file of ["memory/{}/memory.oom_control", "{}/memory.events"]) {
     try {
       const text = readFileSync(join(ROOT, file.replace("{}", cgroup)), "utf8");
-      if (/^oom_kill [1-9]/m.test(text)) return true;
+      if (showsOomKill(text)) return true;
     } catch {
       // This machine has the other version, or no memory controller: nothing can be said.
     }
   }
   return false;
+}
+
+/** See `anonymousBytes`; 0 where nothing can be said. */
+export function anonymousMemory(cgroup: string): number {
+  for (const file of [`memory/${cgroup}/memory.stat`, `${cgroup}/memory.stat`]) {
+    try {
+      return anonymousBytes(readFileSync(join(ROOT, file), "utf8"));
+    } catch {
+      // The other version of cgroups, or none; or it has just gone.
+    }
+  }
+  return 0;
 }
 
 /**

@@ -1,12 +1,11 @@
-import { readFileSync } from "node:fs";
-import { lookAround, type Room, refusalOf, sentence, type Taker } from "../disk/shortage.ts";
+import { lookAround, type Reserves, type Room, refusalOf, sentence, type Taker } from "../disk/shortage.ts";
 import type { DiskUse } from "../disk/types.ts";
+import { anonymousMemory } from "./cgroup.ts";
 import { KeeperError } from "./keeper-error.ts";
 
 const EVERY_MS = 250;
 /** Growth is what was written within about this long. */
 const LOOK_BACK_TICKS = 20;
-const CGROUP_ROOT = "/sys/fs/cgroup";
 
 export interface Watched {
   id: string;
@@ -15,13 +14,6 @@ export interface Watched {
   use(): DiskUse;
   /** Ends it, told as short of that. */
   end(reason: "disk" | "memory"): void;
-}
-
-export interface Reserves {
-  diskBytes?: number;
-  memoryBytes?: number;
-  /** Default: half of `memoryBytes`. */
-  leastMemoryBytes?: number;
 }
 
 /**
@@ -69,7 +61,7 @@ export class MachineWatch {
     return [...this.#watched.values()].flatMap(({ id, account, cgroup, use }) => {
       try {
         const { bytes, pendingBytes } = use();
-        return [{ id, account, diskBytes: bytes, pendingBytes, memoryBytes: () => memoryOf(cgroup) }];
+        return [{ id, account, diskBytes: bytes, pendingBytes, memoryBytes: () => anonymousMemory(cgroup) }];
       } catch {
         // It is just being let go of: it takes nothing any more.
         return [];
@@ -95,20 +87,4 @@ export class MachineWatch {
       this.#warn(`The machine could not be looked after: ${String(error)}`);
     }
   }
-}
-
-/** Memory that nothing but an end gives back: anonymous pages, not the page cache. */
-function memoryOf(cgroup: string): number {
-  for (const [file, name] of [
-    [`memory/${cgroup}/memory.stat`, "total_rss"],
-    [`${cgroup}/memory.stat`, "anon"],
-  ] as const) {
-    try {
-      const text = readFileSync(`${CGROUP_ROOT}/${file}`, "utf8");
-      return Number(new RegExp(`^${name} (\\d+)`, "m").exec(text)?.[1] ?? 0);
-    } catch {
-      // The other version of cgroups, or none.
-    }
-  }
-  return 0;
 }

@@ -1,10 +1,10 @@
 import { mkdirSync, readFileSync } from "node:fs";
 import { inBackground } from "@holdfast/std";
 import type { DiskProbe } from "../disk/probe.ts";
+import type { Reserves } from "../disk/shortage.ts";
 import type { DiskKind, DiskLimit } from "../disk/types.ts";
 import type { AccountLimits } from "../keeper/account-limits.ts";
 import { cgroupMode } from "../keeper/cgroup.ts";
-import type { Reserves } from "../keeper/machine-watch.ts";
 import { defaultOutputLimits } from "../keeper/output-ledger.ts";
 import { execPaths, isSafeName, type Layout, layoutOf, sandboxPaths } from "../keeper/paths.ts";
 import type { ExecSnapshot, OutputLimits, Request } from "../keeper/protocol.ts";

@@ -1,9 +1,10 @@
+import { totalmem } from "node:os";
 import { sleep, startTimer, type Timer, withDeadline } from "@holdfast/std";
 import type { Logger } from "pino";
 import type { EngineOptions } from "../../config/options.ts";
+import { memoryReserve } from "../../disk/shortage.ts";
 import { mayMoveUnder, SubdirectoryError, subdirectoryOf } from "../../disk/subdirectory.ts";
 import type { Network } from "../../network/types.ts";
-import { type GenericResult, ResultStatus } from "../../proto/messages.ts";
 import { type Runtime, RuntimeError, type SandboxState } from "../../runtime/types.ts";
 import { hostIdBase } from "../../state/id-ranges.ts";
 import type { Store } from "../../state/store.ts";
@@ -14,13 +15,13 @@ import type { Volumes } from "../volume/volumes.ts";
 import { type IdleWatch, watchIdle } from "./idle.ts";
 import { toSandboxSpec, type VolumeTree } from "./launch.ts";
 import type { NewSandbox, SandboxRecord, SandboxRecords } from "./records.ts";
+import { admitMemory, reservationOf } from "./reservations.ts";
+import { type EndReason, intended, resultOf } from "./result.ts";
 
 const createDeadlineMs = 60_000;
 const endDeadlineMs = 30_000;
 /** Between two looks for a sandbox whose keeper does not answer. */
 const longestPauseMs = 5_000;
-
-export type EndReason = "terminated" | "timeout" | "idle";
 
 /** Sandboxes from creation to end. Their state is in `SandboxRecords`; what runs is the runtime's. */
 export interface Sandboxes {
@@ -59,12 +60,6 @@ export function createSandboxes(context: SandboxesContext): Sandboxes {
   return new LiveSandboxes(context);
 }
 
-const intended: Record<EndReason, GenericResult> = {
-  terminated: { status: ResultStatus.terminated, exitcode: 137, exception: "" },
-  timeout: { status: ResultStatus.timeout, exitcode: 124, exception: "Sandbox timed out" },
-  idle: { status: ResultStatus.idleTimeout, exitcode: 124, exception: "Sandbox was idle for too long" },
-};
-
 class LiveSandboxes implements Sandboxes {
   readonly #context: SandboxesContext;
   readonly #live = new Map<string, Live>();
@@ -80,6 +75,8 @@ class LiveSandboxes implements Sandboxes {
     const { records, log } = this.#context;
     this.#checkGates(sandbox);
     await this.#checkAccount(sandbox);
+    // Nothing is awaited between these two: two that come at once do not both get the last place.
+    this.#checkMemory(sandbox);
     const record = records.insert(sandbox);
     try {
       await withDeadline((inner) => this.#launch(record, inner), {
@@ -108,6 +105,14 @@ class LiveSandboxes implements Sandboxes {
     const used = await volumes.usedBy(spec.idOwner);
     if (used > accountBytes) throw refuse.accountFull(used, accountBytes);
     for (const { volumeId } of spec.volumes) volumes.claim(volumeId, spec.idOwner);
+  }
+
+  #checkMemory({ spec }: NewSandbox): void {
+    const { options, records } = this.#context;
+    const total = Math.min(options.memory.totalBytes ?? Number.POSITIVE_INFINITY, totalmem());
+    const usableBytes = Math.max(0, total - (options.keepFree.memoryBytes ?? memoryReserve(total)));
+    const reserved = records.alive().map((record) => reservationOf(record.spec));
+    admitMemory(reservationOf(spec), reserved, { ...options.memory, usableBytes });
   }
 
   async #launch(record: SandboxRecord, signal: AbortSignal): Promise<void> {
@@ -322,28 +327,6 @@ class LiveSandboxes implements Sandboxes {
     await Promise.all(following);
     this.#live.clear();
   }
-}
-
-/** How an end that nobody asked for looks on the wire. */
-function resultOf(state: SandboxState): GenericResult {
-  const { exit } = state;
-  if (!exit || exit.reason === "lost") {
-    return {
-      status: ResultStatus.internalFailure,
-      exitcode: 137,
-      exception: "The sandbox was lost: its machine or the engine's keeper stopped while it ran",
-    };
-  }
-  const exitcode = "code" in exit ? exit.code : 128 + exit.signal;
-  if (exit.reason === "oom") {
-    return { status: ResultStatus.failure, exitcode: 137, exception: "The sandbox ran out of memory" };
-  }
-  if (exit.reason === "disk" || exit.reason === "memory") {
-    const exception = `The machine was out of ${exit.reason}, and of all accounts this one took most: the sandbox was ended so that others go on`;
-    return { status: ResultStatus.failure, exitcode: 137, exception };
-  }
-  if (exit.reason === "terminated") return intended.terminated;
-  return { status: exitcode === 0 ? ResultStatus.success : ResultStatus.failure, exitcode, exception: "" };
 }
 
 /** The living sandbox of a record; throws NOT_FOUND when it has finished. */

@@ -17,6 +17,8 @@ export interface StoredSpec {
   volumes: { volumeId: string; mountPath: string; readOnly: boolean; subPath?: string }[];
   policy: NetworkPolicy;
   limits: SandboxLimits;
+  /** Memory that it is counted with; specs from before this was counted have none. */
+  reservedBytes?: number;
   timeoutMs: number;
   idleTimeoutMs?: number;
   /** Whose range of host ids it uses. */
@@ -58,6 +60,8 @@ export function toStoredSpec(
     idOwner: account ? `account:${account}` : `app:${appId}`,
     openPorts: (definition.openPorts?.ports ?? []).map((port) => port.port),
   };
+  const reservedBytes = (resources?.memoryMb ?? 0) * 1024 * 1024;
+  if (reservedBytes > 0) spec.reservedBytes = Math.min(reservedBytes, memoryBytes ?? reservedBytes);
   if (definition.workdir) spec.workdir = checkPath(definition.workdir, "workdir");
   if (definition.idleTimeoutSecs) spec.idleTimeoutMs = definition.idleTimeoutSecs * 1000;
   const intervalMs = probe?.intervalMs || 100;
