@@ -1,5 +1,6 @@
 import { randomBytes } from "node:crypto";
 import { mkdir, readdir, rm, statfs, writeFile } from "node:fs/promises";
+import { request as httpRequest } from "node:http";
 import { join } from "node:path";
 import {
   type S3Client as AwsClient,
@@ -29,14 +30,14 @@ interface SmallDisk extends AsyncDisposable {
 }
 
 /** The real process on a tmpfs that only it sees and that goes away with it. */
-async function smallDisk(megabytes: number): Promise<SmallDisk> {
+async function smallDisk(megabytes: number, keepFreeBytes = 0): Promise<SmallDisk> {
   const stack = new AsyncDisposableStack();
   const directory = stack.use(await tempDir());
   const dataDir = join(directory.path, "data");
   await mkdir(dataDir);
   const script = `mount -t tmpfs -o size=${megabytes}m tmpfs "$1" && shift && exec "$@"`;
   const wrap = ["unshare", "--mount", "--propagation", "private", "sh", "-c", script, "sh", dataDir];
-  const server = stack.use(await serverProcess({ dataDir, logLevel: "silent" }, wrap));
+  const server = stack.use(await serverProcess({ dataDir, logLevel: "silent", keepFreeBytes }, wrap));
   const inside = `/proc/${server.child.pid}/root${dataDir}`;
   const ballast = join(inside, "ballast");
   const client = stack.use(
@@ -158,5 +159,41 @@ describe.skipIf(process.getuid?.() !== 0)("on a full disk", () => {
     expect(await disk.names("tmp")).toEqual([]);
     await aws.send(upload);
     await client.put({ bucket, key: "a/b/c/1", body: "x" });
+  });
+
+  it("keeps some of it for others: what would go below is refused before its body is sent, in words; less is taken", async () => {
+    const kept = 2 * 1024 * 1024;
+    await using disk = await smallDisk(24, kept);
+    const { client, aws, server } = disk;
+    const nearly = {
+      ...full,
+      message: expect.stringMatching(/nearly full: 4 MiB free, 2 MiB are kept, and this takes 3 MiB/),
+    };
+    await client.put({ bucket, key: "kept", body: "as it was" });
+    await disk.leave((kept + 2.5 * 1024 * 1024) / PAGE);
+    await expect(client.put({ bucket, key: "kept", body: randomBytes(3 * 1024 * 1024) })).rejects.toMatchObject(nearly);
+    // A body that nobody asks for: the answer comes without a byte of it.
+    const asked = new Promise<number | undefined>((resolve, reject) => {
+      const url = client.presign({ method: "PUT", bucket, key: "kept", expiresSeconds: 60 });
+      const headers = { "content-length": String(3 * 1024 * 1024), expect: "100-continue" };
+      const sending = httpRequest(url, { method: "PUT", headers });
+      sending.on("response", (answer) => resolve(answer.resume().statusCode)).on("error", reject);
+      sending.on("continue", () => reject(new Error("the body was asked for")));
+      sending.flushHeaders();
+    });
+    expect(await asked).toBe(507);
+    const { UploadId } = await aws.send(new CreateMultipartUploadCommand({ Bucket: bucket, Key: "parts" }));
+    const part = { Bucket: bucket, Key: "parts", UploadId, PartNumber: 1, Body: randomBytes(3 * 1024 * 1024) };
+    await expect(aws.send(new UploadPartCommand(part))).rejects.toMatchObject({ name: "InsufficientStorage" });
+    await client.put({ bucket, key: "small", body: randomBytes(1024 * 1024) });
+    expect((await client.getBytes({ bucket, key: "kept" })).toString()).toBe("as it was");
+    // Several at once do not get together what each of them would get alone.
+    const bodies = Array.from({ length: 8 }, () => randomBytes(400_000));
+    const results = await Promise.all(bodies.map((body, i) => outcome(client.put({ bucket, key: `many/${i}`, body }))));
+    expect(results).toContain("acknowledged");
+    expect(results).toContain("refused");
+    await disk.leave(2500);
+    await client.put({ bucket, key: "kept", body: randomBytes(3 * 1024 * 1024) });
+    expect(await server.stop()).toBe(0);
   });
 });

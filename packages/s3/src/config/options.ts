@@ -20,6 +20,11 @@ export const S3ProcessOptions = z.strictObject({
   virtualHostDomains: z.array(z.string()).optional(),
   maxConcurrent: z.int().min(1).optional().describe("Requests at once; more wait"),
   idleTimeoutMs: z.int().min(1000).optional().describe("A connection that says nothing is closed after this"),
+  keepFreeBytes: z
+    .int()
+    .min(0)
+    .optional()
+    .describe("An upload that would leave less of the disk free is refused; by the disk (1 GiB or 2.5 %)"),
   /** Privileges are dropped to these when the process is started by root. */
   uid: z.int().min(1).optional(),
   gid: z.int().min(1).optional(),

@@ -43,6 +43,8 @@ export interface S3ServerOptions {
   readonly maxConcurrent?: number | undefined;
   /** A connection without a byte for this long is closed. Default 60 s. */
   readonly idleTimeoutMs?: number | undefined;
+  /** What uploads leave free of the disk; default: see `defaultKeepFree`, 0: nothing. */
+  readonly keepFreeBytes?: number | undefined;
   /** False skips fsync: for measurements only. */
   readonly durable?: boolean | undefined;
   readonly logger?: S3Logger | undefined;
@@ -119,9 +121,9 @@ class RunningServer implements S3Server {
   }
 
   async #openData(): Promise<void> {
-    const { accessKeyId, secretAccessKey, durable = true, buckets = [], now = Date.now } = this.#options;
+    const { accessKeyId, secretAccessKey, durable = true, buckets = [], now = Date.now, keepFreeBytes } = this.#options;
     const dataDir = this.#options.beforeData?.() ?? this.#options.dataDir;
-    const store = await ObjectStore.open({ dataDir, displayName: this.#options.dataDir, durable });
+    const store = await ObjectStore.open({ dataDir, displayName: this.#options.dataDir, durable, keepFreeBytes });
     this.#store = store;
     const seal = new SessionSeal(await loadSealingSecret(dataDir), secretAccessKey);
     for (const bucket of buckets) {

@@ -10,7 +10,7 @@ import {
   XmlError,
 } from "../../wire/xml.ts";
 import { authorize } from "../auth.ts";
-import { receive, receiveText } from "../body.ts";
+import { announcedLength, receive, receiveText } from "../body.ts";
 import { bucketArn, type OperationContext, objectArn, sendEmpty, sendXml, withoutIdleTimeout } from "../context.ts";
 import { Fault } from "../faults.ts";
 import type { S3Request } from "../request.ts";
@@ -83,7 +83,7 @@ export async function uploadPart(context: OperationContext): Promise<void> {
   allowPut(context);
   const partNumber = partNumberOf(request);
   const upload = await uploadOf(context);
-  await using sink = await store.createSink();
+  await using sink = await store.createSink(announcedLength(request, auth.payload));
   const received = await receive({ request, response, proof: auth.payload, write: (chunk) => sink.write(chunk) });
   const checksum = received.checksum && { ...received.checksum, type: "FULL_OBJECT" as const };
   if (upload.checksum && checksum && upload.checksum.algorithm !== checksum.algorithm) {
@@ -124,7 +124,7 @@ export async function uploadPartCopy(context: OperationContext): Promise<void> {
   const asked = request.header("x-amz-copy-source-range");
   const range = asked === undefined ? { start: 0, end: sizeBytes - 1 } : parseRange(asked, sizeBytes);
   if (!range) throw new Fault("InvalidArgument", { message: "x-amz-copy-source-range must be bytes=first-last." });
-  await using sink = await store.createSink();
+  await using sink = await store.createSink(range.end - range.start + 1);
   const info = await withoutIdleTimeout(request, async () => {
     const poured = partInfo(range.end - range.start + 1, await pour(source, sink, range), context.now());
     await uploads.putPart(upload, { partNumber, sink, info: poured });

@@ -1,7 +1,7 @@
 import type { ServerResponse } from "node:http";
 import { S3_NAMESPACE, writeXml } from "../../wire/xml.ts";
 import { authorize } from "../auth.ts";
-import { receive } from "../body.ts";
+import { announcedLength, receive } from "../body.ts";
 import { type OperationContext, objectArn, sendEmpty, sendXml, withoutIdleTimeout } from "../context.ts";
 import { Fault } from "../faults.ts";
 import type { S3Request } from "../request.ts";
@@ -31,7 +31,7 @@ export async function putObject(context: OperationContext): Promise<void> {
     // Checked again with the commit; here it saves the client the upload.
     throw new Fault("PreconditionFailed", { details: { Condition: "If-None-Match" } });
   }
-  await using sink = await store.createSink();
+  await using sink = await store.createSink(announcedLength(request, auth.payload));
   const received = await receive({ request, response, proof: auth.payload, write: (chunk) => sink.write(chunk) });
   const checksum = received.checksum && { ...received.checksum, type: "FULL_OBJECT" as const };
   const info: ObjectInfo = {

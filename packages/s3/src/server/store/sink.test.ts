@@ -33,7 +33,7 @@ describe("an object's file", () => {
     await using store = await storeWith(files);
     for (const sizeBytes of SIZES) {
       files.calls.length = 0;
-      await using sink = await store.createSink();
+      await using sink = await store.createSink(0);
       await sink.write(Buffer.alloc(sizeBytes, "d"));
       await store.commit({ bucket: "test", key: "k" }, { sink, info: infoOf(sizeBytes) });
       const order = files.calls.filter((call) => !call.startsWith("open"));
@@ -67,7 +67,7 @@ describe("a call that fails", () => {
       await using store = await storeWith(files);
       const address = { bucket: "test", key: "deep/er/k" };
       const put = async (text: string) => {
-        await using sink = await store.createSink();
+        await using sink = await store.createSink(0);
         await sink.write(Buffer.from(text));
         await store.commit(address, { sink, info: infoOf(text.length) });
       };
@@ -125,7 +125,7 @@ describe("a copy with metadata of its own", () => {
     await using store = await storeWith(files);
     const from = { bucket: "test", key: "from" };
     {
-      await using sink = await store.createSink();
+      await using sink = await store.createSink(0);
       await sink.write(Buffer.from("data"));
       await store.commit(from, { sink, info: infoOf(4) });
     }

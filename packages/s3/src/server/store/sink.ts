@@ -1,5 +1,6 @@
 import type { FileHandle } from "node:fs/promises";
 import { unlink } from "node:fs/promises";
+import type { HeldRoom } from "./disk-floor.ts";
 import { type FileCalls, realFiles } from "./files.ts";
 
 const FLUSH_BYTES = 512 * 1024;
@@ -12,6 +13,7 @@ const FLUSH_BYTES = 512 * 1024;
 export class Sink implements AsyncDisposable {
   readonly path: string;
   readonly #handle: FileHandle;
+  readonly #room: HeldRoom | undefined;
   #pending: Uint8Array[] = [];
   #pendingBytes = 0;
   #sizeBytes = 0;
@@ -20,14 +22,20 @@ export class Sink implements AsyncDisposable {
   #closed = false;
   #committed = false;
 
-  private constructor(path: string, handle: FileHandle) {
+  private constructor(path: string, handle: FileHandle, room: HeldRoom | undefined) {
     this.path = path;
     this.#handle = handle;
+    this.#room = room;
   }
 
-  /** Creates the file; it must not exist. */
-  static async create(path: string, files: FileCalls = realFiles): Promise<Sink> {
-    return new Sink(path, await files.open(path, "wx", 0o600));
+  /** Creates the file; it must not exist. The room that is held for it is the sink's from now on. */
+  static async create(path: string, files: FileCalls = realFiles, room?: HeldRoom): Promise<Sink> {
+    try {
+      return new Sink(path, await files.open(path, "wx", 0o600), room);
+    } catch (error) {
+      room?.[Symbol.dispose]();
+      throw error;
+    }
   }
 
   /** Of the data; what `seal` adds does not count. */
@@ -63,6 +71,7 @@ export class Sink implements AsyncDisposable {
     while (buffers.length > 0) {
       const { bytesWritten } = await this.#handle.writev(buffers);
       if (bytesWritten === 0) throw Object.assign(new Error(`${this.path} takes no more data`), { code: "ENOSPC" });
+      this.#room?.wrote(bytesWritten);
       buffers = dropBytes(buffers, bytesWritten);
     }
     chunks.forEach(release);
@@ -86,6 +95,7 @@ export class Sink implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    this.#room?.[Symbol.dispose]();
     if (!this.#closed) {
       this.#closed = true;
       // A write that still runs must not meet a closed descriptor, or the file that got its number next.

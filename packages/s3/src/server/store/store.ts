@@ -15,6 +15,7 @@ import { createServer, type Server } from "node:net";
 import { basename, dirname, join } from "node:path";
 import { errnoOf, Fault } from "../faults.ts";
 import { DirectoryIndexes } from "./directory-index.ts";
+import { DiskFloor } from "./disk-floor.ts";
 import { type FileCalls, realFiles } from "./files.ts";
 import { encodeFooter, type ObjectInfo, type OpenObject, openObjectFile, readInfo } from "./footer.ts";
 import { keyToComponents, toBinary } from "./paths.ts";
@@ -43,6 +44,8 @@ export interface StoreOptions {
   readonly displayName?: string | undefined;
   /** False only for tests that measure something else: acknowledged data may then not survive a power cut. */
   readonly durable: boolean;
+  /** See `DiskFloor`. */
+  readonly keepFreeBytes?: number | undefined;
   readonly indexes?: DirectoryIndexes | undefined;
   /** Default: the file system. */
   readonly files?: FileCalls | undefined;
@@ -78,6 +81,7 @@ export class ObjectStore implements AsyncDisposable {
   readonly #bucketsDir: string;
   readonly #tmpDir: string;
   readonly #lock: Server;
+  readonly #floor: DiskFloor;
   readonly #buckets = new Map<string, number>();
   #tmpCount = 0;
 
@@ -87,6 +91,7 @@ export class ObjectStore implements AsyncDisposable {
     this.indexes = options.indexes ?? new DirectoryIndexes();
     this.directories = new DirectorySync(options.durable, this.indexes);
     this.#lock = lock;
+    this.#floor = new DiskFloor({ directory: options.dataDir, keepFreeBytes: options.keepFreeBytes });
     this.#bucketsDir = join(options.dataDir, "buckets");
     this.#tmpDir = join(options.dataDir, "tmp");
     this.uploadsDir = join(options.dataDir, "uploads");
@@ -192,9 +197,12 @@ export class ObjectStore implements AsyncDisposable {
     return join(this.#tmpDir, `${this.#tmpCount}-${randomBytes(6).toString("hex")}`);
   }
 
-  /** A place to write data into, before it is committed. */
-  createSink(): Promise<Sink> {
-    return Sink.create(this.#tmpPath(), this.files);
+  /**
+   * A place to write so much data into, before it is committed.
+   * @throws Fault InsufficientStorage where that would leave too little of the disk to others
+   */
+  async createSink(bytes: number): Promise<Sink> {
+    return await Sink.create(this.#tmpPath(), this.files, await this.#floor.hold(bytes));
   }
 
   /**
@@ -341,8 +349,10 @@ export class ObjectStore implements AsyncDisposable {
   }
 
   async #copyBytes(source: OpenObject, tmp: string, info: ObjectInfo): Promise<void> {
+    using room = await this.#floor.hold(source.info.sizeBytes);
     await copyFile(`/proc/self/fd/${source.handle.fd}`, tmp, constants.COPYFILE_FICLONE);
     await truncate(tmp, source.info.sizeBytes);
+    room.wrote(source.info.sizeBytes);
     const handle = await this.files.open(tmp, "r+", 0o600);
     try {
       await handle.chmod(0o600);

@@ -52,7 +52,7 @@ export class UploadStore {
     const made: Upload = { ...upload, id: randomBytes(16).toString("hex") };
     const parent = join(this.#store.uploadsDir, made.bucket);
     await mkdir(parent, { recursive: true, mode: 0o700 });
-    await using sink = await this.#store.createSink();
+    await using sink = await this.#store.createSink(0);
     await sink.seal({ tail: Buffer.from(JSON.stringify(made)), durable: this.#store.durable });
     const dir = this.#dir(made.bucket, made.id);
     await mkdir(dir, { mode: 0o700 });
@@ -147,7 +147,7 @@ export class UploadStore {
       await this.get(upload, upload.id);
       const parts = await this.#chosenParts(upload, asked);
       const running = upload.checksum?.type === "FULL_OBJECT" ? createChecksum(upload.checksum.algorithm) : undefined;
-      await using sink = await this.#store.createSink();
+      await using sink = await this.#store.createSink(parts.reduce((sum, part) => sum + part.sizeBytes, 0));
       for (const part of parts) await appendPart(sink, join(dir, String(part.partNumber)), running);
       const checksum = joinedChecksum(upload, parts, running);
       const info: ObjectInfo = {

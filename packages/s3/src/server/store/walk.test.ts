@@ -27,7 +27,7 @@ async function open(indexes: DirectoryIndexes): Promise<ObjectStore> {
 }
 
 async function put(store: ObjectStore, key: string): Promise<void> {
-  await using sink = await store.createSink();
+  await using sink = await store.createSink(0);
   const info = { sizeBytes: 0, etag: "x", modifiedMs: 0, headers: {}, metadata: {} };
   await store.commit({ bucket: "test", key }, { sink, info });
 }
