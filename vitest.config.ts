@@ -1,5 +1,11 @@
 import { defineConfig } from "vitest/config";
 
+/** script/run-tests.ts runs those at once that share nothing of the machine. */
+const filesAtOnce = {
+  fileParallelism: process.env.HOLDFAST_TEST_FILES_AT_ONCE !== undefined,
+  maxWorkers: Number(process.env.HOLDFAST_TEST_FILES_AT_ONCE ?? 1),
+};
+
 /** Unit tests sit beside the source; integration tests use real sockets and processes; e2e uses the whole system. */
 export default defineConfig({
   test: {
@@ -19,9 +25,7 @@ export default defineConfig({
           name: "integration",
           include: ["packages/*/test/**/*.test.ts"],
           testTimeout: 60_000,
-          // script/run-tests.ts runs those at once that share nothing of the machine.
-          fileParallelism: process.env.HOLDFAST_TEST_FILES_AT_ONCE !== undefined,
-          maxWorkers: Number(process.env.HOLDFAST_TEST_FILES_AT_ONCE ?? 1),
+          ...filesAtOnce,
         },
       },
       {
@@ -29,7 +33,7 @@ export default defineConfig({
         test: {
           name: "e2e",
           include: ["e2e/**/*.e2e.ts"],
-          fileParallelism: false,
+          ...filesAtOnce,
           testTimeout: 120_000,
           hookTimeout: 300_000,
         },

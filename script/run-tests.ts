@@ -5,7 +5,7 @@
  */
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { chmodSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { chmodSync, globSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, relative } from "node:path";
 import { stripVTControlCharacters } from "node:util";
@@ -46,18 +46,24 @@ interface VitestRun {
   atOnce?: number;
 }
 
-/** Their tests keep to their own directories and ports, and compare no times: two files at once keep two cores busy. */
-const independent = ["claude", "gateway", "guest", "s3", "scripted-model", "testkit", "web"];
+/**
+ * What looks at the whole machine (namespaces, uids, control groups, free memory) or compares times runs by itself. All
+ * else keeps to its own directories and ports and waits much of its time: two files at once keep two cores busy.
+ */
+const alone = [
+  /^packages\/engine\//,
+  /^packages\/server\/test\/(hostile|ingest|multi-stream|on-postgres|postgres-faults|raw|statements)\.test\.ts$/,
+  /^e2e\/(interrupt|neighbour|start-stop|two-servers)\.e2e\.ts$/,
+];
 
-/** The other packages' tests look at the whole machine (namespaces, uids, control groups), or measure. */
+const filesOf = { integration: "packages/*/test/**/*.test.ts", e2e: "e2e/**/*.e2e.ts" };
+
 function runsOf(stage: "unit" | "integration" | "e2e"): VitestRun[] {
-  if (stage !== "integration") return [{ project: stage, files: [] }];
-  const rest = readdirSync("packages").filter((name) => !independent.includes(name));
-  const filesOf = (names: string[]) =>
-    names.filter((name) => existsSync(`packages/${name}/test`)).map((name) => `packages/${name}/test/`);
+  if (stage === "unit") return [{ project: stage, files: [] }];
+  const [few, many] = partition(globSync(filesOf[stage]).sort(), (file) => alone.some((one) => one.test(file)));
   return [
-    { project: stage, files: filesOf(independent), atOnce: 2 },
-    { project: stage, files: filesOf(rest) },
+    { project: stage, files: many, atOnce: 2 },
+    { project: stage, files: few },
   ];
 }
 
@@ -125,4 +131,8 @@ async function runProject(
 /** Enough of an error to know what it is about; the whole stands where it happened. */
 function shortened(error: string): string {
   return stripVTControlCharacters(error).slice(0, 600);
+}
+
+function partition<T>(all: readonly T[], first: (one: T) => boolean): [T[], T[]] {
+  return [all.filter(first), all.filter((one) => !first(one))];
 }
