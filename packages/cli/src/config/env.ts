@@ -41,13 +41,14 @@ export function readEnv(env: NodeJS.ProcessEnv = process.env): CliEnv {
   };
 }
 
-/** What a service process inherits: where to find programs and the machine's certificates, nothing else. */
+/** What a service process inherits: where to find programs, compiled code and the machine's certificates, nothing else. */
 export function childEnv(optionsFile: string, env: NodeJS.ProcessEnv = process.env): Record<string, string> {
   const passed = [
     "PATH",
     "HOME",
     "LANG",
     "TMPDIR",
+    "NODE_COMPILE_CACHE",
     "NODE_EXTRA_CA_CERTS",
     "SSL_CERT_FILE",
     "SSL_CERT_DIR",

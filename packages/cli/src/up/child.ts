@@ -111,7 +111,7 @@ export class Service {
       {
         detached: true,
         // Half of a start is reading and compiling our own sources: a service that died is back in half the time.
-        env: { ...childEnv(optionsFile), NODE_COMPILE_CACHE: join(this.#hooks.runDir, "compile-cache") },
+        env: { NODE_COMPILE_CACHE: join(this.#hooks.runDir, "compile-cache"), ...childEnv(optionsFile) },
         stdio: ["pipe", "pipe", "pipe"],
       },
     );

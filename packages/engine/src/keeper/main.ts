@@ -1,4 +1,5 @@
 import { closeSync, existsSync, mkdirSync, openSync, rmdirSync, rmSync, writeSync } from "node:fs";
+import { flushCompileCache } from "node:module";
 import { guardProcess, inBackground } from "@holdfast/std";
 import { Disks } from "../disk/disks.ts";
 import { placeBelow } from "../disk/image.ts";
@@ -31,9 +32,9 @@ export interface KeeperArguments {
   runtime: { binary: string; kind: string; version: string };
   /** Where they differ from the machine's own. */
   accountLimits?: Partial<AccountLimits>;
-  /** How disk is limited; absent from an engine that knows nothing of it. */
   /** What of disk and memory is kept free; what is absent goes by the machine. */
   reserves?: Reserves;
+  /** How disk is limited; absent from an engine that knows nothing of it. */
   disk?: { quota: DiskKind | "auto"; convertUpTo: DiskLimit };
 }
 
@@ -142,6 +143,7 @@ async function run(options: KeeperArguments): Promise<void> {
   keeper.recover();
   await server.listen();
   log("info", `keeper ready, ${options.runtime.version}`);
+  flushCompileCache();
   report({ ready: true, pid: process.pid });
 }
 

@@ -1,5 +1,6 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { closeSync, existsSync, fstatSync, ftruncateSync, openSync, readFileSync, rmSync } from "node:fs";
+import { getCompileCacheDir } from "node:module";
 import { join } from "node:path";
 import type { Readable } from "node:stream";
 import { setTimeout as delay } from "node:timers/promises";
@@ -22,7 +23,7 @@ export async function startEgress(directory: string, routerPath: string): Promis
   const child = spawn(process.execPath, [program, directory, routerPath], {
     cwd: "/",
     // Spares every start but the first the TypeScript compiler, which would stay in memory (27 MB).
-    env: { NODE_COMPILE_CACHE: join(directory, "compile-cache") },
+    env: { NODE_COMPILE_CACHE: getCompileCacheDir() ?? join(directory, "compile-cache") },
     detached: true,
     stdio: ["ignore", "pipe", log],
   });

@@ -1,5 +1,7 @@
 import { spawn } from "node:child_process";
 import { closeSync, openSync } from "node:fs";
+import { getCompileCacheDir } from "node:module";
+import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { setTimeout as delay } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
@@ -59,11 +61,18 @@ async function startKeeper({
   const log = openSync(layout.log, "a", 0o600);
   try {
     const options = JSON.stringify({ stateDir: layout.stateDir, instance, runtime, accountLimits, disk, reserves });
+    // As egress: the TypeScript compiler would stay in memory.
+    const compiled = getCompileCacheDir() ?? join(layout.stateDir, "compile-cache");
     const child = spawn(
       "unshare",
       // `slave`: network namespaces and disks mounted on the host later are seen; nothing of ours goes out.
       ["--mount", "--propagation", "slave", "--", process.execPath, KEEPER_MAIN, options],
-      { detached: true, stdio: ["ignore", "pipe", log], env: RUNTIME_ENV, cwd: "/" },
+      {
+        detached: true,
+        stdio: ["ignore", "pipe", log],
+        env: { ...RUNTIME_ENV, NODE_COMPILE_CACHE: compiled },
+        cwd: "/",
+      },
     );
     const timer = setTimeout(() => child.kill("SIGKILL"), START_TIMEOUT_MS);
     try {
