@@ -40,6 +40,41 @@ test("nothing of a sandbox lives after its end", async () => {
   expect(await session.outcomes()).toEqual(["completed", "completed"]);
 });
 
+test.each(["permissions", "start"] as const)(
+  'a sandbox that ends under the step "%s", before Claude has the message: the next one does it all',
+  async (step) => {
+    it.sandboxes.stage.script = answering;
+    const session = await it.session();
+    const made = it.sandboxes.sandboxes.length;
+    it.sandboxes.before[step] = async () => {
+      delete it.sandboxes.before[step];
+      await it.sandboxes.last.end();
+    };
+    await session.send("hello");
+    const events = await session.idle();
+    expect(await session.outcomes()).toEqual(["completed"]);
+    expect(events.filter(({ type }) => type === "session.error")).toEqual([]);
+    expect(it.sandboxes.sandboxes.length).toBe(made + 2);
+  },
+);
+
+test("sandboxes that end one after the other before Claude has the message: said, after three", async () => {
+  const session = await it.session();
+  const made = it.sandboxes.sandboxes.length;
+  it.sandboxes.before.permissions = () => it.sandboxes.last.end();
+  try {
+    await session.send("hello");
+    await session.idle();
+  } finally {
+    delete it.sandboxes.before.permissions;
+  }
+  expect(await session.outcomes()).toEqual(["interrupted"]);
+  expect(it.sandboxes.sandboxes.length).toBe(made + 3);
+  await session.send("again");
+  await session.idle(2);
+  expect(await session.outcomes()).toEqual(["interrupted", "completed"]);
+});
+
 test.each(["text", "bash-ok", "subagent", "thinking", "v2.1.197/write-edit-read"])(
   "%s, as it was captured",
   async (name) => {

@@ -43,12 +43,24 @@ export class Conversation {
       turn.signal.throwIfAborted();
       await this.#ensureRunning();
       const signal = AbortSignal.any([desk.stop.signal, turn.signal]);
-      const base = { session: desk.session, append: desk.append.bind(desk), signal };
-      const sandbox = await waitFor(ensureSandbox(desk.deps, desk.workspace, base), signal);
-      using _use = sandbox.useForTurn();
+      for (let tries = 1; !(await this.#tryIn(turn, signal, { isLast: tries === maxTries })); tries++);
+    });
+  }
+
+  /** False: the sandbox ended before Claude had the message. Nothing ran in it; another one does it all. */
+  async #tryIn(turn: Turn, signal: AbortSignal, { isLast }: { isLast: boolean }): Promise<boolean> {
+    const desk = this.#desk;
+    const base = { session: desk.session, append: desk.append.bind(desk), signal };
+    const sandbox = await waitFor(ensureSandbox(desk.deps, desk.workspace, base), signal);
+    using _use = sandbox.useForTurn();
+    try {
       await waitFor(fixPermissions(desk.deps, sandbox, base), signal);
       await this.#converse(sandbox, { turn, signal, conversation: undefined });
-    });
+    } catch (error) {
+      if (isLast || turn.sent || signal.aborted || !sandbox.gone.aborted) throw error;
+      return false;
+    }
+    return true;
   }
 
   /** After a restart of ours: the turns may still run, or their end lie unread in the guest's spool. */
