@@ -34,7 +34,7 @@ export function processesOf(dataDir: string, instance: string): MachineProcess[]
 
 function look(pid: number, dataDir: string, instance: string): MachineProcess | undefined {
   try {
-    const group = /\/holdfast-(\w+)\/(sb-[^/\s]+)/.exec(readFileSync(`/proc/${pid}/cgroup`, "utf8"));
+    const group = /\/holdfast-(\w+)\/(?:account-\d+\/)?(sb-[^/\s]+)/.exec(readFileSync(`/proc/${pid}/cgroup`, "utf8"));
     if (group !== null && group[1] !== instance) return undefined;
     const sandbox = group?.[2];
     const command = readFileSync(`/proc/${pid}/cmdline`, "utf8").replaceAll("\0", " ").trim();

@@ -36,7 +36,7 @@ export function networkNamespaces(): string[] {
 }
 
 /** Directories of all control groups, parents before children, to the depth that the engine uses. */
-export function controlGroups(dir = "/sys/fs/cgroup", depth = 3): string[] {
+export function controlGroups(dir = "/sys/fs/cgroup", depth = 4): string[] {
   if (depth === 0 || !existsSync(dir)) return [];
   return readdirSync(dir, { withFileTypes: true })
     .filter((entry) => entry.isDirectory())

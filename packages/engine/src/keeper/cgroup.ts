@@ -128,6 +128,15 @@ export async function removeCgroup(cgroup: string): Promise<boolean> {
   return hierarchies().length > 0;
 }
 
+export function cgroupExists(cgroup: string): boolean {
+  return directoriesOf(cgroup).length > 0;
+}
+
+/** From every hierarchy; throws when something is in it. One that is not there is removed. */
+export function removeEmptyCgroup(cgroup: string): void {
+  for (const dir of directoriesOf(cgroup)) rmdirSync(dir);
+}
+
 function directoriesOf(cgroup: string): string[] {
   return hierarchies()
     .map((tree) => join(tree, cgroup))

@@ -3,8 +3,9 @@ import { setTimeout as delay } from "node:timers/promises";
 import type { Disks } from "../disk/disks.ts";
 import type { DiskProbe } from "../disk/probe.ts";
 import { DiskReserve, isNoRoom } from "../disk-reserve.ts";
+import { AccountGroups } from "./account-groups.ts";
 import type { AccountLimits } from "./account-limits.ts";
-import { cgroupsBelow, removeCgroup } from "./cgroup.ts";
+import { removeCgroup } from "./cgroup.ts";
 import { Children } from "./children.ts";
 import { Leftovers, runSteps } from "./ending.ts";
 import { IdMapCache } from "./id-maps.ts";
@@ -79,6 +80,7 @@ export class Keeper {
       },
       children: new Children(oci.live, warn),
       idMaps: new IdMapCache({ joinNamespace: options.kind === "crun", limits: options.limits }),
+      groups: new AccountGroups(layout.cgroupParent),
       outputs: new OutputLedger(),
       seccomp: new SeccompCache({ ociState: layout.ociState, kind: options.kind }),
     };
@@ -106,7 +108,7 @@ export class Keeper {
 
   #cgroups(): string[] {
     try {
-      return cgroupsBelow(this.#options.layout.cgroupParent);
+      return this.#context.groups.found();
     } catch (error) {
       this.#options.warn(`The cgroups of lost sandboxes could not be listed: ${String(error)}`);
       return [];

@@ -21,6 +21,8 @@ export interface Clearing {
   id: string;
   paths: SandboxPaths;
   cgroup: string;
+  /** For when its cgroup is gone. */
+  leaveAccount: () => void;
   layout: Layout;
   oci: OciCommand;
   children: Children;
@@ -52,6 +54,7 @@ export function clearingSteps(of: Clearing): EndingStep[] {
         dead.inCgroup = await removeCgroup(of.cgroup);
       },
     },
+    { name: "leaving its account's cgroup", run: of.leaveAccount },
     {
       name: "removing the runtime's record",
       run: () => {

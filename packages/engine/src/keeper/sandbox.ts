@@ -2,7 +2,8 @@ import { existsSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { rm } from "node:fs/promises";
 import type { Disks } from "../disk/disks.ts";
 import type { ExitStatus, SandboxState } from "../runtime/types.ts";
-import { cgroupsBelow, sawOom } from "./cgroup.ts";
+import { type AccountGroups, inCgroup } from "./account-groups.ts";
+import { cgroupExists, sawOom } from "./cgroup.ts";
 import type { Children } from "./children.ts";
 import { readJson, writeJsonDurably } from "./durable-file.ts";
 import type { EndingStep, Leftovers } from "./ending.ts";
@@ -30,6 +31,7 @@ export interface KeeperContext {
   oci: OciCommand;
   children: Children;
   idMaps: IdMapCache;
+  groups: AccountGroups;
   seccomp: SeccompCache;
   trash: Trash;
   /** What endings could not do, for later. */
@@ -49,6 +51,8 @@ interface SandboxRecord {
   hostIdBase: number;
   /** Directory of overlayfs; removed at the end. */
   workDir: string;
+  /** Absent from those of earlier releases, whose cgroup lies right below that of all. */
+  cgroup?: string;
 }
 
 type EndReason = "exit" | "terminated" | "oom" | "lost" | "disk" | "memory";
@@ -88,7 +92,7 @@ export class Sandbox {
   }
 
   get cgroup(): string {
-    return `${this.#context.layout.cgroupParent}/${this.id}`;
+    return this.#record.cgroup ?? this.#context.groups.find(this.id);
   }
 
   get state(): SandboxState {
@@ -101,7 +105,7 @@ export class Sandbox {
   }
 
   async #create(request: CreateRequest): Promise<void> {
-    const { layout, oci, children, idMaps, seccomp } = this.#context;
+    const { layout, oci, children, idMaps, groups, seccomp } = this.#context;
     let started: SandboxProcess | undefined;
     try {
       mkdirSync(this.paths.bundle, { recursive: true, mode: 0o700 });
@@ -111,9 +115,14 @@ export class Sandbox {
       const { sources, upperParent } = this.#disk;
       const { workDir } = assembleRootFs({ request, paths: this.paths, layout, maps, sources, ...upperParent });
       // What lies in a limited tree goes with it.
-      this.#record = { hostIdBase: request.hostIdBase, workDir: request.upperDir === undefined ? "" : workDir };
+      this.#record = {
+        hostIdBase: request.hostIdBase,
+        workDir: request.upperDir === undefined ? "" : workDir,
+        cgroup: groups.join(request.hostIdBase, this.id),
+      };
       writeFileSync(this.paths.record, JSON.stringify(this.#record));
-      writeFileSync(this.paths.config, JSON.stringify(joinAccount(seccomp.apply(request.config), maps)));
+      const config = inCgroup(joinAccount(seccomp.apply(request.config), maps), this.cgroup);
+      writeFileSync(this.paths.config, JSON.stringify(config));
       started = this.#makeMain();
       await started.start(oci, children);
       this.#processes.set(MAIN, started);
@@ -317,7 +326,9 @@ export class Sandbox {
         name: "reading whose it is",
         run: async () => {
           const record = await readJson(this.paths.record);
-          if (record !== undefined) this.#record = record as SandboxRecord;
+          if (record === undefined) return;
+          this.#record = record as SandboxRecord;
+          this.#context.groups.join(this.#record.hostIdBase, this.id);
         },
       },
       {
@@ -346,7 +357,7 @@ export class Sandbox {
   #leftSomething(): boolean {
     const { layout } = this.#context;
     const places = [this.paths.data, this.paths.bundle, `${layout.ociState}/${this.id}`];
-    return places.some((place) => existsSync(place)) || cgroupsBelow(layout.cgroupParent).includes(this.id);
+    return places.some((place) => existsSync(place)) || cgroupExists(this.cgroup);
   }
 
   #mainEnded(exit: ExitStatus): void {
@@ -391,13 +402,14 @@ export class Sandbox {
   }
 
   async #clear(): Promise<void> {
-    const { children, oci, layout, trash } = this.#context;
+    const { children, oci, layout, trash, groups } = this.#context;
     await Promise.allSettled(this.#starting.values());
     await this.#tidy(
       clearingSteps({
         id: this.id,
         paths: this.paths,
         cgroup: this.cgroup,
+        leaveAccount: () => groups.leave(this.#record.hostIdBase, this.id),
         layout,
         oci,
         children,

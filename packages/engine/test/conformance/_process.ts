@@ -1,7 +1,7 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import { credentials, imageCacheDir } from "./_engine.ts";
@@ -82,17 +82,21 @@ export function held(dataDir: string, instance: string): Held {
   const trees = listed("/sys/fs/cgroup").includes("cgroup.procs")
     ? ["/sys/fs/cgroup"]
     : listed("/sys/fs/cgroup").map((name) => `/sys/fs/cgroup/${name}`);
-  const cgroups = new Set(
-    trees.flatMap((tree) => listed(`${tree}/holdfast-${instance}`).filter((name) => /^(sb|bld)-/.test(name))),
+  // Each lies in its account's; an engine of an earlier release put it right below that of all.
+  const groups = trees
+    .map((tree) => `${tree}/holdfast-${instance}`)
+    .flatMap((dir) => [dir, ...listed(dir).flatMap((name) => (/^account-\d+$/.test(name) ? [join(dir, name)] : []))]);
+  const sandboxes = groups.flatMap((dir) =>
+    listed(dir).flatMap((name) => (/^(sb|bld)-/.test(name) ? [join(dir, name)] : [])),
   );
   return {
-    cgroups: [...cgroups],
+    cgroups: [...new Set(sandboxes.map((dir) => basename(dir)))],
     namespaces: listed("/run/netns").filter((name) => name.startsWith(`hf-${instance}`)),
     mounts: readFileSync("/proc/self/mounts", "utf8")
       .split("\n")
       .filter((line) => line.includes(dataDir)),
     directories: listed(join(dataDir, "runtime", "sandboxes")),
-    processes: processesIn([...cgroups].flatMap((id) => trees.map((tree) => `${tree}/holdfast-${instance}/${id}`))),
+    processes: processesIn(sandboxes),
     volumes: listed(join(dataDir, "volumes")),
   };
 }

@@ -92,12 +92,14 @@ export function holdings(pid: number, layout: ReturnType<typeof layoutOf>): Reco
     }
   });
   const trees = listed("/sys/fs/cgroup").filter((name) => name !== "unified");
+  const below = (dir: string): string[] =>
+    listed(dir).flatMap((name) => (name.startsWith("account-") ? [name, ...below(`${dir}/${name}`)] : [name]));
   return {
     // Those of others on this machine come and go.
     mounts: mounts.filter((line) => line.includes(layout.privateDir)).length,
     descriptors: descriptors.toSorted(),
-    cgroups: [...new Set(trees.flatMap((tree) => listed(`/sys/fs/cgroup/${tree}${layout.cgroupParent}`)))].filter(
-      (name) => !/[._]/.test(name),
+    cgroups: [...new Set(trees.flatMap((tree) => below(`/sys/fs/cgroup/${tree}${layout.cgroupParent}`)))].filter(
+      (name) => !/[._]/.test(name) && name !== "tasks",
     ),
     private: listed(inside(layout.privateDir)),
     roots: listed(inside(`${layout.privateDir}/s`)),

@@ -232,7 +232,7 @@ export function traces(machine: Machine, sandboxId: string): string[] {
     .split("\n")
     .filter((line) => line.includes(machine.instance));
   const own = mounts.filter((line) => !line.includes("/run/netns/"));
-  const cgroups = execFileSync("find", ["/sys/fs/cgroup", "-maxdepth", "3", "-name", sandboxId], { encoding: "utf8" });
+  const cgroups = execFileSync("find", ["/sys/fs/cgroup", "-maxdepth", "4", "-name", sandboxId], { encoding: "utf8" });
   const processes = readdirSync("/proc")
     .filter((entry) => /^\d+$/.test(entry))
     .filter((pid) => uidOf(pid) >= HOST_ID_BASE && uidOf(pid) < HOST_ID_BASE + 65_536);
