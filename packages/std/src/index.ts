@@ -1,5 +1,6 @@
 export { DeadlineError, isAbort, sleep, withDeadline } from "./abort.ts";
 export { inBackground } from "./background.ts";
+export { FairTurns } from "./fair-turns.ts";
 export {
   cutIntoPieces,
   encodeFrame,

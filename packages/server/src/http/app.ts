@@ -1,4 +1,5 @@
 import { AppError, newId } from "@holdfast/protocol";
+import type { HttpBindings } from "@hono/node-server";
 import { Hono } from "hono";
 import type { AppContext } from "../context.ts";
 import { accountRoutes, apiKeyRoutes } from "./accounts.ts";
@@ -14,6 +15,7 @@ import { guardTarget, mount } from "./mount.ts";
 import { multiStreamRoutes } from "./multi-stream.ts";
 import { errorResponse, toAppError } from "./problem.ts";
 import { rawRoutes } from "./raw.ts";
+import { isWhole } from "./refused-body.ts";
 import { sandboxRoutes } from "./sandboxes.ts";
 import { sessionRoutes } from "./sessions.ts";
 import { staticFiles } from "./static.ts";
@@ -37,9 +39,12 @@ export function createApp(context: AppContext): Hono<HttpEnv> {
     c.res.headers.set("request-id", c.get("requestId"));
     for (const [name, value] of Object.entries(securityHeaders)) c.res.headers.set(name, value);
   });
-  app.onError((error, c) => {
+  app.onError(async (error, c) => {
     const requestId = c.get("requestId");
-    return errorResponse(c, toAppError(error, { logger: context.logger, requestId }));
+    const answer = errorResponse(c, toAppError(error, { logger: context.logger, requestId }));
+    const whole = await isWhole((c.env as Partial<HttpBindings> | undefined)?.incoming);
+    if (!whole) answer.headers.set("connection", "close");
+    return answer;
   });
   app.use(guardTarget());
   app.use(guardOrigin(context));

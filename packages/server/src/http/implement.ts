@@ -36,12 +36,13 @@ export function implement<R extends Route>(
 ): Implemented {
   const handle = async (c: Context<HttpEnv>) => {
     const query = readQuery(route, new URL(c.req.url).searchParams);
-    const { value, hash } = await readBody(c.req.raw, route);
+    const account = c.get("account") as Call<R>["account"];
+    const { value, hash } = await readBody(c.req.raw, route, account?.id ?? "");
     const call = {
       params: c.req.param() as ParamsOf<R>,
       query,
       body: value,
-      account: c.get("account") as Call<R>["account"],
+      account,
       identity: identityOf(c, hash),
       c,
     };

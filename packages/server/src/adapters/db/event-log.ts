@@ -1,6 +1,7 @@
 import { randomUUID } from "node:crypto";
+import { setImmediate } from "node:timers/promises";
 import { type DraftFrame, type NewEvent, newId, type SessionEvent } from "@holdfast/protocol";
-import { sleep } from "@holdfast/std";
+import { FairTurns, sleep } from "@holdfast/std";
 import type { Clock } from "../../ports/clock.ts";
 import { type Database, isDatabaseAway, isPostgres, locked, portions, type Tx } from "../../ports/database.ts";
 import {
@@ -48,6 +49,8 @@ export class DbEventLog implements EventLog, Disposable {
   /** Sessions of which a commit's outcome was not learned: what we said of them ourselves may be news. */
   readonly #doubtful = new Set<string>();
   readonly #gap: Disposable;
+  /** Pages of the past: each is a megabyte to read, to parse and to print. */
+  readonly #pages = new FairTurns(setImmediate);
   #tail: Promise<unknown> = Promise.resolve();
 
   constructor(db: Database, options: DbEventLogOptions) {
@@ -128,6 +131,7 @@ export class DbEventLog implements EventLog, Disposable {
 
   async *#missing(sessionId: string, reader: LogReader, signal: AbortSignal): AsyncGenerator<LogFrame> {
     for (let more = true; more; ) {
+      await this.#pages.take(sessionId);
       const page = await eventPage(this.#db, sessionId, reader.last);
       for (const event of page.events) {
         signal.throwIfAborted();
