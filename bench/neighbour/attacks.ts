@@ -1,7 +1,6 @@
-import { newId } from "@holdfast/protocol";
 import type { Attacker } from "./attacker.ts";
 
-/** Something that one account can do to all; runs until the signal, and cleans up what lasts. */
+/** Something that one account can do to all; runs until the signal. What lasts goes with the account. */
 export interface Attack {
   name: string;
   run: (attacker: Attacker, signal: AbortSignal) => Promise<void>;
@@ -42,7 +41,6 @@ const session = (more: string) => `{"agent":"agent_default","environment_id":"en
 const message = (content: string) => `{"events":[{"type":"user.message","content":[${content}]}]}`;
 const text = (words: string) => JSON.stringify({ type: "text", text: words });
 
-/** Made once: what makes them would keep B, who is in this process too, waiting. */
 const requests: [path: string, body: string][] = [
   ["/v1/sessions", session(`"metadata":${wide(200_000)}`)],
   ["/v1/sessions", wide(250_000)],
@@ -60,15 +58,11 @@ export const attacks: Attack[] = [
       const fill = (dir: string) =>
         `cd ${dir} && for n in $(seq 24); do fallocate -l 500M fill.$n || break; done; sleep 100`;
       await Promise.all([a.exec(fill(workspace), { signal }), a.exec(fill("/tmp"), { signal, user: "root" })]);
-      await a.exec(`rm -f ${workspace}/fill.* /tmp/fill.*`, { signal: AbortSignal.timeout(60_000), user: "root" });
     },
   },
   {
     name: "inodes: 40 000 files in one directory",
-    run: async (a, signal) => {
-      await a.exec("mkdir -p /tmp/many && cd /tmp/many && seq 40000 | xargs touch; sleep 100", { signal });
-      await a.exec("rm -rf /tmp/many", { signal: AbortSignal.timeout(60_000), user: "root" });
-    },
+    run: (a, signal) => a.exec("mkdir -p /tmp/many && cd /tmp/many && seq 40000 | xargs touch; sleep 100", { signal }),
   },
   {
     name: "output: eight times yes, read by nobody",
@@ -109,18 +103,24 @@ export const attacks: Attack[] = [
     run: (a, signal) => Promise.all(many(8, () => a.exec("while :; do :; done", { signal }))).then(() => undefined),
   },
   {
-    name: "sandboxes: eight workspaces at once",
+    name: "sandboxes: eight more, and busy loops in each",
     run: async (a, signal) => {
-      await Promise.all(many(8, (n) => a.turnElsewhere(`more-${n}-${newId("event").slice(-6).toLowerCase()}`, signal)));
-      await a.exec("sleep 100", { signal });
-      await a.stopOthers();
+      await Promise.all(many(8, (n) => a.turnElsewhere(`more-${n}`, signal)));
+      if (!signal.aborted) await a.execEverywhere("while :; do :; done & while :; do :; done", signal);
     },
   },
   {
+    name: "execs: forty at once, over and over",
+    run: (a, signal) =>
+      Promise.all(many(40, () => over(signal, () => a.exec("true", { signal })))).then(() => undefined),
+  },
+  {
     name: "streams: two hundred that nobody reads",
-    run: (a, signal) => {
-      const path = `/v1/sessions/${a.sessionId}/events/stream?after=0`;
-      return Promise.all(many(200, () => a.request(path, { signal, read: false }))).then(() => undefined);
+    run: async (a, signal) => {
+      const path = `/v1/sessions/${a.sessionId}/events`;
+      // More than what lies between a server and a client who does not read.
+      await a.post(path, largeMessages[0] ?? "", signal);
+      await Promise.all(many(200, () => a.request(`${path}/stream?after=0`, { signal, read: false })));
     },
   },
 ];

@@ -9,8 +9,14 @@ const inspectorUrl = "http://127.0.0.1:9229";
 export async function causeFault(pid: number, kind: "reject" | "throw", text: string): Promise<void> {
   const error = `new Error(${JSON.stringify(text)})`;
   const act = kind === "reject" ? `void Promise.reject(${error})` : `throw ${error}`;
-  // Closed again: the next process needs the port.
-  const close = `process.getBuiltinModule("node:inspector").close()`;
+  // After the debugger is closed: the next process needs its port.
+  await evaluateIn(pid, `setTimeout(() => { ${act}; }, 30); 1`);
+}
+
+const close = `process.getBuiltinModule("node:inspector").close()`;
+
+/** What an expression is in any running Node process of this machine. Its debugger is closed again soon after. */
+export async function evaluateIn(pid: number, expression: string): Promise<unknown> {
   const signal = AbortSignal.timeout(20_000);
   for (;;) {
     signal.throwIfAborted();
@@ -19,8 +25,7 @@ export async function causeFault(pid: number, kind: "reject" | "throw", text: st
       // Throws where the process is gone. Asked again when the port was another's in between.
       process.kill(pid, "SIGUSR1");
     } else if ((await evaluate(url, "process.pid")) === pid) {
-      await evaluate(url, `setTimeout(() => { ${close}; ${act}; }, 20); 1`);
-      return;
+      return await evaluate(url, `setTimeout(() => { ${close}; }, 20); ${expression}`);
     }
     await delay(50, undefined, { signal });
   }

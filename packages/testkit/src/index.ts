@@ -12,5 +12,6 @@ export {
   type Turn,
 } from "./kit.ts";
 export { instanceOf, type Leftovers, leftovers, processesOf } from "./leftovers.ts";
+export { type LoopWatch, watchLoop } from "./loop-watch.ts";
 export { startPostgres, type TestPostgres, type TestPostgresOptions } from "./postgres.ts";
 export { startWireRecorder, type WireCall, type WireEvent, type WireRecorder } from "./wire-recorder.ts";
