@@ -16,7 +16,7 @@ export interface Report {
   told: string[];
 }
 
-setPriority(19);
+setPriority(5);
 const stop = new AbortController();
 
 process.on("message", (order: Order | "stop") => {

@@ -36,7 +36,7 @@ export class Attacker {
     }
   }
 
-  post(path: string, body: string | Uint8Array<ArrayBuffer>, signal: AbortSignal): Promise<void> {
+  post(path: string, body: Buffer<ArrayBuffer>, signal: AbortSignal): Promise<void> {
     return this.request(path, { method: "POST", body, signal });
   }
 

@@ -41,15 +41,17 @@ const session = (more: string) => `{"agent":"agent_default","environment_id":"en
 const message = (content: string) => `{"events":[{"type":"user.message","content":[${content}]}]}`;
 const text = (words: string) => JSON.stringify({ type: "text", text: words });
 
-const requests: [path: string, body: string][] = [
+/** Made once, and as they are sent: A's clients shall take little of the machine. */
+const requests = [
   ["/v1/sessions", session(`"metadata":${wide(200_000)}`)],
   ["/v1/sessions", wide(250_000)],
   ["/v1/sessions", session(`"metadata":${deep(100_000)}`)],
   ["/v1/agents", `{"name":"x","model":"x","tools":[${many(100_000, () => "{}").join()}]}`],
   ["/v1/login", `{"token":"${"x".repeat(4_000_000)}"}`],
-];
+].map(([path = "", body]) => ({ path, body: Buffer.from(body ?? "") }));
 
-const largeMessages = [message(text("x".repeat(3_000_000))), message(many(50_000, () => text("x")).join())];
+const largeMessage = Buffer.from(message(text("x".repeat(3_000_000))));
+const largeMessages = [largeMessage, Buffer.from(message(many(50_000, () => text("x")).join()))];
 
 export const attacks: Attack[] = [
   {
@@ -75,7 +77,9 @@ export const attacks: Attack[] = [
   {
     name: "requests: wide, deep, long and unauthenticated ones",
     run: (a, signal) =>
-      over(signal, () => Promise.all(requests.map(([path, body]) => a.post(path, body, signal))).then(() => undefined)),
+      over(signal, () =>
+        Promise.all(requests.map(({ path, body }) => a.post(path, body, signal))).then(() => undefined),
+      ),
   },
   {
     name: "messages of 3 MB and of many parts",
@@ -119,7 +123,7 @@ export const attacks: Attack[] = [
     run: async (a, signal) => {
       const path = `/v1/sessions/${a.sessionId}/events`;
       // More than what lies between a server and a client who does not read.
-      await a.post(path, largeMessages[0] ?? "", signal);
+      await a.post(path, largeMessage, signal);
       await Promise.all(many(200, () => a.request(`${path}/stream?after=0`, { signal, read: false })));
     },
   },
