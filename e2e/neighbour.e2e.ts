@@ -1,5 +1,4 @@
 import { execFileSync } from "node:child_process";
-import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { createTestKit, type LoopWatch, type TestKit, watchLoop } from "@holdfast/testkit";
 import { afterAll, beforeAll, expect, test } from "vitest";
@@ -37,23 +36,16 @@ function spooledBytes(): number {
   return sizes.split("\n").reduce((sum, blocks) => sum + Number(blocks) * 512, 0);
 }
 
-function serverMiB(): number {
-  const status = readFileSync(`/proc/${kit.system.services.server.pid}/status`, "utf8");
-  return Number(/^VmRSS:\s+(\d+)/m.exec(status)?.[1]) / 1024;
-}
-
 const work = (forMs: number) => witness.work(AbortSignal.timeout(forMs));
 
 test("wide, deep and long requests, floods of output, unread streams, kernel counters and many execs", async () => {
   const alone = await work(3_000);
   const aloneMs = await server.longestMs();
-  const aloneMiB = serverMiB();
   const phase = await Phase.begin(kit, "A1", named("output", "requests", "messages", "kernel", "streams", "execs"));
   const samples = await work(9_000);
   const attackedMs = await server.longestMs();
   const spooled = spooledBytes();
-  const attackedMiB = serverMiB();
-  const told = await phase.end();
+  const told = await phase.stop();
 
   expect([...alone.failures, ...samples.failures]).toEqual([]);
   for (const kind of ["turn", "first event", "health", "list"] as const)
@@ -61,27 +53,20 @@ test("wide, deep and long requests, floods of output, unread streams, kernel cou
   // A did what it is there for, and was refused.
   for (const answer of [/POST \/v1\/sessions: 400/, /POST \/v1\/login: 413/, /stream\?after=0: 200/, /\/exec: 200/])
     expect(told).toContainEqual(expect.stringMatching(answer));
-  console.log({ aloneMs, attackedMs, aloneMiB, attackedMiB, spooled, told });
-  expect(attackedMs).toBeLessThan(Math.max(100, 3 * aloneMs));
+  // One event of 3 MB, read, parsed and printed, is the longest piece; without bounds it is seconds.
+  expect(attackedMs).toBeLessThan(Math.max(250, 3 * aloneMs));
   // The other accounts' and what is just being written come on top.
   expect(spooled).toBeLessThan(2 * outputBytes);
 });
 
 test("forks without end that nobody waits for any more are over, and B went on", async () => {
-  const t0 = performance.now();
-  const lap = (what: string) => console.log(what, Math.round(performance.now() - t0));
   const phase = await Phase.begin(kit, "A2", named("processes: forks"));
-  lap("begun");
   const samples = await work(4_000);
-  lap("worked");
-  phase.stop();
+  await phase.stop();
   const processes = async () => {
     const { stdout } = await kit.exec(["sh", "-c", "ls /proc | grep -c '^[0-9]'"], { account: phase.account });
     return Number(stdout);
   };
   await expect.poll(processes, { timeout: 60_000, interval: 500 }).toBeLessThan(40);
-  lap("killed");
-  await phase.end();
-  lap("end");
   expect(samples.failures).toEqual([]);
 });

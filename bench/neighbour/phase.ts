@@ -9,7 +9,7 @@ const child = fileURLToPath(new URL("attack-process.ts", import.meta.url));
 const endMs = 90_000;
 
 /**
- * An account that attacks from `begin` to `end` and is deleted then: nothing of it lasts into the next phase, neither
+ * An account that attacks from `begin` to `stop` and is deleted then: nothing of it lasts into the next phase, neither
  * processes that outlive their exec, nor files, nor messages that wait.
  */
 export class Phase {
@@ -41,26 +41,21 @@ export class Phase {
     return phase;
   }
 
-  /** A's clients let go of what they have asked for. */
-  stop(): void {
+  /** A's clients let go of what they have asked for, and end. Resolves with what A was told. */
+  async stop(): Promise<string[]> {
     // Attacks that end by themselves end their process.
     if (this.#process.connected) this.#process.send("stop");
-  }
-
-  /** What A was told. Throws when something of A is still there after a while. */
-  async end(): Promise<string[]> {
-    this.stop();
     const died = this.#exited.then(() => ({ told: ["A's process died"] }));
     const report = await withDeadline(() => Promise.race([this.#reported, died]), {
       what: "the end of A's clients",
       timeoutMs: endMs,
     });
     await this.#exited;
-    await this.#delete();
     return report.told;
   }
 
-  async #delete(): Promise<void> {
+  /** After `stop`. Throws when something of A is still there after a while. */
+  async delete(): Promise<void> {
     let last = "no answer";
     const login = await fetch(this.#kit.system.loginUrl, { redirect: "manual" });
     const cookie = login.headers.get("set-cookie")?.split(";")[0] ?? "";
