@@ -58,15 +58,3 @@ test("wide, deep and long requests, floods of output, unread streams, kernel cou
   // The other accounts' and what is just being written come on top.
   expect(spooled).toBeLessThan(2 * outputBytes);
 });
-
-test("forks without end that nobody waits for any more are over, and B went on", async () => {
-  const phase = await Phase.begin(kit, "A2", named("processes: forks"));
-  const samples = await work(4_000);
-  await phase.stop();
-  const processes = async () => {
-    const { stdout } = await kit.exec(["sh", "-c", "ls /proc | grep -c '^[0-9]'"], { account: phase.account });
-    return Number(stdout);
-  };
-  await expect.poll(processes, { timeout: 60_000, interval: 500 }).toBeLessThan(40);
-  expect(samples.failures).toEqual([]);
-});
