@@ -5,12 +5,13 @@ export {
   type ClaudeArgs,
   type ClaudeEnvironment,
   claudeArgs,
+  claudeBehaviour,
   claudeEnvironment,
-  claudeSettings,
 } from "./launch.ts";
 export { showPath } from "./map-assistant.ts";
 export { endProcess, mapLine } from "./map-line.ts";
 export type { MapperContext, MapResult } from "./mapping.ts";
+export { claudeSettings, type SettingsInput } from "./settings.ts";
 export type { CanUseToolRequest, PermissionQuestion, Signal, TurnOutcome } from "./signals.ts";
 export { createMapperState, hasOpenTool, type MapperState } from "./state.ts";
 export {

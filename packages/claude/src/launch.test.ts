@@ -1,5 +1,6 @@
 import { expect, test } from "vitest";
-import { claudeArgs, claudeEnvironment, claudeSettings } from "./launch.ts";
+import { claudeArgs, claudeBehaviour, claudeEnvironment } from "./launch.ts";
+import { claudeSettings } from "./settings.ts";
 import { interruptRequest, permissionResponse, userLine } from "./writers.ts";
 
 const id = "11111111-1111-4111-8111-111111111111";
@@ -27,7 +28,7 @@ test("arguments of a first and of a resumed process", () => {
     permissionMode: "default",
     model: "claude-x",
     appendSystemPrompt: "be kind",
-    settings: claudeSettings({ baseUrl: "http://gateway:1" }),
+    settings: { a: 1 },
   });
   expect(resumed).not.toContain("--session-id");
   expect(resumed).not.toContain("--dangerously-skip-permissions");
@@ -39,17 +40,45 @@ test("arguments of a first and of a resumed process", () => {
     "--append-system-prompt",
     "be kind",
     "--settings",
-    '{"env":{"ANTHROPIC_BASE_URL":"http://gateway:1"}}',
+    '{"a":1}',
   ]);
 });
 
+test("where Claude is to ask, what its files say does neither run nor allow", () => {
+  const args = { conversation: { kind: "new", id }, permissionMode: "default", settings: { a: 1 } } as const;
+  expect(claudeArgs({ ...args, distrusts: "commands" }).slice(-3)).toEqual([
+    "--settings",
+    '{"a":1,"disableAllHooks":true}',
+    "--strict-mcp-config",
+  ]);
+  const all = claudeArgs({ ...args, distrusts: "commands and rules" });
+  expect(all.slice(-3)).toEqual(["--strict-mcp-config", "--setting-sources", "project"]);
+});
+
+test("settings stand above those of files, hold no secret, and leave what the operator has set", () => {
+  const behaviour = claudeBehaviour({ maxRetries: 3 });
+  const baseUrl = "http://gateway:1";
+  const settings = claudeSettings({ baseUrl, behaviour, environment: {} });
+  expect(settings).toMatchObject({
+    cleanupPeriodDays: 36_500,
+    apiKeyHelper: "",
+    env: { ANTHROPIC_BASE_URL: baseUrl, https_proxy: "", CLAUDE_CODE_MAX_RETRIES: "3", ANTHROPIC_AUTH_TOKEN: "" },
+  });
+  expect(Object.keys(settings.env as object)).not.toContain("ANTHROPIC_API_KEY");
+  const environment = { HTTPS_PROXY: "http://proxy:3128", ANTHROPIC_CUSTOM_HEADERS: "x-secret: 1" };
+  const left = claudeSettings({ baseUrl, behaviour, environment }).env as Record<string, string>;
+  for (const name of ["HTTPS_PROXY", "https_proxy", "ANTHROPIC_CUSTOM_HEADERS"]) expect(left).not.toHaveProperty(name);
+  expect(left).toMatchObject({ HTTP_PROXY: "" });
+});
+
 test("the environment keeps state on the volume and holds no secret", () => {
-  const env = claudeEnvironment({ stateMount: "/mnt/state", maxRetries: 3 });
+  const env = claudeEnvironment({ stateMount: "/mnt/state", behaviour: claudeBehaviour({ maxRetries: 3 }) });
   expect(env).toMatchObject({
     HOME: "/mnt/state",
     CLAUDE_CONFIG_DIR: "/mnt/state/.claude",
     CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC: "1",
     CLAUDE_CODE_MAX_RETRIES: "3",
+    CLAUDE_CODE_PROVIDER_MANAGED_BY_HOST: "1",
   });
   expect(Object.keys(env).filter((name) => /KEY|TOKEN|AWS/.test(name))).toEqual([]);
 });

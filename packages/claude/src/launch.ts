@@ -9,11 +9,13 @@ export interface ClaudeArgs {
   readonly appendSystemPrompt?: string;
   /** Merged over the workspace's own settings; see `claudeSettings`. */
   readonly settings?: Record<string, unknown>;
+  /** What is asked for must not be done by what lies in the workspace or in HOME; see `distrust`. */
+  readonly distrusts?: "commands" | "commands and rules";
 }
 
 /** Arguments after `claude`, for a process that serves many turns over pipes. */
 export function claudeArgs(options: ClaudeArgs): string[] {
-  const { conversation, model, appendSystemPrompt, settings } = options;
+  const { conversation, model, appendSystemPrompt } = options;
   return [
     "-p",
     ...["--output-format", "stream-json", "--input-format", "stream-json"],
@@ -28,33 +30,51 @@ export function claudeArgs(options: ClaudeArgs): string[] {
     ...[conversation.kind === "new" ? "--session-id" : "--resume", conversation.id],
     ...(model === undefined ? [] : ["--model", model]),
     ...(appendSystemPrompt === undefined ? [] : ["--append-system-prompt", appendSystemPrompt]),
-    ...(settings === undefined ? [] : ["--settings", JSON.stringify(settings)]),
+    ...distrust(options),
   ];
 }
 
-/** Settings that win over a workspace's `.claude/settings.json`, which could else send the model's traffic elsewhere. */
-export function claudeSettings(options: { baseUrl: string }): Record<string, unknown> {
-  return { env: { ANTHROPIC_BASE_URL: options.baseUrl } };
+/**
+ * Hooks and the servers of `.mcp.json` are commands that run without any question, and so does what an `allow` rule of
+ * the local or the user's settings names (a project's counts only in a workspace that was trusted): all of them are files
+ * that Claude can write, for its next start. Memory files (`CLAUDE.md`) of the project are read all the same.
+ */
+function distrust({ distrusts, settings }: ClaudeArgs): string[] {
+  const all = distrusts === undefined ? settings : { ...settings, disableAllHooks: true };
+  return [
+    ...(all === undefined ? [] : ["--settings", JSON.stringify(all)]),
+    ...(distrusts === undefined ? [] : ["--strict-mcp-config"]),
+    ...(distrusts === "commands and rules" ? ["--setting-sources", "project"] : []),
+  ];
 }
 
 export interface ClaudeEnvironment {
   /** Where the account's state volume is mounted: `/mnt/state`. */
   readonly stateMount: string;
-  /** How often a failed model call is repeated; the CLI's own ten take three minutes. */
-  readonly maxRetries?: number;
+  /** How the CLI behaves; see `claudeBehaviour`. */
+  readonly behaviour: Readonly<Record<string, string>>;
 }
 
 /** Environment of a Claude process, without the address and the token of the gateway (they come as a secret). */
-export function claudeEnvironment(options: ClaudeEnvironment): Record<string, string> {
+export function claudeEnvironment({ stateMount, behaviour }: ClaudeEnvironment): Record<string, string> {
   return {
     // The mount itself: a HOME that does not exist costs the conversation, silently.
-    HOME: options.stateMount,
-    CLAUDE_CONFIG_DIR: `${options.stateMount}/.claude`,
+    HOME: stateMount,
+    CLAUDE_CONFIG_DIR: `${stateMount}/.claude`,
     LANG: "C.UTF-8",
+    // No settings file chooses a provider, a credential or a way to them, and Bash and hooks are not given the token.
+    CLAUDE_CODE_PROVIDER_MANAGED_BY_HOST: "1",
+    ...behaviour,
+  };
+}
+
+/** Variables that settings files must not change either. `maxRetries`: of a failed model call. */
+export function claudeBehaviour({ maxRetries }: { maxRetries: number }): Record<string, string> {
+  return {
     DISABLE_AUTOUPDATER: "1",
     CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC: "1",
     CLAUDE_CODE_STARTUP_FAILURE_RESULTS: "1",
     CLAUDE_CODE_ENABLE_TODO_TOOLS: "1",
-    ...(options.maxRetries === undefined ? {} : { CLAUDE_CODE_MAX_RETRIES: String(options.maxRetries) }),
+    CLAUDE_CODE_MAX_RETRIES: String(maxRetries),
   };
 }

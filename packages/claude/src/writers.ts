@@ -43,9 +43,12 @@ export function interruptRequest(requestId: string, options: { cancelQueued?: bo
   return controlRequest(requestId, { subtype: "interrupt", ...cancel });
 }
 
-/** Answered even before the first message, and again later: with the permission questions that are still open. */
+/**
+ * Answered even before the first message, and again later: with the permission questions that are still open. A process
+ * that is not told so goes on with the system prompt that the conversation began with, whatever its arguments say.
+ */
 export function initializeRequest(requestId: string): string {
-  return controlRequest(requestId, { subtype: "initialize" });
+  return controlRequest(requestId, { subtype: "initialize", systemPromptSnapshot: false });
 }
 
 export function setPermissionModeRequest(requestId: string, mode: PermissionMode): string {

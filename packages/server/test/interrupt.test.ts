@@ -120,7 +120,12 @@ test("a Claude that hears nothing is killed with all that it started, and resume
   await started(session);
   await stopsWithin(session);
   const [first] = it.sandboxes.stage.started;
-  expect(first?.heard.map(({ type, name }) => name ?? type)).toEqual(["user", "control_request", "SIGINT"]);
+  expect(first?.heard.map(({ type, name }) => name ?? type)).toEqual([
+    "control_request",
+    "user",
+    "control_request",
+    "SIGINT",
+  ]);
   await expect.poll(() => pids.filter(isRunning)).toEqual([]);
   await nextWorks(session);
   expect(it.sandboxes.stage.started.at(-1)?.isResumed).toBe(true);

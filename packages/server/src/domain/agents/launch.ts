@@ -14,7 +14,7 @@ const cliNames: Record<AgentToolName, string> = {
 };
 
 /** What Claude Code is started with on behalf of an agent. */
-export interface AgentLaunch extends Pick<ClaudeArgs, "permissionMode" | "model" | "appendSystemPrompt"> {
+export interface AgentLaunch extends Pick<ClaudeArgs, "permissionMode" | "model" | "appendSystemPrompt" | "distrusts"> {
   /** Parts of `--settings`. */
   settings: Record<string, unknown>;
   /** After all others. */
@@ -39,7 +39,13 @@ export function agentLaunch(agent: SessionAgent | null, context: LaunchContext):
   const additionalDirectories = [context.workspaceMount];
   if (agent === null) {
     const permissionMode = sessionMode ?? context.permissionMode;
-    return { permissionMode, settings: { permissions: { allow: rules, additionalDirectories } }, extraArgs: [] };
+    return {
+      permissionMode,
+      // Nothing of ours stands above what their rules allow.
+      ...(asksInMode(context) ? { distrusts: "commands and rules" as const } : {}),
+      settings: { permissions: { allow: rules, additionalDirectories } },
+      extraArgs: [],
+    };
   }
   const tools = enabledTools(agent);
   const named = (type: PermissionPolicy["type"]) =>
@@ -47,6 +53,8 @@ export function agentLaunch(agent: SessionAgent | null, context: LaunchContext):
   const asks = named("always_ask");
   const { effort } = agent.model;
   return {
+    // Our `ask` rules win over whatever their rules allow.
+    ...(asks.length === 0 ? {} : { distrusts: "commands" as const }),
     // Nothing is to be asked: as the CLI itself would do it.
     permissionMode: sessionMode ?? (asks.length === 0 ? "bypassPermissions" : "default"),
     model: agent.model.id,
@@ -66,6 +74,12 @@ export function agentLaunch(agent: SessionAgent | null, context: LaunchContext):
       ...["--tools", tools.map(({ name }) => cliNames[name]).join(",")],
     ],
   };
+}
+
+function asksInMode({ permissionMode, sessionMode }: LaunchContext): boolean {
+  // Plan mode asks for nothing that would not be done without it.
+  const asks = sessionMode !== null && sessionMode !== "bypassPermissions" && sessionMode !== "plan";
+  return asks || permissionMode !== "bypassPermissions";
 }
 
 /** What the agent's policy says of a tool by the CLI's name; null when it says nothing. */

@@ -1,4 +1,11 @@
-import { claudeArgs, claudeEnvironment, claudeSettings, createMapperState, type MapperState } from "@holdfast/claude";
+import {
+  claudeArgs,
+  claudeBehaviour,
+  claudeEnvironment,
+  claudeSettings,
+  createMapperState,
+  type MapperState,
+} from "@holdfast/claude";
 import { guestBundlePath } from "@holdfast/guest";
 import { newId, type SessionAgent } from "@holdfast/protocol";
 import { agentLaunch } from "../agents/launch.ts";
@@ -17,6 +24,9 @@ import { markProcess, noteProcess } from "./process-rows.ts";
 import { startInGuest } from "./start-in-guest.ts";
 import { type AppendEvents, Step } from "./steps.ts";
 import type { TurnDeps } from "./turn-deps.ts";
+
+/** Waits of a minute and a half in all: a gateway that is started again, with all of the service, is found again. */
+const behaviour = claudeBehaviour({ maxRetries: 8 });
 
 export interface Session {
   id: string;
@@ -216,7 +226,10 @@ async function startArgs(deps: TurnDeps, input: StartInput, processId: string): 
   const claude = claudeArgs({
     conversation,
     ...launch,
-    settings: { ...claudeSettings({ baseUrl: deps.gateway.sandboxUrl }), ...settings },
+    settings: {
+      ...claudeSettings({ baseUrl: deps.gateway.sandboxUrl, environment: deps.options.claudeEnv, behaviour }),
+      ...settings,
+    },
   });
   const asUser = ["runuser", "-u", "claudeuser", "--", "claude"];
   return ["node", guestBundlePath, "start", ...ids, "--cwd", filesMount, "--", ...asUser, ...claude, ...extraArgs];
@@ -232,8 +245,7 @@ async function secretsOf(deps: TurnDeps, { session, sandbox }: StartInput): Prom
     lifetimeMs: deps.options.timeoutMs,
   });
   return {
-    // Waits of a minute and a half in all: a gateway that is started again, with all of the service, is found again.
-    ...claudeEnvironment({ stateMount, maxRetries: 8 }),
+    ...claudeEnvironment({ stateMount, behaviour }),
     ...deps.options.claudeEnv,
     ANTHROPIC_BASE_URL: deps.gateway.sandboxUrl,
     ANTHROPIC_API_KEY: token,

@@ -1,4 +1,5 @@
 import { randomUUID } from "node:crypto";
+import { initializeRequest } from "@holdfast/claude";
 import { inBackground } from "@holdfast/std";
 import { hasDeletedRules } from "../questions/rules.ts";
 import type { LiveSandbox } from "../sandboxes/live-sandbox.ts";
@@ -6,7 +7,7 @@ import { waitFor } from "../sandboxes/sandboxes.ts";
 import { openQuestions } from "../sessions/permissions.ts";
 import type { ClaudeProcess } from "./claude-process.ts";
 import { isEnding, markProcessEnding, untilEnded } from "./ending.ts";
-import { HeldProcess } from "./held-process.ts";
+import { HeldProcess, unlessEnding } from "./held-process.ts";
 import { findProcess, startProcess } from "./prepare.ts";
 import { ProcessVoice } from "./process-voice.ts";
 import { askForOpen } from "./questions.ts";
@@ -103,7 +104,13 @@ export class ProcessHolder {
       conversation: { kind, id: row.claudeSessionId },
       mapper: row.mapper,
     });
-    return this.#hold(new HeldProcess(process, sandbox), voice);
+    const running = this.#hold(new HeldProcess(process, sandbox), voice);
+    // Before any message, whose prompt would else be that of the conversation's beginning.
+    const lineId = randomUUID();
+    await process
+      .send(initializeRequest(lineId), lineId, this.#desk.stop.signal)
+      .catch((error: unknown) => unlessEnding(running, error));
+    return running;
   }
 
   #base(sandbox: LiveSandbox, voice: ProcessVoice) {
