@@ -22,6 +22,9 @@ export function objectArn(bucket: string, key: string): string {
   return `arn:aws:s3:::${bucket}/${key}`;
 }
 
+/** What the list of buckets is about. */
+export const ALL_BUCKETS = "arn:aws:s3:::*";
+
 export function bucketArn(bucket: string): string {
   return `arn:aws:s3:::${bucket}`;
 }

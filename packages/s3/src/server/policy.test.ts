@@ -1,4 +1,5 @@
 import { describe, expect, it } from "vitest";
+import { ALL_BUCKETS } from "./context.ts";
 import { type Access, isAllowed, parsePolicy } from "./policy.ts";
 
 function policy(...statements: object[]) {
@@ -85,5 +86,87 @@ describe("a session policy", () => {
     const startedMs = performance.now();
     expect(isAllowed(own, access("s3:GetObject", `arn:aws:s3:::b/${"a".repeat(900)}b`))).toBe(false);
     expect(performance.now() - startedMs).toBeLessThan(1000);
+  });
+
+  it.each(["StringEquals", "StringLike"])(
+    "takes an absent key as not matching for %s, and for its contrary as so",
+    (name) => {
+      const when = (operator: string) => policy({ ...ALLOW, Condition: { [operator]: { "s3:prefix": "a" } } });
+      expect(isAllowed(when(name), access("s3:ListBucket"))).toBe(false);
+      expect(isAllowed(when(name.replace("String", "StringNot")), access("s3:ListBucket"))).toBe(true);
+    },
+  );
+
+  it("denies by a condition only what it speaks of, also where another policy statement allows it twice", () => {
+    const own = policy(ALLOW, ALLOW, {
+      Effect: "Deny",
+      Action: "s3:PutObject",
+      Resource: "*",
+      Condition: { Null: { "s3:if-none-match": "true" } },
+    });
+    expect(isAllowed(own, access("s3:PutObject"))).toBe(false);
+    expect(isAllowed(own, access("s3:PutObject", undefined, { "s3:if-none-match": "*" }))).toBe(true);
+    expect(isAllowed(own, access("s3:GetObject"))).toBe(true);
+  });
+
+  it("keeps a prefix from its neighbours", () => {
+    const own = policy({ Effect: "Allow", Action: "s3:GetObject", Resource: "arn:aws:s3:::b/docs/acc_x/*" });
+    const inside = ["docs/acc_x/", "docs/acc_x/a", "docs/acc_x//", "docs/acc_x/../acc_y/a", "docs/acc_x/*"];
+    const outside = [
+      "docs/acc_x",
+      "docs/acc_xy/a",
+      "docs/Acc_x/a",
+      "/docs/acc_x/a",
+      "docs/acc_y/docs/acc_x/a",
+      "*",
+      "",
+    ];
+    for (const key of inside) expect(isAllowed(own, access("s3:GetObject", `arn:aws:s3:::b/${key}`)), key).toBe(true);
+    for (const key of outside) expect(isAllowed(own, access("s3:GetObject", `arn:aws:s3:::b/${key}`)), key).toBe(false);
+  });
+
+  it("denies everything by a statement for every resource, the list of buckets too", () => {
+    const deny = policy(ALLOW, { Effect: "Deny", Action: "s3:*", Resource: "arn:aws:s3:::*" });
+    expect(isAllowed(deny, access("s3:ListAllMyBuckets", ALL_BUCKETS))).toBe(false);
+    const one = policy({ Effect: "Allow", Action: "s3:*", Resource: ["arn:aws:s3:::b", "arn:aws:s3:::b/*"] });
+    expect(isAllowed(one, access("s3:ListAllMyBuckets", ALL_BUCKETS))).toBe(false);
+  });
+});
+
+describe("a session policy is refused, never read in part,", () => {
+  const own = (change: object, outer: object = {}) =>
+    JSON.stringify({ Version: "2012-10-17", Statement: [{ ...ALLOW, ...change }], ...outer });
+  const when = (Condition: unknown) => own({ Condition });
+
+  it.each([
+    ["with an operator that every object has", when({ constructor: { "s3:prefix": "a" } })],
+    ["with another one", when({ toString: { "s3:prefix": "a" } })],
+    [
+      "with the name of a prototype",
+      own({}).replace('"Resource"', '"Condition":{"__proto__":{"s3:prefix":"a"}},"Resource"'),
+    ],
+    ["with IfExists", when({ StringEqualsIfExists: { "s3:prefix": "a" } })],
+    ["with a set operator", when({ "ForAnyValue:StringLike": { "s3:prefix": "a" } })],
+    ["with Null of something else than true or false", when({ Null: { "s3:prefix": "maybe" } })],
+    ["with a condition that is a list", when([{ StringLike: { "s3:prefix": "a" } }])],
+    ["with a condition without key", when({ StringLike: "a" })],
+    ["with an empty list of values", when({ StringLike: { "s3:prefix": [] } })],
+    ["with a number as value", when({ StringLike: { "s3:prefix": 1 } })],
+    // biome-ignore lint/suspicious/noTemplateCurlyInString: a policy variable is spelt so
+    ["with a variable in a value", when({ StringLike: { "s3:prefix": "home/${aws:userid}/*" } })],
+    ["with an unknown field beside its statements", own({}, { Statements: [] })],
+    ["without version", own({}, { Version: undefined })],
+    ["with another version", own({}, { Version: "2020-01-01" })],
+    ["without statement", own({}, { Statement: [] })],
+    ["with a statement that is text", own({}, { Statement: ["Allow"] })],
+    ["with both Action and NotAction", own({ NotAction: "s3:Get*" })],
+    ["with neither Resource nor NotResource", own({ Resource: undefined })],
+    ["with an empty list of actions", own({ Action: [] })],
+    ["with an action without service", own({ Action: "GetObject" })],
+    ["with an effect in lower case", own({ Effect: "allow" })],
+    ["that is a list", "[]"],
+    ["that is empty", ""],
+  ])("%s", (_, text) => {
+    expect(() => parsePolicy(text)).toThrow(/session policy is not valid/);
   });
 });

@@ -94,12 +94,16 @@ function readConditions(value: unknown): Condition[] {
   if (value === undefined) return [];
   if (!isRecord(value)) refuse("Condition must be an object");
   return Object.entries(value).flatMap(([operator, keys]) => {
-    if (!(operator in OPERATORS)) refuse(`condition operator ${operator} is not supported`);
+    if (!Object.hasOwn(OPERATORS, operator)) refuse(`condition operator ${operator} is not supported`);
     if (!isRecord(keys)) refuse(`Condition.${operator} must be an object`);
     return Object.entries(keys).map(([name, values]) => {
       const key = name.toLowerCase();
       if (!CONDITION_KEYS.includes(key)) refuse(`condition key ${name} is not supported`);
-      return { operator, key, values: strings(values, name) };
+      const texts = strings(values, name);
+      if (operator === "Null" && !texts.every((text) => text === "true" || text === "false")) {
+        refuse(`Null of ${name} must be true or false`);
+      }
+      return { operator, key, values: texts };
     });
   });
 }
@@ -145,6 +149,9 @@ export function parsePolicy(text: string): Policy {
     return refuse("it is not JSON");
   }
   if (!isRecord(document)) return refuse("it must be a JSON object");
+  for (const field of Object.keys(document)) {
+    if (!["Version", "Id", "Statement"].includes(field)) refuse(`policy field ${field} is not supported`);
+  }
   const { Version: version, Statement: statement } = document;
   if (version !== "2012-10-17" && version !== "2008-10-17") refuse('Version must be "2012-10-17"');
   const list: unknown[] = Array.isArray(statement) ? statement : [statement];
