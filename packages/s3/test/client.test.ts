@@ -133,6 +133,100 @@ describe("the client", () => {
   });
 });
 
+describe("the client, of a body,", () => {
+  const announced = 100_000;
+  const stream = (bytes: number) => ({
+    lengthBytes: announced,
+    async *open() {
+      for (let left = bytes; left > 0; left -= 10_000) yield Buffer.alloc(Math.min(left, 10_000), "x");
+    },
+  });
+
+  it.each([0, announced - 1, announced + 1, 3 * announced])(
+    "refuses %i bytes where 100000 were announced, at once",
+    async (bytes) => {
+      await using kit = await testServer();
+      using client = createS3Client({ endpoint: kit.url, region: REGION, credentials: ROOT, maxSockets: 1 });
+      const put = client.put({ bucket, key: "length", body: stream(bytes), timeoutMs: 10_000 });
+      await expect(put).rejects.toMatchObject({
+        code: "BodyLengthMismatch",
+        message: expect.stringContaining("100000 bytes announced"),
+      });
+      // The connection is not one on which another request could read what was too much.
+      await client.put({ bucket, key: "next", body: stream(announced) });
+      expect(await client.head({ bucket, key: "length" })).toBeUndefined();
+      expect((await client.getBytes({ bucket, key: "next" })).length).toBe(announced);
+    },
+  );
+
+  it("reads all of it or says why not: cut connections are tried again, drips end with the deadline", async () => {
+    const whole = randomBytes(50_000);
+    let calls = 0;
+    await using fake = await fakeServer((request, response) => {
+      calls += 1;
+      response.writeHead(200, { "content-length": String(whole.length), etag: '"e"' });
+      if (request.url?.endsWith("/cut") && calls < 3)
+        response.write(whole.subarray(0, 1000), () => request.socket.destroy());
+      else if (request.url?.endsWith("/drip")) {
+        const drip = setInterval(() => response.write("x"), 20);
+        response.on("close", () => clearInterval(drip));
+      } else response.end(whole);
+    });
+    using client = clientOf(fake.url);
+    expect((await client.getBytes({ bucket, key: "cut" })).equals(whole)).toBe(true);
+    expect(calls).toBe(3);
+    await expect(client.getBytes({ bucket, key: "drip", timeoutMs: 300 })).rejects.toMatchObject({
+      name: "S3Error",
+      code: "TimeoutError",
+    });
+    const abort = new AbortController();
+    const call = client.getBytes({ bucket, key: "drip", signal: abort.signal });
+    abort.abort(new Error("enough"));
+    await expect(call).rejects.toThrow("enough");
+  });
+});
+
+describe("the client refuses, before it sends anything,", () => {
+  it.each([
+    ["an empty key", { key: "" }],
+    ["a key that is no text", { key: "\ud800" }],
+    ["metadata that no header can hold", { key: "k", metadata: { a: "line\nfeed" } }],
+    ["metadata with such a name", { key: "k", metadata: { "a b": "x" } }],
+  ])("%s", async (_, what) => {
+    let calls = 0;
+    await using fake = await fakeServer((request, response) => {
+      calls += 1;
+      request.resume();
+      response.end();
+    });
+    using client = clientOf(fake.url);
+    const error = await client.put({ bucket, body: "x", ...what }).catch((thrown: unknown) => thrown);
+    expect(error).toMatchObject({ name: "S3Error", code: "InvalidArgument", status: 0 });
+    expect((error as S3Error).message).not.toContain("no answer");
+    expect(calls).toBe(0);
+  });
+
+  it("an empty key of whatever else: it would be the bucket's", async () => {
+    await using kit = await testServer();
+    const client = kit.client();
+    const refused = { code: "InvalidArgument" };
+    await expect(client.delete({ bucket, key: "" })).rejects.toMatchObject(refused);
+    await expect(client.getBytes({ bucket, key: "" })).rejects.toMatchObject(refused);
+    await expect(client.head({ bucket, key: "" })).rejects.toMatchObject(refused);
+    await expect(client.copy({ bucket, key: "", from: { bucket, key: "x" } })).rejects.toMatchObject(refused);
+    await expect(client.copy({ bucket, key: "x", from: { bucket, key: "\udc00" } })).rejects.toMatchObject(refused);
+    expect(() => client.presign({ method: "DELETE", bucket, key: "", expiresSeconds: 60 })).toThrow(S3Error);
+    expect(await client.bucketExists({ bucket })).toBe(true);
+  });
+
+  it("nothing that is odd but right: text beyond ASCII comes back", async () => {
+    await using kit = await testServer();
+    const metadata = { name: "雪 Crème brûlée 😀" };
+    await kit.client().put({ bucket, key: "odd", body: "x", metadata });
+    expect((await kit.client().head({ bucket, key: "odd" }))?.metadata).toEqual(metadata);
+  });
+});
+
 describe("the probe", () => {
   const options = (endpoint: string) => ({ endpoint, region: REGION, credentials: ROOT, bucket });
 

@@ -1,9 +1,10 @@
 import type { IncomingHttpHeaders, IncomingMessage } from "node:http";
-import { awsEncodePath, canonicalQuery, type QueryList } from "../wire/encode.ts";
+import { awsEncodePath, canonicalQuery, headerText, type QueryList } from "../wire/encode.ts";
 import { ALGORITHM, amzDate, type Credentials, scopeText, sign, UNSIGNED_PAYLOAD } from "../wire/sigv4.ts";
 import { childrenNamed, childText, parseXml } from "../wire/xml.ts";
 import { S3Error } from "./error.ts";
-import { type CallOptions, type StreamBody, Transport, type TransportOptions } from "./transport.ts";
+import { requireSendable, type StreamBody } from "./outgoing.ts";
+import { type CallOptions, Transport, type TransportOptions } from "./transport.ts";
 
 export interface S3ClientOptions extends TransportOptions {
   /** Only path-style addresses (`endpoint/bucket/key`) are spoken. */
@@ -97,7 +98,7 @@ export interface S3Client extends Disposable {
   /** Returns false where the bucket was there already and is ours. */
   createBucket(options: CallOptions & { readonly bucket: string }): Promise<boolean>;
   bucketExists(options: CallOptions & { readonly bucket: string }): Promise<boolean>;
-  /** A URL that does one thing for who holds it. */
+  /** A URL that does one thing for who holds it. @throws S3Error InvalidArgument */
   presign(options: PresignOptions): string;
 }
 
@@ -113,7 +114,8 @@ function unquoted(etag: string | undefined): string {
 function headOf(headers: IncomingHttpHeaders): ObjectHead {
   const metadata: Record<string, string> = {};
   for (const name of Object.keys(headers)) {
-    if (name.startsWith("x-amz-meta-")) metadata[name.slice("x-amz-meta-".length)] = first(headers, name) ?? "";
+    if (name.startsWith("x-amz-meta-"))
+      metadata[name.slice("x-amz-meta-".length)] = headerText(first(headers, name) ?? "");
   }
   const whole = /\/(\d+)$/.exec(headers["content-range"] ?? "")?.[1];
   return {
@@ -164,18 +166,7 @@ class Client implements S3Client {
   }
 
   async getBytes(options: GetOptions): Promise<Buffer> {
-    const { body } = await this.get(options);
-    const onAbort = (): void => {
-      body.destroy(new DOMException("aborted", "AbortError"));
-    };
-    options.signal?.addEventListener("abort", onAbort, { once: true });
-    try {
-      const chunks: Buffer[] = [];
-      for await (const chunk of body as AsyncIterable<Buffer>) chunks.push(chunk);
-      return Buffer.concat(chunks);
-    } finally {
-      options.signal?.removeEventListener("abort", onAbort);
-    }
+    return await this.#transport.bytes(this.#read(options), options);
   }
 
   #read({ bucket, key, range }: GetOptions) {
@@ -225,6 +216,7 @@ class Client implements S3Client {
 
   async copy(options: CopyOptions): Promise<{ etag: string }> {
     const { bucket, key, from } = options;
+    requireSendable({ ...from, path: `/${from.bucket}/${from.key}` });
     const headers = { "x-amz-copy-source": awsEncodePath(`/${from.bucket}/${from.key}`) };
     const { text } = await this.#transport.text(
       { method: "PUT", path: `/${bucket}/${key}`, headers, bucket, key },
@@ -270,11 +262,13 @@ class Client implements S3Client {
   }
 
   presign(options: PresignOptions): string {
+    const { bucket, key, headers: asked = {} } = options;
+    requireSendable({ bucket, key, headers: asked, path: `/${bucket}/${key}` });
     const { credentials, region, now = Date.now } = this.#options;
     const endpoint = this.#transport.endpoint;
     const date = amzDate(now());
     const scope = { date: date.slice(0, 8), region, service: "s3" };
-    const given = Object.entries(options.headers ?? {}).map(([name, value]) => [name.toLowerCase(), value] as const);
+    const given = Object.entries(asked).map(([name, value]) => [name.toLowerCase(), value] as const);
     const headers = [["host", endpoint.host] as const, ...given];
     const query: [string, string][] = [
       ["X-Amz-Algorithm", ALGORITHM],
@@ -290,7 +284,7 @@ class Client implements S3Client {
       ],
     ];
     if (credentials.sessionToken !== undefined) query.push(["X-Amz-Security-Token", credentials.sessionToken]);
-    const path = awsEncodePath(`/${options.bucket}/${options.key}`);
+    const path = awsEncodePath(`/${bucket}/${key}`);
     const payloadHash = UNSIGNED_PAYLOAD;
     const signature = sign({ method: options.method, path, query, headers, payloadHash, credentials, scope, date });
     return `${endpoint.origin}${path}?${canonicalQuery(query)}&X-Amz-Signature=${signature}`;

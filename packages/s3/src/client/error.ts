@@ -55,9 +55,12 @@ export class S3Error extends Error {
   }
 }
 
+/** Of what never reached a server. */
+const NOT_BETTER_NEXT_TIME = ["TimeoutError", "ENOTFOUND", "InvalidArgument", "BodyLengthMismatch"];
+
 /** Whether trying again may help. A full disk (507) is not among them: it does not empty by itself. */
 export function isRetryable(error: S3Error): boolean {
-  if (error.status === 0) return error.code !== "TimeoutError" && error.code !== "ENOTFOUND";
+  if (error.status === 0) return !NOT_BETTER_NEXT_TIME.includes(error.code);
   if (error.code === "RequestTimeout" || error.code === "ConditionalRequestConflict") return true;
   return error.status === 429 || [500, 502, 503, 504].includes(error.status);
 }

@@ -1,39 +1,17 @@
 import { Agent as HttpAgent, request as httpRequest, type IncomingMessage, type RequestOptions } from "node:http";
 import { Agent as HttpsAgent, request as httpsRequest } from "node:https";
-import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { setTimeout as delay } from "node:timers/promises";
-import { awsEncodePath, canonicalQuery, type QueryList } from "../wire/encode.ts";
-import { amzDate, authorizationHeader, type Credentials, EMPTY_SHA256, sha256Hex } from "../wire/sigv4.ts";
+import { awsEncodePath, canonicalQuery, headerBytes } from "../wire/encode.ts";
+import { amzDate, authorizationHeader, type Credentials } from "../wire/sigv4.ts";
 import { errorFromAnswer, isRetryable, S3Error } from "./error.ts";
+import { exactly, hashOf, isStream, lengthOf, type Outgoing, requireSendable } from "./outgoing.ts";
 
 /** How long and how far a call may go. */
 export interface CallOptions {
   readonly signal?: AbortSignal | undefined;
   /** For the whole call with its retries, until the answer's headers (and body, where it is read here). */
   readonly timeoutMs?: number | undefined;
-}
-
-/** A body of known length that can be made again for a retry. */
-export interface StreamBody {
-  readonly lengthBytes: number;
-  /** In hex; without it the body goes unsigned (but its length is). */
-  readonly sha256?: string | undefined;
-  open(): Readable | AsyncIterable<Uint8Array>;
-}
-
-export interface Outgoing {
-  readonly method: string;
-  /** Decoded path, begins with a slash. */
-  readonly path: string;
-  readonly query?: QueryList;
-  readonly headers?: Readonly<Record<string, string>>;
-  readonly body?: string | Uint8Array | StreamBody | undefined;
-  readonly service?: "s3" | "sts";
-  /** False where a second try could do harm or cannot be made. Default true. */
-  readonly retry?: boolean;
-  readonly bucket?: string | undefined;
-  readonly key?: string | undefined;
 }
 
 export interface TransportOptions {
@@ -53,10 +31,6 @@ const DEFAULT_TIMEOUT_MS = 120_000;
 const BACKOFF_MS = 100;
 const MAX_BACKOFF_MS = 5_000;
 const MAX_TEXT_BYTES = 16 * 1024 * 1024;
-
-function isStream(body: Outgoing["body"]): body is StreamBody {
-  return typeof body === "object" && "open" in body;
-}
 
 /** Bytes of an answer as text, up to a limit. */
 export async function readText(answer: IncomingMessage): Promise<string> {
@@ -114,11 +88,22 @@ export class Transport implements Disposable {
     }
   }
 
+  /** Sends and reads the whole answer, whatever its length. @throws S3Error, AbortError */
+  async bytes(outgoing: Outgoing, call: CallOptions = {}): Promise<Buffer> {
+    const { signal, release } = deadline(call);
+    try {
+      return await this.#withRetries(outgoing, signal, async (answer) => Buffer.concat(await answer.toArray()));
+    } finally {
+      release();
+    }
+  }
+
   async #withRetries<T>(
     outgoing: Outgoing,
     signal: AbortSignal,
     use: (answer: IncomingMessage) => Promise<T>,
   ): Promise<T> {
+    requireSendable(outgoing);
     const attempts = outgoing.retry === false ? 1 : (this.#options.attempts ?? 4);
     for (let attempt = 1; ; attempt++) {
       try {
@@ -184,7 +169,12 @@ export class Transport implements Disposable {
       date,
     });
     const search = canonicalQuery(query);
-    return { method: outgoing.method, path: search === "" ? path : `${path}?${search}`, headers };
+    const wire = Object.entries(headers).map(([name, value]) => [name, headerBytes(value)]);
+    return {
+      method: outgoing.method,
+      path: search === "" ? path : `${path}?${search}`,
+      headers: Object.fromEntries(wire) as Record<string, string>,
+    };
   }
 
   async #send(outgoing: Outgoing, signal: AbortSignal): Promise<IncomingMessage> {
@@ -208,11 +198,11 @@ export class Transport implements Disposable {
     // Later errors (after the answer began) reach the reader of the answer.
     request.on("error", () => undefined);
     if (!isStream(body)) {
-      request.end(body);
+      // Not as text: Node would then send the headers in UTF-8, too, and those are bytes already.
+      request.end(typeof body === "string" ? Buffer.from(body) : body);
       return answered;
     }
-    const source = body.open();
-    const sent = pipeline(source instanceof Readable ? source : Readable.from(source, { objectMode: false }), request);
+    const sent = pipeline(exactly(body, outgoing), request);
     // An early answer ends the sending with an error that says less than the answer does.
     const failed = sent.then(
       () => answered,
@@ -224,16 +214,6 @@ export class Transport implements Disposable {
     );
     return await Promise.race([answered.catch(() => failed), failed]);
   }
-}
-
-function hashOf(body: Outgoing["body"]): string {
-  if (body === undefined) return EMPTY_SHA256;
-  return isStream(body) ? (body.sha256 ?? "UNSIGNED-PAYLOAD") : sha256Hex(body);
-}
-
-function lengthOf(body: Outgoing["body"]): number | undefined {
-  if (body === undefined) return undefined;
-  return isStream(body) ? body.lengthBytes : Buffer.byteLength(body);
 }
 
 function asS3Error(thrown: unknown, outgoing: Outgoing, signal: AbortSignal): S3Error {

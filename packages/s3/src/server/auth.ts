@@ -1,5 +1,5 @@
 import { timingSafeEqual } from "node:crypto";
-import { awsEncodePath } from "../wire/encode.ts";
+import { awsEncodePath, headerText } from "../wire/encode.ts";
 import {
   ALGORITHM,
   canonicalRequest,
@@ -279,21 +279,30 @@ export function authenticate(request: S3Request, options: AuthOptions, bodySha25
   }
   checkTime(request, claim, options.now());
   const { secretAccessKey, caller } = identify(claim, options);
-  const canonical = canonicalRequest({
-    method: request.method,
-    path: awsEncodePath(request.path),
-    query: request.query.filter(([name]) => !(claim.presigned && name === "X-Amz-Signature")),
-    headers: signedHeaderValues(request, claim),
-    payloadHash: claim.payloadHash,
-  });
   const key = signingKey(secretAccessKey, claim.scope);
-  const text = stringToSign(claim.date, claim.scope, canonical);
-  if (!sameText(hmac(key, text).toString("hex"), claim.signature)) {
-    throw new Fault("SignatureDoesNotMatch", {
-      details: { AWSAccessKeyId: claim.accessKeyId, StringToSign: text, CanonicalRequest: canonical },
-    });
-  }
+  checkSignature(request, claim, key);
   return { caller, payload: payloadProof(claim, key), presigned: claim.presigned };
+}
+
+function checkSignature(request: S3Request, claim: Claim, key: Buffer): void {
+  const headers = signedHeaderValues(request, claim);
+  // Text beyond ASCII: most clients send the UTF-8 that they sign, those on Node send Latin-1 and sign UTF-8.
+  const sent = headers.map(([name, value]) => [name, headerText(value)] as const);
+  const readings = headers.every(([, value], at) => value === sent[at]?.[1]) ? [headers] : [sent, headers];
+  let details: Record<string, string> = {};
+  for (const reading of readings) {
+    const canonical = canonicalRequest({
+      method: request.method,
+      path: awsEncodePath(request.path),
+      query: request.query.filter(([name]) => !(claim.presigned && name === "X-Amz-Signature")),
+      headers: reading,
+      payloadHash: claim.payloadHash,
+    });
+    const text = stringToSign(claim.date, claim.scope, canonical);
+    if (sameText(hmac(key, text).toString("hex"), claim.signature)) return;
+    details = { AWSAccessKeyId: claim.accessKeyId, StringToSign: text, CanonicalRequest: canonical };
+  }
+  throw new Fault("SignatureDoesNotMatch", { details });
 }
 
 /**

@@ -1,11 +1,13 @@
 import type { IncomingMessage } from "node:http";
 import { isIP } from "node:net";
-import { parseQuery, type QueryList } from "../wire/encode.ts";
+import { headerBytes, parseQuery, type QueryList } from "../wire/encode.ts";
 import { Fault } from "./faults.ts";
 
 /** A request, taken apart once. */
 export interface S3Request {
   readonly raw: IncomingMessage;
+  /** Whether `x-amz-*` parameters count as headers. */
+  readonly hoisted: boolean;
   readonly method: string;
   /** Decoded, begins with a slash. */
   readonly path: string;
@@ -44,6 +46,11 @@ function decodeUrl(url: string): { path: string; query: QueryList } {
   }
 }
 
+/** @throws Fault KeyTooLongError */
+export function requireKeyLength(key: string): void {
+  if (Buffer.byteLength(key) > MAX_KEY_BYTES) throw new Fault("KeyTooLongError");
+}
+
 /** @throws Fault InvalidURI, KeyTooLongError */
 export function readRequest(raw: IncomingMessage, domains: readonly string[]): S3Request {
   const url = raw.url ?? "/";
@@ -53,10 +60,11 @@ export function readRequest(raw: IncomingMessage, domains: readonly string[]): S
   const slash = path.indexOf("/", 1);
   const bucket = hosted ?? path.slice(1, slash < 0 ? undefined : slash);
   const key = hosted === undefined ? (slash < 0 ? "" : path.slice(slash + 1)) : path.slice(1);
-  if (Buffer.byteLength(key) > MAX_KEY_BYTES) throw new Fault("KeyTooLongError");
+  requireKeyLength(key);
   const params = new Map(query);
   return {
     raw,
+    hoisted: false,
     method: raw.method ?? "GET",
     path,
     query,
@@ -70,9 +78,11 @@ export function readRequest(raw: IncomingMessage, domains: readonly string[]): S
 
 /** A view of a presigned request in which `x-amz-*` query parameters count as headers, as S3 treats them. */
 export function withHoistedHeaders(request: S3Request): S3Request {
-  const hoisted = new Map(request.query.map(([name, value]) => [name.toLowerCase(), value]));
+  // As a header has it: one character for each byte of UTF-8.
+  const hoisted = new Map(request.query.map(([name, value]) => [name.toLowerCase(), headerBytes(value)]));
   return {
     ...request,
+    hoisted: true,
     header: (name) => request.header(name) ?? (name.startsWith("x-amz-") ? hoisted.get(name) : undefined),
   };
 }
@@ -80,6 +90,7 @@ export function withHoistedHeaders(request: S3Request): S3Request {
 /** Names of all headers with this prefix that the request carries. */
 export function headerNames(request: S3Request, prefix: string): string[] {
   const names = Object.keys(request.raw.headers).filter((name) => name.startsWith(prefix));
+  if (!request.hoisted) return names;
   const params = request.query.map(([name]) => name.toLowerCase()).filter((name) => name.startsWith(prefix));
   return [...new Set([...names, ...params])];
 }

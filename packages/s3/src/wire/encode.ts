@@ -1,3 +1,5 @@
+import { isUtf8 } from "node:buffer";
+
 /** Percent-encoding exactly as Signature Version 4 wants it: everything but `A-Z a-z 0-9 - . _ ~`. */
 export function awsEncode(text: string): string {
   return encodeURIComponent(text).replace(/[!'()*]/g, (c) => "%" + c.charCodeAt(0).toString(16).toUpperCase());
@@ -35,4 +37,15 @@ export function canonicalQuery(query: QueryList): string {
     .sort((a, b) => (a[0] < b[0] ? -1 : a[0] > b[0] ? 1 : a[1] < b[1] ? -1 : a[1] > b[1] ? 1 : 0))
     .map(([name, value]) => `${name}=${value}`)
     .join("&");
+}
+
+/** Text as it goes into a header: one character for each byte of UTF-8, since HTTP gives and takes Latin-1. */
+export function headerBytes(text: string): string {
+  return Buffer.from(text, "utf8").toString("latin1");
+}
+
+/** The text of a header's value: UTF-8 where it is some, else Latin-1. */
+export function headerText(value: string): string {
+  const bytes = Buffer.from(value, "latin1");
+  return isUtf8(bytes) ? bytes.toString("utf8") : value;
 }

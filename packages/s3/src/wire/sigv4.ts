@@ -81,7 +81,7 @@ export function canonicalRequest(parts: SignedParts): string {
     parts.method,
     parts.path,
     canonicalQuery(parts.query),
-    ...headers.map(([name, value]) => `${name}:${value.trim().replace(/\s+/g, " ")}`),
+    ...headers.map(([name, value]) => `${name}:${value.replace(/[ \t]+/g, " ").replace(/^ | $/g, "")}`),
     "",
     headers.map(([name]) => name).join(";"),
     parts.payloadHash,
