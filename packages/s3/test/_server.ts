@@ -113,3 +113,14 @@ export async function serverProcess(
     },
   };
 }
+
+/** Status and code of a call of the AWS SDK that must be refused. */
+export async function refusal(work: Promise<unknown>): Promise<{ status: number | undefined; code: string }> {
+  try {
+    await work;
+  } catch (error) {
+    const { name, $metadata } = error as { name: string; $metadata?: { httpStatusCode?: number } };
+    return { status: $metadata?.httpStatusCode, code: name };
+  }
+  throw new Error("the call was not refused");
+}

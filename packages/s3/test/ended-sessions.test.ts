@@ -1,4 +1,7 @@
 import { randomBytes } from "node:crypto";
+import { once } from "node:events";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import {
   CompleteMultipartUploadCommand,
@@ -9,7 +12,12 @@ import {
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { assumeRole, type Credentials, createS3Client, endSession, prefixPolicy } from "../src/index.ts";
 import { EndedSessions } from "../src/server/ended-sessions.ts";
+import { Fault, toFault } from "../src/server/faults.ts";
+import { readRequest } from "../src/server/request.ts";
+import { route } from "../src/server/router.ts";
+import { ObjectStore } from "../src/server/store/store.ts";
 import { DirectorySync } from "../src/server/store/sync.ts";
+import { UploadStore } from "../src/server/store/uploads.ts";
 import { REGION, ROOT, serverProcess, type TestServer, tempDir, testServer } from "./_server.ts";
 
 const bucket = "test";
@@ -112,6 +120,105 @@ describe("a session that was ended", () => {
     await using second = await serverProcess({ dataDir });
     using client = createS3Client({ endpoint: second.url, region: REGION, credentials: own, forcePathStyle: true });
     await expect(client.put({ bucket, key: `${prefix}x`, body: "x" })).rejects.toMatchObject({ code: "AccessDenied" });
+  });
+});
+
+describe("a write of a session that ends between its being allowed and its taking effect", () => {
+  const ENDED = new Fault("AccessDenied", { message: "these credentials were ended just now" });
+
+  /** The operations on a real store, by a caller whose credentials end just before a write takes effect. */
+  async function lateServer() {
+    const stack = new AsyncDisposableStack();
+    const directory = stack.use(await tempDir());
+    const store = stack.use(await ObjectStore.open({ dataDir: directory.path, durable: false }));
+    await store.createBucket(bucket);
+    const uploads = new UploadStore(store);
+    const ends = (): never => {
+      throw ENDED;
+    };
+    const caller = {
+      arn: "arn:aws:sts::000000000000:assumed-role/holdfast/late",
+      policies: [],
+      policyTexts: [],
+      expiresMs: Number.POSITIVE_INFINITY,
+      sessionIds: ["late"],
+      checkWrites: () => undefined,
+      enter: ends,
+    };
+    const auth = { caller, payload: { kind: "unsigned" as const }, presigned: false };
+    const server = createServer((raw, response) => {
+      const request = readRequest(raw, []);
+      const common = { region: REGION, now: Date.now, logger: undefined };
+      route(request)({ request, response, auth, store, uploads, ...common }).catch((error: unknown) => {
+        response.writeHead(toFault(error).status).end(toFault(error).code);
+      });
+    });
+    await once(server.listen(0, "127.0.0.1"), "listening");
+    stack.defer(async () => {
+      server.closeAllConnections();
+      await new Promise((resolve) => server.close(resolve));
+    });
+    const { port } = server.address() as AddressInfo;
+    return {
+      store,
+      uploads,
+      url: `http://127.0.0.1:${port}`,
+      [Symbol.asyncDispose]: () => stack[Symbol.asyncDispose](),
+    };
+  }
+
+  async function put(store: ObjectStore, key: string): Promise<void> {
+    await using sink = await store.createSink(0);
+    await sink.write(Buffer.from(key));
+    const info = { sizeBytes: key.length, etag: "e".repeat(32), modifiedMs: 1, headers: {}, metadata: {} };
+    await store.commit({ bucket, key }, { sink, info });
+  }
+
+  async function stateOf({ store, uploads }: { store: ObjectStore; uploads: UploadStore }) {
+    const keys: string[] = [];
+    const walk = store.walk(bucket, { prefix: "", after: "" });
+    for (let found = await walk.next(); found; found = await walk.next()) keys.push(found.key);
+    const open = await uploads.list(bucket);
+    const parts = await Promise.all(open.map((upload) => uploads.parts(upload)));
+    return { keys, buckets: store.buckets().map(({ name }) => name), open, parts };
+  }
+
+  it("never happens, whichever it is", async () => {
+    await using late = await lateServer();
+    await put(late.store, "there");
+    await late.store.createBucket("empty");
+    const upload = await late.uploads.create({ bucket, key: "parts", startedMs: 1, headers: {}, metadata: {} });
+    {
+      await using sink = await late.store.createSink(0);
+      await sink.write(Buffer.from("part"));
+      const info = { sizeBytes: 4, etag: "d".repeat(32), modifiedMs: 1, headers: {}, metadata: {} };
+      await late.uploads.putPart(upload, { partNumber: 1, sink, info });
+    }
+    const before = await stateOf(late);
+    const complete = `<CompleteMultipartUpload><Part><PartNumber>1</PartNumber><ETag>${"d".repeat(32)}</ETag></Part></CompleteMultipartUpload>`;
+    const copied = { headers: { "x-amz-copy-source": `/${bucket}/there` } };
+    const writes: [method: string, path: string, rest: RequestInit][] = [
+      ["PUT", `/${bucket}/new`, { body: "x" }],
+      ["PUT", `/${bucket}/there`, { body: "x" }],
+      ["PUT", `/${bucket}/copy`, copied],
+      ["DELETE", `/${bucket}/there`, {}],
+      ["DELETE", `/${bucket}/not-there`, {}],
+      ["POST", `/${bucket}/new?uploads`, {}],
+      ["PUT", `/${bucket}/parts?partNumber=2&uploadId=${upload.id}`, { body: "x" }],
+      ["PUT", `/${bucket}/parts?partNumber=2&uploadId=${upload.id}`, copied],
+      ["POST", `/${bucket}/parts?uploadId=${upload.id}`, { body: complete }],
+      ["DELETE", `/${bucket}/parts?uploadId=${upload.id}`, {}],
+      ["PUT", "/made-late", {}],
+      ["DELETE", "/empty", {}],
+    ];
+    for (const [method, path, rest] of writes) {
+      const answer = await fetch(late.url + path, { method, ...rest });
+      expect([method, path, answer.status, await answer.text()]).toEqual([method, path, 403, "AccessDenied"]);
+    }
+    const list = "<Delete><Object><Key>there</Key></Object></Delete>";
+    const bulk = await fetch(`${late.url}/${bucket}?delete`, { method: "POST", body: list });
+    expect(await bulk.text()).toContain("<Code>AccessDenied</Code>");
+    expect(await stateOf(late)).toEqual(before);
   });
 });
 

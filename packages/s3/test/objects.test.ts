@@ -27,7 +27,7 @@ import {
   UploadPartCopyCommand,
 } from "@aws-sdk/client-s3";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { type TestServer, testServer } from "./_server.ts";
+import { refusal, type TestServer, testServer } from "./_server.ts";
 
 let kit: TestServer;
 const Bucket = "test";
@@ -38,17 +38,6 @@ beforeAll(async () => {
 afterAll(async () => {
   await kit[Symbol.asyncDispose]();
 });
-
-/** Status and code of a refused call. */
-async function refusal(work: Promise<unknown>): Promise<{ status: number | undefined; code: string }> {
-  try {
-    await work;
-  } catch (error) {
-    const { name, $metadata } = error as { name: string; $metadata?: { httpStatusCode?: number } };
-    return { status: $metadata?.httpStatusCode, code: name };
-  }
-  throw new Error("the call was not refused");
-}
 
 async function bytesOf(Key: string): Promise<Buffer> {
   const { Body } = await kit.aws().send(new GetObjectCommand({ Bucket, Key }));

@@ -8,17 +8,10 @@ import {
   headBucket,
   listBuckets,
 } from "./ops/buckets.ts";
+import { completeUpload } from "./ops/complete.ts";
 import { copyObject } from "./ops/copy.ts";
 import { listObjectsV1, listObjectsV2 } from "./ops/list.ts";
-import {
-  abortUpload,
-  completeUpload,
-  createUpload,
-  listParts,
-  listUploads,
-  uploadPart,
-  uploadPartCopy,
-} from "./ops/multipart.ts";
+import { abortUpload, createUpload, listParts, listUploads, uploadPart, uploadPartCopy } from "./ops/multipart.ts";
 import { deleteObject, getObject, getObjectTagging, putObject } from "./ops/objects.ts";
 import type { S3Request } from "./request.ts";
 

@@ -10,8 +10,9 @@ import {
 } from "../../wire/xml.ts";
 import { authorize } from "../auth.ts";
 import { receiveText } from "../body.ts";
-import { bucketArn, type OperationContext, objectArn, sendEmpty, sendXml } from "../context.ts";
+import { ALL_BUCKETS, bucketArn, type OperationContext, objectArn, sendEmpty, sendXml } from "../context.ts";
 import { Fault, toFault } from "../faults.ts";
+import { requireKeyLength } from "../request.ts";
 import { refuseUnsupported } from "./metadata.ts";
 
 const MAX_DELETE_BYTES = 4 * 1024 * 1024;
@@ -19,7 +20,7 @@ const MAX_DELETE_KEYS = 1000;
 
 export async function listBuckets(context: OperationContext): Promise<void> {
   const { response, store, auth } = context;
-  authorize(auth.caller, "s3:ListAllMyBuckets", { resource: "*" });
+  authorize(auth.caller, "s3:ListAllMyBuckets", { resource: ALL_BUCKETS });
   const buckets: XmlFields = store.buckets().map(
     ({ name, createdMs }) =>
       [
@@ -50,6 +51,7 @@ export async function createBucket(context: OperationContext): Promise<void> {
   const length = Number(request.header("content-length") ?? 0);
   // The body may name a region; there is only this one.
   if (length > 0) await receiveText({ request, response, proof: auth.payload }, MAX_DELETE_BYTES);
+  using _entered = auth.caller.enter();
   if (!(await store.createBucket(request.bucket))) {
     throw new Fault("BucketAlreadyOwnedByYou", { details: { BucketName: request.bucket } });
   }
@@ -59,6 +61,7 @@ export async function createBucket(context: OperationContext): Promise<void> {
 export async function deleteBucket(context: OperationContext): Promise<void> {
   const { request, response, store, auth } = context;
   authorize(auth.caller, "s3:DeleteBucket", { resource: bucketArn(request.bucket) });
+  using _entered = auth.caller.enter();
   await store.deleteBucket(request.bucket);
   sendEmpty(response, 204);
 }
@@ -93,6 +96,12 @@ function parseDelete(text: string): DeleteRequest {
       if (version !== undefined && version !== "" && version !== "null") {
         throw new Fault("NotImplemented", { message: "There are no object versions here." });
       }
+      // Conditions that S3 knows for directory buckets only: deleting without asking them would be worse than refusing.
+      for (const name of ["Size", "LastModifiedTime"]) {
+        if (childText(object, name) !== undefined) {
+          throw new Fault("NotImplemented", { message: `This server does not know ${name} as a condition; use ETag.` });
+        }
+      }
       return { key: childText(object, "Key") ?? "", etag: childText(object, "ETag")?.replace(/^"(.*)"$/, "$1") };
     });
     const valid = root.name === "Delete" && keys.length > 0 && keys.length <= MAX_DELETE_KEYS;
@@ -113,8 +122,9 @@ export async function deleteObjects(context: OperationContext): Promise<void> {
   for (const { key, etag } of keys) {
     try {
       authorize(auth.caller, "s3:DeleteObject", { resource: objectArn(request.bucket, key) });
-      if (Buffer.byteLength(key) > 1024) throw new Fault("KeyTooLongError");
-      await store.delete({ bucket: request.bucket, key }, etag === undefined ? undefined : { etag });
+      requireKeyLength(key);
+      const { enter } = auth.caller;
+      await store.delete({ bucket: request.bucket, key }, etag === undefined ? { enter } : { enter, etag });
       if (!quiet) results.push(["Deleted", [["Key", key]]]);
     } catch (error) {
       const fault = toFault(error);

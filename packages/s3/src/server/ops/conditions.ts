@@ -53,6 +53,22 @@ export interface ByteRange {
 }
 
 /**
+ * The range of a part that is copied: both ends, and all of it in the source. A part cut short would be found by nobody.
+ * @throws Fault InvalidArgument, InvalidRange
+ */
+export function parseSourceRange(header: string, sizeBytes: number): ByteRange {
+  const [, first, last] = /^bytes=(\d+)-(\d+)$/.exec(header.trim()) ?? [];
+  const range = { start: Number(first), end: Number(last) };
+  if (first === undefined || last === undefined || range.end < range.start) {
+    throw new Fault("InvalidArgument", { message: "x-amz-copy-source-range must be bytes=first-last." });
+  }
+  if (range.end >= sizeBytes) {
+    throw new Fault("InvalidRange", { details: { ActualObjectSize: String(sizeBytes), RangeRequested: header } });
+  }
+  return range;
+}
+
+/**
  * One `bytes=` range. Undefined where the header is to be ignored: absent, malformed, or several ranges.
  * @throws Fault InvalidRange
  */

@@ -2,7 +2,7 @@ import { S3_NAMESPACE, writeXml } from "../../wire/xml.ts";
 import { authorize } from "../auth.ts";
 import { type OperationContext, objectArn, sendXml, withoutIdleTimeout } from "../context.ts";
 import { Fault } from "../faults.ts";
-import type { S3Request } from "../request.ts";
+import { requireKeyLength, type S3Request } from "../request.ts";
 import type { OpenObject } from "../store/footer.ts";
 import type { ObjectAddress } from "../store/store.ts";
 import { checkReadConditions } from "./conditions.ts";
@@ -26,7 +26,9 @@ export function copySourceOf(request: S3Request): ObjectAddress {
   }
   const slash = decoded.indexOf("/");
   if (slash <= 0 || slash === decoded.length - 1) refuse("x-amz-copy-source must be bucket/key.");
-  return { bucket: decoded.slice(0, slash), key: decoded.slice(slash + 1) };
+  const key = decoded.slice(slash + 1);
+  requireKeyLength(key);
+  return { bucket: decoded.slice(0, slash), key };
 }
 
 /** Opens the source with the caller's rights and the request's conditions. The caller disposes of it. */

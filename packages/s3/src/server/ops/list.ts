@@ -91,10 +91,12 @@ async function infoOf(found: FoundKey, skipped: Skipped): Promise<(FoundKey & { 
   }
 }
 
-/** A marker that names a common prefix stands for all the keys below it. */
+/** A marker that names a common prefix, cut at its first delimiter, stands for all the keys below it. */
 function cursorFrom(marker: string, query: PageQuery): string {
-  const covers = query.delimiter !== "" && marker.length > query.prefix.length && marker.endsWith(query.delimiter);
-  return covers && marker.startsWith(query.prefix) ? marker + PAST : marker;
+  const { prefix, delimiter } = query;
+  if (delimiter === "" || !marker.startsWith(prefix)) return marker;
+  const cut = marker.indexOf(delimiter, prefix.length);
+  return cut >= 0 && cut === marker.length - delimiter.length ? marker + PAST : marker;
 }
 
 function contents(page: Page, encode: (text: string) => string, withOwner: boolean): XmlFields {

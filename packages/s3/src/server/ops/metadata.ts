@@ -1,3 +1,4 @@
+import { validateHeaderName, validateHeaderValue } from "node:http";
 import { CHECKSUM_ALGORITHMS, isChecksumAlgorithm } from "../../wire/checksums.ts";
 import type { Caller } from "../auth.ts";
 import { Fault } from "../faults.ts";
@@ -28,6 +29,8 @@ const REFUSED_HEADERS = [
   "x-amz-grant-",
   "x-amz-write-offset-bytes",
   "x-amz-bucket-object-lock-enabled",
+  // Conditions of deletes in directory buckets.
+  "x-amz-if-match-",
 ];
 
 /** @throws Fault NotImplemented */
@@ -55,6 +58,20 @@ function contentEncoding(value: string): string {
     .join(",");
 }
 
+/**
+ * Parameters of a URL may hold what no header can: an object with such metadata could never be answered.
+ * @throws Fault InvalidArgument
+ */
+export function requireHeader(name: string, value: string): void {
+  try {
+    validateHeaderName(name);
+    validateHeaderValue(name, value);
+  } catch (cause) {
+    throw new Fault("InvalidArgument", { message: `${JSON.stringify(name)} cannot be sent as a header.`, cause });
+  }
+  if (name === "x-amz-meta-") throw new Fault("InvalidArgument", { message: "Metadata needs a name." });
+}
+
 /** Standard headers and user metadata of a request that makes an object. */
 export function readMetadata(request: S3Request): Pick<ObjectInfo, "headers" | "metadata"> {
   const headers: Record<string, string> = {};
@@ -67,6 +84,7 @@ export function readMetadata(request: S3Request): Pick<ObjectInfo, "headers" | "
   let bytes = 0;
   for (const name of headerNames(request, "x-amz-meta-")) {
     const value = request.header(name) ?? "";
+    requireHeader(name, value);
     metadata[name.slice("x-amz-meta-".length)] = value;
     bytes += name.length - "x-amz-meta-".length + Buffer.byteLength(value, "latin1");
   }

@@ -1,48 +1,33 @@
 import { createHash } from "node:crypto";
-import { awsEncodePath } from "../../wire/encode.ts";
-import {
-  childrenNamed,
-  childText,
-  parseXml,
-  S3_NAMESPACE,
-  writeXml,
-  XML_DECLARATION,
-  XmlError,
-} from "../../wire/xml.ts";
+import { S3_NAMESPACE, writeXml } from "../../wire/xml.ts";
 import { authorize } from "../auth.ts";
-import { announcedLength, receive, receiveText } from "../body.ts";
+import { announcedLength, receive } from "../body.ts";
 import { bucketArn, type OperationContext, objectArn, sendEmpty, sendXml, withoutIdleTimeout } from "../context.ts";
 import { Fault } from "../faults.ts";
 import type { S3Request } from "../request.ts";
 import type { ObjectInfo, OpenObject } from "../store/footer.ts";
 import type { Sink } from "../store/sink.ts";
-import { type CompletePart, MAX_PART_NUMBER, type Upload } from "../store/uploads.ts";
-import { type ByteRange, parseRange } from "./conditions.ts";
+import { MAX_PART_NUMBER, type Upload } from "../store/uploads.ts";
+import { type ByteRange, parseSourceRange } from "./conditions.ts";
 import { copySourceOf, openCopySource } from "./copy.ts";
 import { limitParam, listEncoder } from "./list.ts";
 import {
-  CHECKSUM_ELEMENTS,
   checksumFields,
   checksumHeaders,
   quote,
   readMetadata,
   readUploadChecksum,
-  readWriteCondition,
   refuseUnsupported,
-  unquote,
 } from "./metadata.ts";
 import { writeContext } from "./objects.ts";
 
-const MAX_COMPLETE_BYTES = 4 * 1024 * 1024;
-const KEEP_ALIVE_MS = 10_000;
-
-function allowPut(context: OperationContext): void {
+export function allowPut(context: OperationContext): void {
   const { request, auth } = context;
   const access = { resource: objectArn(request.bucket, request.key), context: writeContext(request) };
   authorize(auth.caller, "s3:PutObject", access);
 }
 
-function uploadOf(context: OperationContext): Promise<Upload> {
+export function uploadOf(context: OperationContext): Promise<Upload> {
   return context.uploads.get(context.request, context.request.param("uploadId") ?? "");
 }
 
@@ -55,10 +40,11 @@ function partNumberOf(request: S3Request): number {
 }
 
 export async function createUpload(context: OperationContext): Promise<void> {
-  const { request, response, uploads } = context;
+  const { request, response, uploads, auth } = context;
   allowPut(context);
   refuseUnsupported(request);
   const checksum = readUploadChecksum(request);
+  using _entered = auth.caller.enter();
   const upload = await uploads.create({
     bucket: request.bucket,
     key: request.key,
@@ -91,6 +77,7 @@ export async function uploadPart(context: OperationContext): Promise<void> {
   }
   const plain = partInfo(received.sizeBytes, received.md5Hex, context.now());
   const info = checksum ? { ...plain, checksum } : plain;
+  using _entered = auth.caller.enter();
   await withoutIdleTimeout(request, () => uploads.putPart(upload, { partNumber, sink, info }));
   const { "x-amz-checksum-type": _type, ...sums } = checksumHeaders(checksum);
   sendEmpty(response, 200, { etag: quote(info.etag), ...sums });
@@ -115,18 +102,18 @@ async function pour(source: OpenObject, sink: Sink, range: ByteRange): Promise<s
 }
 
 export async function uploadPartCopy(context: OperationContext): Promise<void> {
-  const { request, response, uploads, store } = context;
+  const { request, response, uploads, store, auth } = context;
   allowPut(context);
   const partNumber = partNumberOf(request);
   const upload = await uploadOf(context);
   await using source = await openCopySource(context, copySourceOf(request));
   const { sizeBytes } = source.info;
   const asked = request.header("x-amz-copy-source-range");
-  const range = asked === undefined ? { start: 0, end: sizeBytes - 1 } : parseRange(asked, sizeBytes);
-  if (!range) throw new Fault("InvalidArgument", { message: "x-amz-copy-source-range must be bytes=first-last." });
+  const range = asked === undefined ? { start: 0, end: sizeBytes - 1 } : parseSourceRange(asked, sizeBytes);
   await using sink = await store.createSink(range.end - range.start + 1);
   const info = await withoutIdleTimeout(request, async () => {
     const poured = partInfo(range.end - range.start + 1, await pour(source, sink, range), context.now());
+    using _entered = auth.caller.enter();
     await uploads.putPart(upload, { partNumber, sink, info: poured });
     return poured;
   });
@@ -137,66 +124,12 @@ export async function uploadPartCopy(context: OperationContext): Promise<void> {
   sendXml(response, writeXml("CopyPartResult", fields, S3_NAMESPACE));
 }
 
-function parseComplete(text: string): CompletePart[] {
-  try {
-    const root = parseXml(text);
-    const parts = childrenNamed(root, "Part").map((part) => {
-      const checksums: CompletePart["checksums"] = {};
-      for (const [algorithm, element] of CHECKSUM_ELEMENTS) {
-        const value = childText(part, element);
-        if (value !== undefined) checksums[algorithm] = value.trim();
-      }
-      return {
-        partNumber: Number(childText(part, "PartNumber")),
-        etag: unquote(childText(part, "ETag") ?? ""),
-        checksums,
-      };
-    });
-    if (root.name === "CompleteMultipartUpload" && parts.length > 0 && parts.length <= MAX_PART_NUMBER) return parts;
-  } catch (cause) {
-    if (!(cause instanceof XmlError)) throw cause;
-    throw new Fault("MalformedXML", { cause });
-  }
-  throw new Fault("MalformedXML");
-}
-
-/** Joining parts may take longer than a client waits for a byte: then blanks go ahead of the document, as on S3. */
-export async function completeUpload(context: OperationContext): Promise<void> {
-  const { request, response, uploads, auth } = context;
-  allowPut(context);
-  const upload = await uploadOf(context);
-  const condition = readWriteCondition(request, auth.caller);
-  const text = await receiveText({ request, response, proof: auth.payload }, MAX_COMPLETE_BYTES);
-  const parts = parseComplete(text);
-  const timer = setInterval(() => {
-    if (!response.headersSent) {
-      response.writeHead(200, { "content-type": "application/xml" });
-      response.write(XML_DECLARATION);
-    }
-    response.write(" ");
-  }, KEEP_ALIVE_MS);
-  let info: ObjectInfo;
-  try {
-    info = await withoutIdleTimeout(request, () => uploads.complete(upload, parts, condition));
-  } finally {
-    clearInterval(timer);
-  }
-  const fields = [
-    ["Location", `http://${request.header("host") ?? "localhost"}${awsEncodePath(request.path)}`],
-    ["Bucket", upload.bucket],
-    ["Key", upload.key],
-    ["ETag", quote(info.etag)],
-    ...checksumFields(info.checksum),
-  ] as const;
-  const xml = writeXml("CompleteMultipartUploadResult", fields, S3_NAMESPACE);
-  if (response.headersSent) response.end(xml.slice(XML_DECLARATION.length));
-  else sendXml(response, xml);
-}
-
 export async function abortUpload(context: OperationContext): Promise<void> {
   const { request, response, uploads, auth } = context;
   authorize(auth.caller, "s3:AbortMultipartUpload", { resource: objectArn(request.bucket, request.key) });
-  await uploads.abort(await uploadOf(context));
+  const upload = await uploadOf(context);
+  using _entered = auth.caller.enter();
+  await uploads.abort(upload);
   sendEmpty(response, 204);
 }
 
@@ -205,12 +138,18 @@ const OWNER = [
   ["DisplayName", "holdfast"],
 ] as const;
 
+function partMarkerOf(request: S3Request): number {
+  const text = request.param("part-number-marker") ?? "";
+  if (!/^\d{0,9}$/.test(text)) throw new Fault("InvalidArgument", { message: "part-number-marker must be a number." });
+  return Number(text);
+}
+
 export async function listParts(context: OperationContext): Promise<void> {
   const { request, response, uploads, auth } = context;
   authorize(auth.caller, "s3:ListMultipartUploadParts", { resource: objectArn(request.bucket, request.key) });
   const upload = await uploadOf(context);
   const maxParts = limitParam(request, "max-parts");
-  const marker = Number(request.param("part-number-marker") ?? 0);
+  const marker = partMarkerOf(request);
   const all = (await uploads.parts(upload)).filter((part) => part.partNumber > marker);
   const page = all.slice(0, maxParts);
   const fields = [
@@ -223,7 +162,7 @@ export async function listParts(context: OperationContext): Promise<void> {
     ["PartNumberMarker", marker],
     ["NextPartNumberMarker", page.at(-1)?.partNumber],
     ["MaxParts", maxParts],
-    ["IsTruncated", all.length > page.length],
+    ["IsTruncated", maxParts > 0 && all.length > page.length],
     ["ChecksumAlgorithm", upload.checksum?.algorithm.toUpperCase()],
     ["ChecksumType", upload.checksum?.type],
     ...page.map(
@@ -257,7 +196,7 @@ export async function listUploads(context: OperationContext): Promise<void> {
   const matching = (await uploads.list(request.bucket)).filter((upload) => upload.key.startsWith(prefix));
   const start = keyMarker === "" ? 0 : startAfterMarker(matching, keyMarker, idMarker);
   const page = matching.slice(start, start + maxUploads);
-  const truncated = matching.length > start + page.length;
+  const truncated = maxUploads > 0 && matching.length > start + page.length;
   const last = page.at(-1);
   const fields = [
     ["Bucket", request.bucket],
@@ -288,9 +227,11 @@ export async function listUploads(context: OperationContext): Promise<void> {
 }
 
 function startAfterMarker(uploads: readonly Upload[], keyMarker: string, idMarker: string): number {
-  const exact = uploads.findIndex((upload) => upload.key === keyMarker && upload.id === idMarker);
-  if (exact >= 0) return exact + 1;
   const marker = Buffer.from(keyMarker);
-  const next = uploads.findIndex((upload) => Buffer.compare(Buffer.from(upload.key), marker) > 0);
+  const next = uploads.findIndex(({ key, id }) => {
+    const order = Buffer.compare(Buffer.from(key), marker);
+    // By the id's place, not by finding it: the upload may be gone, and those of the same key behind it are not.
+    return order > 0 || (order === 0 && idMarker !== "" && id > idMarker);
+  });
   return next < 0 ? uploads.length : next;
 }

@@ -7,7 +7,14 @@ import { Fault } from "../faults.ts";
 import type { S3Request } from "../request.ts";
 import type { ObjectInfo, OpenObject } from "../store/footer.ts";
 import { type ByteRange, checkReadConditions, parseRange, type ReadConditions } from "./conditions.ts";
-import { checksumHeaders, quote, readMetadata, readWriteCondition, refuseUnsupported } from "./metadata.ts";
+import {
+  checksumHeaders,
+  quote,
+  readMetadata,
+  readWriteCondition,
+  refuseUnsupported,
+  requireHeader,
+} from "./metadata.ts";
 
 const READ_BYTES = 256 * 1024;
 
@@ -75,7 +82,9 @@ function objectHeaders(request: S3Request, info: ObjectInfo): Record<string, str
   for (const [name, value] of Object.entries(info.metadata)) headers[`x-amz-meta-${name}`] = value;
   for (const name of OVERRIDES) {
     const value = request.param(`response-${name}`);
-    if (value !== undefined) headers[name] = value;
+    if (value === undefined) continue;
+    requireHeader(name, value);
+    headers[name] = value;
   }
   return headers;
 }
@@ -148,6 +157,7 @@ async function sendRange(object: OpenObject, response: ServerResponse, range: By
 export async function deleteObject(context: OperationContext): Promise<void> {
   const { request, response, store, auth } = context;
   authorize(auth.caller, "s3:DeleteObject", { resource: objectArn(request.bucket, request.key) });
+  refuseUnsupported(request);
   await store.delete(request, readWriteCondition(request, auth.caller));
   sendEmpty(response, 204);
 }

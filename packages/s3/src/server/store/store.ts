@@ -20,7 +20,7 @@ import { type FileCalls, realFiles } from "./files.ts";
 import { encodeFooter, type ObjectInfo, type OpenObject, openObjectFile, readInfo } from "./footer.ts";
 import { keyToComponents, toBinary } from "./paths.ts";
 import { Sink } from "./sink.ts";
-import { DirectorySync, KeyedMutex } from "./sync.ts";
+import { DirectorySync, holdsFile, KeyedMutex } from "./sync.ts";
 import { KeyWalk, type WalkOptions } from "./walk.ts";
 
 /** What must hold for a write to happen; checked together with the write, so of many racers one wins. */
@@ -158,6 +158,9 @@ export class ObjectStore implements AsyncDisposable {
   deleteBucket(bucket: string): Promise<void> {
     return this.locks.run(`bucket\n${bucket}`, async () => {
       this.requireBucket(bucket);
+      if (await holdsFile(this.#bucketDir(bucket))) {
+        throw new Fault("BucketNotEmpty", { details: { BucketName: bucket } });
+      }
       const createdMs = this.#buckets.get(bucket) ?? 0;
       // Taken out first, so that no write starts; then only rmdir, which cannot lose an object that came in between.
       this.#buckets.delete(bucket);

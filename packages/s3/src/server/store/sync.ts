@@ -1,5 +1,5 @@
-import { mkdir, open, rmdir } from "node:fs/promises";
-import { basename, dirname } from "node:path";
+import { mkdir, open, opendir, rmdir } from "node:fs/promises";
+import { basename, dirname, join } from "node:path";
 import { errnoOf } from "../faults.ts";
 import type { DirectoryIndexes } from "./directory-index.ts";
 
@@ -121,4 +121,21 @@ export class DirectorySync {
       }
     }
   }
+}
+
+/** Whether a file lies anywhere below; ends at the first. */
+export async function holdsFile(path: string): Promise<boolean> {
+  const left = [path];
+  for (let at = left.pop(); at !== undefined; at = left.pop()) {
+    try {
+      for await (const entry of await opendir(at)) {
+        if (!entry.isDirectory()) return true;
+        left.push(join(at, entry.name));
+      }
+    } catch (error) {
+      // Pruned while we looked.
+      if (errnoOf(error) !== "ENOENT") throw error;
+    }
+  }
+  return false;
 }

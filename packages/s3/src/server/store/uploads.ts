@@ -29,6 +29,19 @@ export interface CompletePart {
   readonly checksums: Partial<Record<ChecksumAlgorithm, string>>;
 }
 
+/** What is said of the object that the parts make, and must be true of it. */
+export interface WholeObject {
+  readonly sizeBytes?: number;
+  /** In base64, of the upload's kind. */
+  readonly checksum?: string | undefined;
+}
+
+export interface Completion {
+  readonly parts: readonly CompletePart[];
+  readonly expected: WholeObject;
+  readonly modifiedMs: number;
+}
+
 export const MAX_PART_NUMBER = 10_000;
 const MIN_PART_BYTES = 5 * 1024 * 1024;
 const COPY_BYTES = 1024 * 1024;
@@ -49,7 +62,9 @@ export class UploadStore {
 
   async create(upload: Omit<Upload, "id">): Promise<Upload> {
     this.#store.requireBucket(upload.bucket);
-    const made: Upload = { ...upload, id: randomBytes(16).toString("hex") };
+    // Ids sort by their start, so that a list can go on behind an upload that is no more.
+    const started = upload.startedMs.toString(16).padStart(12, "0");
+    const made: Upload = { ...upload, id: `${started}${randomBytes(10).toString("hex")}` };
     const parent = join(this.#store.uploadsDir, made.bucket);
     await mkdir(parent, { recursive: true, mode: 0o700 });
     await using sink = await this.#store.createSink(0);
@@ -84,7 +99,7 @@ export class UploadStore {
     }
   }
 
-  /** All uploads of a bucket, by key, then by start. */
+  /** All uploads of a bucket, by key, then by id, which is by start. */
   async list(bucket: string): Promise<Upload[]> {
     this.#store.requireBucket(bucket);
     const found: Upload[] = [];
@@ -92,7 +107,7 @@ export class UploadStore {
       const upload = await this.#read(bucket, id);
       if (upload) found.push(upload);
     }
-    return found.sort((a, b) => Buffer.compare(Buffer.from(a.key), Buffer.from(b.key)) || a.startedMs - b.startedMs);
+    return found.sort((a, b) => Buffer.compare(Buffer.from(a.key), Buffer.from(b.key)) || (a.id < b.id ? -1 : 1));
   }
 
   /** Forgets uploads begun before a time, and directories as old that never became an upload. */
@@ -138,22 +153,24 @@ export class UploadStore {
 
   /**
    * Joins the listed parts into the object, then forgets the upload.
-   * @throws Fault InvalidPart, InvalidPartOrder, EntityTooSmall, PreconditionFailed, NoSuchUpload
+   * @throws Fault InvalidPart, InvalidPartOrder, EntityTooSmall, BadDigest, InvalidRequest, PreconditionFailed,
+   * NoSuchUpload
    */
-  complete(upload: Upload, asked: readonly CompletePart[], condition?: WriteCondition): Promise<ObjectInfo> {
+  complete(upload: Upload, asked: Completion, condition?: WriteCondition): Promise<ObjectInfo> {
     const dir = this.#dir(upload.bucket, upload.id);
     return this.#store.locks.run(dir, async () => {
       // Again under the lock: another completion may have been first.
       await this.get(upload, upload.id);
-      const parts = await this.#chosenParts(upload, asked);
+      const parts = await this.#chosenParts(upload, asked.parts);
       const running = upload.checksum?.type === "FULL_OBJECT" ? createChecksum(upload.checksum.algorithm) : undefined;
       await using sink = await this.#store.createSink(parts.reduce((sum, part) => sum + part.sizeBytes, 0));
       for (const part of parts) await appendPart(sink, join(dir, String(part.partNumber)), running);
       const checksum = joinedChecksum(upload, parts, running);
+      requireWhole(asked.expected, { sizeBytes: sink.sizeBytes, checksum: checksum?.value });
       const info: ObjectInfo = {
         sizeBytes: sink.sizeBytes,
         etag: joinedEtag(parts),
-        modifiedMs: Date.now(),
+        modifiedMs: asked.modifiedMs,
         headers: upload.headers,
         metadata: upload.metadata,
         ...(checksum ? { checksum } : {}),
@@ -210,6 +227,18 @@ async function appendPart(sink: Sink, path: string, running: Checksum | undefine
     running?.update(chunk);
     await sink.write(chunk);
     at += bytesRead;
+  }
+}
+
+/** @throws Fault InvalidRequest, BadDigest */
+function requireWhole(expected: WholeObject, made: WholeObject): void {
+  if (expected.sizeBytes !== undefined && expected.sizeBytes !== made.sizeBytes) {
+    throw new Fault("InvalidRequest", {
+      message: `The parts make ${made.sizeBytes} bytes, not ${expected.sizeBytes}.`,
+    });
+  }
+  if (expected.checksum !== undefined && expected.checksum !== made.checksum) {
+    throw new Fault("BadDigest", { message: "The checksum you specified is not that of the parts together." });
   }
 }
 
