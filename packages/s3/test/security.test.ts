@@ -1,5 +1,4 @@
-import { createHash, createHmac } from "node:crypto";
-import { request as httpRequest } from "node:http";
+import { createHash } from "node:crypto";
 import {
   CopyObjectCommand,
   DeleteObjectCommand,
@@ -11,7 +10,8 @@ import {
 } from "@aws-sdk/client-s3";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { assumeRole, type Credentials, prefixPolicy, S3Error, type TemporaryCredentials } from "../src/index.ts";
-import { amzDate, authorizationHeader, EMPTY_SHA256, hmac, sha256Hex, sign, signingKey } from "../src/wire/sigv4.ts";
+import { EMPTY_SHA256, sign } from "../src/wire/sigv4.ts";
+import { signedHeaders as headersSignedFor, type RawRequest, type SignedRequest, sendRaw } from "./_raw.ts";
 import { REGION, ROOT, type TestServer, testServer } from "./_server.ts";
 
 let kit: TestServer;
@@ -30,60 +30,11 @@ beforeEach(() => {
   clockMs = Date.now();
 });
 
-interface RawRequest {
-  readonly method: string;
-  readonly path: string;
-  readonly headers: Record<string, string>;
-  readonly body?: Buffer | string;
-}
+const raw = (request: RawRequest) => sendRaw(kit.url, request);
 
-/** Exactly these bytes, answered with status, S3's error code and the body. */
-function raw(options: RawRequest): Promise<{ status: number; code: string | undefined; body: string }> {
-  const { method, path, headers, body } = options;
-  return new Promise((resolve, reject) => {
-    const { hostname, port } = new URL(kit.url);
-    const request = httpRequest({ method, path, headers, hostname, port }, (answer) => {
-      const chunks: Buffer[] = [];
-      answer.on("data", (chunk: Buffer) => chunks.push(chunk));
-      answer.on("end", () => {
-        const text = Buffer.concat(chunks).toString();
-        resolve({ status: answer.statusCode ?? 0, code: /<Code>(\w+)<\/Code>/.exec(text)?.[1], body: text });
-      });
-    });
-    request.on("error", reject);
-    request.end(body);
-  });
-}
-
-interface SignedRequest extends RawRequest {
-  readonly credentials?: Credentials;
-  readonly payloadHash?: string;
-  readonly atMs?: number;
-}
-
-/** Headers of a correctly signed request. */
-function signedHeaders(options: SignedRequest): Record<string, string> {
-  const { credentials = ROOT, atMs = clockMs, method, path, body = "" } = options;
-  const date = amzDate(atMs);
-  const payloadHash = options.payloadHash ?? sha256Hex(body);
-  const headers: Record<string, string> = {
-    host: new URL(kit.url).host,
-    "x-amz-date": date,
-    "x-amz-content-sha256": payloadHash,
-    ...options.headers,
-  };
-  const scope = { date: date.slice(0, 8), region: REGION, service: "s3" };
-  const authorization = authorizationHeader({
-    method,
-    path,
-    query: [],
-    headers: Object.entries(headers),
-    payloadHash,
-    credentials,
-    scope,
-    date,
-  });
-  return { ...headers, authorization };
+/** Headers of a correctly signed request, by the server's clock. */
+function signedHeaders(request: SignedRequest): Record<string, string> {
+  return headersSignedFor(kit.url, { atMs: clockMs, ...request });
 }
 
 describe("signatures", () => {
@@ -107,16 +58,6 @@ describe("signatures", () => {
     expect(await raw(broken)).toMatchObject({ status: 400, code: "AuthorizationHeaderMalformed" });
   });
 
-  it("refuses a clock that is more than 15 minutes off", async () => {
-    const get = { method: "GET", path: "/test/sig", headers: {} };
-    for (const minutes of [-16, 16]) {
-      const headers = signedHeaders({ ...get, atMs: clockMs + minutes * 60_000 });
-      expect(await raw({ ...get, headers })).toMatchObject({ status: 403, code: "RequestTimeTooSkewed" });
-    }
-    const headers = signedHeaders({ ...get, atMs: clockMs - 14 * 60_000 });
-    expect(await raw({ ...get, headers })).toMatchObject({ status: 404, code: "NoSuchKey" });
-  });
-
   it("refuses a body that is not the one signed, and x-amz headers that were not signed", async () => {
     const put = { method: "PUT", path: "/test/body", headers: { "content-length": "4" }, body: "good" };
     const headers = signedHeaders(put);
@@ -128,44 +69,6 @@ describe("signatures", () => {
     expect(await raw(added)).toMatchObject({ status: 403, code: "AccessDenied" });
     expect(await kit.client().head({ bucket: Bucket, key: "body" })).toBeUndefined();
     expect(await raw({ ...put, headers })).toMatchObject({ status: 200 });
-  });
-
-  it("verifies signed chunks, the trailer too, and refuses a changed byte or a missing end", async () => {
-    const chunks = [Buffer.alloc(8192, "a"), Buffer.from("the end")];
-    const send = async (key: string, change: (body: Buffer) => Buffer) => {
-      const length = chunks.reduce((sum, chunk) => sum + chunk.length, 0);
-      const path = `/test/${key}`;
-      const headers = signedHeaders({
-        method: "PUT",
-        path,
-        payloadHash: "STREAMING-AWS4-HMAC-SHA256-PAYLOAD-TRAILER",
-        headers: {
-          "x-amz-decoded-content-length": String(length),
-          "x-amz-trailer": "x-amz-checksum-sha256",
-          "content-encoding": "aws-chunked",
-        },
-      });
-      const body = change(chunkedBody(headers, chunks));
-      return raw({ method: "PUT", path, headers: { ...headers, "content-length": String(body.length) }, body });
-    };
-    expect(await send("chunks-good", (body) => body)).toMatchObject({ status: 200 });
-    expect((await kit.client().getBytes({ bucket: Bucket, key: "chunks-good" })).equals(Buffer.concat(chunks))).toBe(
-      true,
-    );
-    const flip = (at: number) => (body: Buffer) => {
-      const copy = Buffer.from(body);
-      copy[at] = (copy[at] ?? 0) ^ 1;
-      return copy;
-    };
-    expect(await send("chunks-bad", flip(5000))).toMatchObject({ status: 403, code: "SignatureDoesNotMatch" });
-    expect(await send("chunks-bad", (body) => flip(body.indexOf("x-amz-checksum-sha256:") + 25)(body))).toMatchObject({
-      status: 403,
-    });
-    expect(await send("chunks-bad", (body) => body.subarray(0, 8300))).toMatchObject({
-      status: 400,
-      code: "IncompleteBody",
-    });
-    expect(await kit.client().head({ bucket: Bucket, key: "chunks-bad" })).toBeUndefined();
   });
 
   it("refuses a body without length, a malformed URI, a form upload, DOCTYPE", async () => {
@@ -181,28 +84,6 @@ describe("signatures", () => {
     });
   });
 });
-
-/** An aws-chunked body as the SDKs of other languages send it. */
-function chunkedBody(headers: Record<string, string>, chunks: readonly Buffer[]): Buffer {
-  const date = headers["x-amz-date"] ?? "";
-  const scope = { date: date.slice(0, 8), region: REGION, service: "s3" };
-  const key = signingKey(ROOT.secretAccessKey, scope);
-  const scopeLine = `${scope.date}/${REGION}/s3/aws4_request`;
-  let previous = /Signature=([0-9a-f]+)/.exec(headers.authorization ?? "")?.[1] ?? "";
-  const out: Buffer[] = [];
-  for (const chunk of [...chunks, Buffer.alloc(0)]) {
-    const text = ["AWS4-HMAC-SHA256-PAYLOAD", date, scopeLine, previous, EMPTY_SHA256, sha256Hex(chunk)].join("\n");
-    previous = hmac(key, text).toString("hex");
-    out.push(Buffer.from(`${chunk.length.toString(16)};chunk-signature=${previous}\r\n`), chunk);
-    if (chunk.length > 0) out.push(Buffer.from("\r\n"));
-  }
-  const sum = createHash("sha256").update(Buffer.concat(chunks)).digest("base64");
-  const trailer = `x-amz-checksum-sha256:${sum}`;
-  const text = ["AWS4-HMAC-SHA256-TRAILER", date, scopeLine, previous, sha256Hex(trailer + "\n")].join("\n");
-  const signature = createHmac("sha256", key).update(text).digest("hex");
-  out.push(Buffer.from(`${trailer}\r\nx-amz-trailer-signature:${signature}\r\n\r\n`));
-  return Buffer.concat(out);
-}
 
 describe("presigned URLs", () => {
   const body = "exactly these bytes";
