@@ -7,6 +7,7 @@ import { REGION, ROOT, type TestServer, tempDir, testServer } from "./_server.ts
 
 const AWS = "/usr/bin/aws";
 const PREFIX = "docs/acc_x/1700000000/";
+const HELD = "docs/acc_x/1700000001/";
 const installed = await access(AWS).then(
   () => true,
   () => false,
@@ -18,8 +19,9 @@ interface Ran {
   readonly stderr: string;
 }
 
-// Each command starts a Python program, which takes seconds where the machine is busy.
-describe.skipIf(!installed)("with the AWS CLI", { timeout: 240_000 }, () => {
+// Each command starts a Python program, which takes seconds where the machine is busy: those that need not wait for each
+// other run at once.
+describe.skipIf(!installed)("with the AWS CLI", { timeout: 240_000, concurrent: true }, () => {
   let kit: TestServer;
   let directory: Awaited<ReturnType<typeof tempDir>>;
 
@@ -65,23 +67,28 @@ describe.skipIf(!installed)("with the AWS CLI", { timeout: 240_000 }, () => {
     const content = Buffer.alloc(20 * 1024 * 1024, "0123456789abcdef!");
     await writeFile(small, "small");
     await writeFile(large, content);
-    expect(await aws(["s3", "cp", small, "s3://test/cli/small.txt"])).toMatchObject({ exitCode: 0 });
-    expect(await aws(["s3", "cp", large, "s3://test/cli/large.bin"])).toMatchObject({ exitCode: 0 });
+    const done = async (...all: readonly (readonly string[])[]) => {
+      const ran = await Promise.all(all.map((args) => aws(["s3", ...args])));
+      for (const one of ran) expect(one).toMatchObject({ exitCode: 0 });
+      return ran.map(({ stdout }) => stdout);
+    };
+    await done(["cp", small, "s3://test/cli/small.txt"], ["cp", large, "s3://test/cli/large.bin"]);
     expect((await kit.client().head({ bucket: "test", key: "cli/large.bin" }))?.etag).toMatch(/-3$/);
     expect((await kit.client().head({ bucket: "test", key: "cli/small.txt" }))?.contentType).toBe("text/plain");
     const back = join(dir, "back.bin");
-    expect(await aws(["s3", "cp", "s3://test/cli/large.bin", back])).toMatchObject({ exitCode: 0 });
+    await done(
+      ["cp", "s3://test/cli/large.bin", back],
+      ["cp", "s3://test/cli/large.bin", "s3://test/cli/copy.bin"],
+      ["mb", "s3://made-by-cli"],
+    );
     expect((await readFile(back)).equals(content)).toBe(true);
-    expect(await aws(["s3", "cp", "s3://test/cli/large.bin", "s3://test/cli/copy.bin"])).toMatchObject({ exitCode: 0 });
     expect((await kit.client().getBytes({ bucket: "test", key: "cli/copy.bin" })).equals(content)).toBe(true);
-    const listing = await aws(["s3", "ls", "s3://test/cli/"]);
-    expect(listing.stdout.match(/\S+$/gm)).toEqual(["copy.bin", "large.bin", "small.txt"]);
-    expect((await aws(["s3", "ls", "s3://test/"])).stdout).toContain("PRE cli/");
-    expect((await aws(["s3", "ls"])).stdout).toContain("test");
-    expect(await aws(["s3", "rm", "--recursive", "s3://test/cli/"])).toMatchObject({ exitCode: 0 });
+    const [below = "", top, buckets] = await done(["ls", "s3://test/cli/"], ["ls", "s3://test/"], ["ls"]);
+    expect(below.match(/\S+$/gm)).toEqual(["copy.bin", "large.bin", "small.txt"]);
+    expect(top).toContain("PRE cli/");
+    expect(buckets).toMatch(/ made-by-cli$.* test$/ms);
+    await done(["rm", "--recursive", "s3://test/cli/"], ["rb", "s3://made-by-cli"]);
     expect(await keysBelow("cli/")).toEqual([]);
-    expect(await aws(["s3", "mb", "s3://made-by-cli"])).toMatchObject({ exitCode: 0 });
-    expect(await aws(["s3", "rb", "s3://made-by-cli"])).toMatchObject({ exitCode: 0 });
   });
 
   const NAMES = [
@@ -128,7 +135,7 @@ describe.skipIf(!installed)("with the AWS CLI", { timeout: 240_000 }, () => {
   });
 
   it("is held to its prefix with temporary credentials", async () => {
-    const policy = prefixPolicy("test", PREFIX);
+    const policy = prefixPolicy("test", HELD);
     const limited = await assumeRole({
       endpoint: kit.url,
       region: REGION,
@@ -137,20 +144,20 @@ describe.skipIf(!installed)("with the AWS CLI", { timeout: 240_000 }, () => {
       sessionName: "cli",
       policy,
     });
-    await kit.client().put({ bucket: "test", key: `${PREFIX}keep`, body: "kept" });
+    await kit.client().put({ bucket: "test", key: `${HELD}keep`, body: "kept" });
     const file = join(directory.path, "file");
     await writeFile(file, "x");
-    for (const args of [
+    const refused = [
       ["s3", "cp", file, "s3://test/docs/acc_y/1700000000/x"],
-      ["s3", "rm", `s3://test/${PREFIX}keep`],
+      ["s3", "rm", `s3://test/${HELD}keep`],
       ["s3", "ls", "s3://test/docs/"],
-      ["s3", "cp", `s3://test/${PREFIX}keep`, "s3://test/elsewhere"],
-    ]) {
-      const { exitCode, stdout, stderr } = await aws(args, limited);
+      ["s3", "cp", `s3://test/${HELD}keep`, "s3://test/elsewhere"],
+    ];
+    for (const { exitCode, stdout, stderr } of await Promise.all(refused.map((args) => aws(args, limited)))) {
       expect(exitCode).not.toBe(0);
       expect(stdout + stderr).toMatch(/AccessDenied|403|Forbidden/);
     }
-    expect(await kit.client().head({ bucket: "test", key: `${PREFIX}keep` })).toBeDefined();
+    expect(await kit.client().head({ bucket: "test", key: `${HELD}keep` })).toBeDefined();
   });
 
   it("asks STS itself", async () => {
