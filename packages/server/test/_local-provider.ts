@@ -31,7 +31,7 @@ export class LocalProvider implements SandboxProvider, AsyncDisposable {
   readonly folder: string;
   readonly execs: string[][] = [];
   readonly #children = new Set<ChildProcess>();
-  readonly #ends = new Map<string, PromiseWithResolvers<void>>();
+  readonly #ends = new Map<string, PromiseWithResolvers<undefined>>();
   readonly #isOwner: boolean;
 
   /** With `folder`, one that another process made and removes. */
@@ -117,7 +117,7 @@ export class LocalProvider implements SandboxProvider, AsyncDisposable {
   }
 
   #handle(id: string): SandboxHandle {
-    const ended = this.#ends.get(id) ?? Promise.withResolvers<void>();
+    const ended = this.#ends.get(id) ?? Promise.withResolvers<undefined>();
     this.#ends.set(id, ended);
     return {
       id,
@@ -128,7 +128,7 @@ export class LocalProvider implements SandboxProvider, AsyncDisposable {
           new Promise<never>((_, reject) => signal.addEventListener("abort", () => reject(signal.reason))),
         ]),
       isRunning: () => Promise.resolve(true),
-      terminate: async () => ended.resolve(),
+      terminate: async () => ended.resolve(undefined),
       detach: () => undefined,
     };
   }

@@ -98,7 +98,7 @@ export class LocalSandbox {
   readonly #owner: LocalSandboxes;
   readonly #guest: string;
   readonly #links = new Set<Socket>();
-  readonly #ended = Promise.withResolvers<void>();
+  readonly #ended = Promise.withResolvers<string | undefined>();
   isRunning = true;
 
   constructor(owner: LocalSandboxes, id: string, spec: SandboxSpec) {
@@ -154,7 +154,7 @@ export class LocalSandbox {
 
   /** Kills the guest as the kernel would when memory runs out. */
   killGuest(): void {
-    for (const pid of this.#pids((cmdline) => cmdline.includes(`${this.#guest}\0daemon`))) kill(pid);
+    for (const pid of this.guests()) kill(pid);
   }
 
   /** The guest answers nobody any more, until `thawGuest`. */
@@ -167,7 +167,12 @@ export class LocalSandbox {
   }
 
   #signalGuest(signal: NodeJS.Signals): void {
-    for (const pid of this.#pids((cmdline) => cmdline.includes(`${this.#guest}\0daemon`))) process.kill(pid, signal);
+    for (const pid of this.guests()) process.kill(pid, signal);
+  }
+
+  /** Pids of the guest's daemon: one, while it runs. */
+  guests(): number[] {
+    return this.#pids((cmdline) => cmdline.includes(`${this.#guest}\0daemon`));
   }
 
   /** Pids of everything that runs in it. */
@@ -177,7 +182,8 @@ export class LocalSandbox {
     });
   }
 
-  async end(): Promise<void> {
+  /** `why`: what the provider says of an end that nobody asked for. */
+  async end(why?: string): Promise<void> {
     this.isRunning = false;
     for (let round = 0; round < 200; round++) {
       const pids = this.processes();
@@ -186,7 +192,7 @@ export class LocalSandbox {
       await new Promise((resolve) => setTimeout(resolve, 5));
     }
     this.cutLinks();
-    this.#ended.resolve();
+    this.#ended.resolve(why);
   }
 
   async #start(args: readonly string[], options: ExecOptions): Promise<RunningExec> {

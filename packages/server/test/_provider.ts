@@ -20,14 +20,14 @@ export class FakeProvider implements SandboxProvider {
   listsNothing = false;
 
   add(tags: Record<string, string>): FakeSandbox {
-    const ended = Promise.withResolvers<void>();
+    const ended = Promise.withResolvers<undefined>();
     const sandbox: FakeSandbox = {
       id: `sb-${this.sandboxes.length}`,
       tags,
       running: true,
       end: () => {
         sandbox.running = false;
-        ended.resolve();
+        ended.resolve(undefined);
       },
     };
     this.sandboxes.push(sandbox);
@@ -35,7 +35,7 @@ export class FakeProvider implements SandboxProvider {
     return sandbox;
   }
 
-  readonly #ends = new Map<string, Promise<void>>();
+  readonly #ends = new Map<string, Promise<undefined>>();
 
   async find(tags: Readonly<Record<string, string>>): Promise<SandboxHandle[]> {
     if (this.away) throw new Error("the provider is away");
@@ -78,7 +78,7 @@ export class FakeProvider implements SandboxProvider {
       exec: () => Promise.reject(new Error("nothing runs here")),
       waitEnd: (signal) =>
         Promise.race([
-          this.#ends.get(sandbox.id) ?? Promise.resolve(),
+          this.#ends.get(sandbox.id) ?? Promise.resolve(undefined),
           new Promise<never>((_, reject) => signal.addEventListener("abort", () => reject(signal.reason))),
         ]),
       isRunning: () => Promise.resolve(sandbox.running),

@@ -47,7 +47,7 @@ async function streamExec(
   const signal = AbortSignal.any([c.req.raw.signal, c.get("authEnds"), context.closing]);
   const live = await context.sandboxes.running(accountId, sandboxId, signal).catch(unavailable);
   const exec = await startExec(live, input, signal).catch((error) => {
-    if (live.gone.aborted) throw new AppError("sandbox_ended", { cause: error });
+    if (live.gone.aborted) throw ended(live.gone.reason);
     signal.throwIfAborted();
     return unavailable(error);
   });
@@ -65,20 +65,25 @@ async function streamExec(
 /** The provider's own failures, in words that the account can use. */
 function unavailable(error: unknown): never {
   if (error instanceof AppError || isAbort(error)) throw error;
-  if (error instanceof SandboxGoneError) throw new AppError("sandbox_ended", { cause: error });
+  if (error instanceof SandboxGoneError) throw ended(error);
   throw new AppError("sandbox_unavailable", { detail: "The engine did not answer as it should", cause: error });
 }
 
 function asProblem(error: unknown): AppError {
   if (error instanceof AppError) return error;
-  return new AppError(error instanceof SandboxGoneError ? "sandbox_ended" : "sandbox_unavailable");
+  return error instanceof SandboxGoneError ? ended(error) : new AppError("sandbox_unavailable");
+}
+
+function ended(cause: unknown): AppError {
+  const why = cause instanceof SandboxGoneError ? cause.why : undefined;
+  return new AppError("sandbox_ended", { cause, ...(why === undefined ? {} : { detail: why }) });
 }
 
 /** A stream never just stops: its last frame says why. */
 function brokenStream(c: Context<HttpEnv>, { logger }: AppContext, error: unknown): SseFrame {
   const requestId = c.get("requestId");
-  const { entry, code } = asProblem(error);
+  const { entry, code, message: detail } = asProblem(error);
   if (code === "sandbox_unavailable") logger.error({ err: error, requestId }, "an exec's stream broke");
   const { status, title, remedy } = entry;
-  return { event: "error", data: { type: `/docs/problems#${code}`, title, status, code, remedy, detail: title } };
+  return { event: "error", data: { type: `/docs/problems#${code}`, title, status, code, remedy, detail } };
 }

@@ -46,8 +46,8 @@ export interface RunningExec {
 export interface SandboxHandle {
   readonly id: string;
   exec(args: readonly string[], options: ExecOptions): Promise<RunningExec>;
-  /** Resolves when the sandbox has ended. */
-  waitEnd(signal: AbortSignal): Promise<void>;
+  /** Resolves when the sandbox has ended: why, in the provider's words, where it has any and nobody asked for the end. */
+  waitEnd(signal: AbortSignal): Promise<string | undefined>;
   isRunning(signal: AbortSignal): Promise<boolean>;
   /** Safe to repeat. */
   terminate(signal: AbortSignal): Promise<void>;

@@ -179,14 +179,28 @@ class ModalSandbox implements SandboxHandle {
     return new ModalExec(await bounded(start, { what, timeoutMs: callTimeoutMs, signal }));
   }
 
-  async waitEnd(signal: AbortSignal): Promise<void> {
+  async waitEnd(signal: AbortSignal): Promise<string | undefined> {
     const day = 24 * 60 * 60 * 1000;
     try {
       await bounded(() => this.#sandbox.wait(), { what: "the sandbox's end", timeoutMs: 7 * day, signal });
+      return await this.#whyEnded(signal);
     } catch (error) {
       // One that the provider does not know any more has ended.
       if (!isNotFound(error)) throw error;
+      return undefined;
     }
+  }
+
+  /** The SDK's own methods give the code alone. */
+  async #whyEnded(signal: AbortSignal): Promise<string | undefined> {
+    const { cpClient } = this.#client;
+    const asked = { sandboxId: this.id, timeout: 0 };
+    const ask = () => (isV1Id(this.id) ? cpClient.sandboxWait(asked) : cpClient.sandboxWaitV2(asked));
+    const options = { what: "why the sandbox ended", timeoutMs: 5_000, signal };
+    // That it has ended is known; without the reason everything goes on.
+    const answer = await bounded(ask, options).catch(() => undefined);
+    const said = answer?.result?.exception ?? "";
+    return said === "" ? undefined : said;
   }
 
   async isRunning(signal: AbortSignal): Promise<boolean> {
@@ -263,6 +277,11 @@ async function bounded<T>(
 function isUnavailable(error: unknown): boolean {
   const unavailable = 14;
   return error instanceof Error && "code" in error && error.code === unavailable;
+}
+
+/** As the SDK tells them apart: other ids are asked for by other calls. */
+function isV1Id(sandboxId: string): boolean {
+  return /^sb-[0-9A-Za-z]{22}$/.test(sandboxId);
 }
 
 /** Some calls of the SDK pass the wire's own error on. */

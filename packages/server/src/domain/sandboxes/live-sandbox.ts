@@ -9,8 +9,11 @@ const outageMs = 10 * 60 * 1000;
 /** The sandbox has ended; its workspace is as it was. */
 export class SandboxGoneError extends Error {
   override name = "SandboxGoneError";
-  constructor(sandboxId: string) {
-    super(`sandbox ${sandboxId} has ended`);
+  /** In the provider's words, where it has any. */
+  readonly why: string | undefined;
+  constructor(sandboxId: string, why?: string) {
+    super(`sandbox ${sandboxId} has ended${why === undefined ? "" : `: ${why}`}`);
+    this.why = why;
   }
 }
 
@@ -143,9 +146,9 @@ export class LiveSandbox {
     });
   }
 
-  /** Called when the provider says so. */
-  end(): void {
-    this.#gone.abort(new SandboxGoneError(this.id));
+  /** Called when the provider says so, and why. */
+  end(why?: string): void {
+    this.#gone.abort(new SandboxGoneError(this.id, why));
     this.close();
   }
 

@@ -256,9 +256,10 @@ export class Sandboxes {
 
   async #untilEnd(live: LiveSandbox): Promise<void> {
     const signal = AbortSignal.any([this.#closing.signal, live.gone]);
+    let why: string | undefined;
     for (;;) {
       try {
-        await live.handle.waitEnd(signal);
+        why = await live.handle.waitEnd(signal);
         break;
       } catch (error) {
         if (signal.aborted) return;
@@ -267,10 +268,10 @@ export class Sandboxes {
         if (!(await pause(1_000, signal))) return;
       }
     }
-    await this.#ended(live);
+    await this.#ended(live, why);
   }
 
-  async #ended(live: LiveSandbox): Promise<void> {
+  async #ended(live: LiveSandbox, why?: string): Promise<void> {
     const { workspace, rowId } = live;
     this.#idleTimers.get(workspace.id)?.[Symbol.dispose]();
     this.#idleTimers.delete(workspace.id);
@@ -278,8 +279,8 @@ export class Sandboxes {
     if (current === live) this.#live.delete(workspace.id);
     if (this.#watched.get(workspace.id) === live) this.#watched.delete(workspace.id);
     if (live.gone.aborted) return;
-    live.end();
-    this.#deps.logger.info({ sandbox: live.id, workspace: workspace.id }, "sandbox ended");
+    live.end(why);
+    this.#deps.logger.info({ sandbox: live.id, workspace: workspace.id, why }, "sandbox ended");
     await this.#rows.noteEnd(rowId).catch((error) => this.#deps.logger.error({ err: error }, "cannot note the end"));
     this.#deps.onEnded(live.id);
   }

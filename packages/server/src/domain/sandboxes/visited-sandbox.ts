@@ -23,7 +23,7 @@ export class VisitedSandbox {
     this.#keep = keep;
     this.live = new LiveSandbox({ handle, workspace, rowId, environment: "", onUse: (users) => this.#onUse(users) });
     handle.waitEnd(this.#left.signal).then(
-      () => this.live.end(),
+      (why) => this.live.end(why),
       // Left, or the provider is away: whoever uses it notices.
       () => undefined,
     );

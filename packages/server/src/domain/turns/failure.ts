@@ -34,7 +34,7 @@ export function toFailure(error: unknown): TurnFailure {
   if (error instanceof TurnFailure) return error;
   if (error instanceof SandboxGoneError) {
     return new TurnFailure("turn_interrupted", {
-      detail: "The sandbox ended in the middle of the turn; the workspace and all that is shown here are kept",
+      detail: `The sandbox ended in the middle of the turn; the workspace and all that is shown here are kept${because(error)}`,
       cause: error,
     });
   }
@@ -44,6 +44,16 @@ export function toFailure(error: unknown): TurnFailure {
   }
   const detail = error instanceof Error ? error.message : String(error);
   return new TurnFailure("internal", { detail, cause: error });
+}
+
+/** Said where no turn runs: what else ran in it, started by one, is gone with it. */
+export function sandboxEnded(error: SandboxGoneError): NewEvent {
+  const text = `The sandbox ended, and what ran in it; the workspace is kept${because(error)}`;
+  return { type: "holdfast.notice", kind: "sandbox_ended", level: "warning", text };
+}
+
+function because({ why }: SandboxGoneError): string {
+  return why === undefined ? "" : `. ${why.replace(/\.$/, "")}`;
 }
 
 export function errorEvent({ code, message, exitCode, output }: TurnFailure): NewEvent {

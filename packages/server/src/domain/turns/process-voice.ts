@@ -2,8 +2,10 @@ import { randomUUID } from "node:crypto";
 import { interruptRequest, type MapResult, type Signal } from "@holdfast/claude";
 import { inBackground } from "@holdfast/std";
 import { StaleGenerationError } from "../../ports/event-log.ts";
+import { SandboxGoneError } from "../sandboxes/live-sandbox.ts";
 import { answerTo } from "./answers.ts";
 import type { LineEffect, ProcessExit, ProcessOwner } from "./claude-process.ts";
+import { sandboxEnded } from "./failure.ts";
 import type { HeldProcess } from "./held-process.ts";
 import { onEcho, onProcessExit, onTurnEnded, onTurnStarted } from "./line-effects.ts";
 import { joinParts, type LinePart } from "./line-parts.ts";
@@ -52,7 +54,13 @@ export class ProcessVoice implements ProcessOwner {
     desk.letGo();
     // A turn whose line has not gone yet gets another process, e.g. in the sandbox that replaces this one.
     for (const turn of desk.inFlight.of(running)) turn.end({ kind: "lost", error });
-    if (!desk.inFlight.isEmpty || !running.ownTurn) return;
+    if (!desk.inFlight.isEmpty) return;
+    if (!running.ownTurn) {
+      // Nobody waits, but the reader may count on what a turn left running.
+      if (error instanceof SandboxGoneError && error.why !== undefined)
+        desk.append([sandboxEnded(error)]).catch((cause) => desk.warn(cause, "a sandbox's end is not noted"));
+      return;
+    }
     running.ownTurn = false;
     desk.endFailed([], error).catch((cause) => desk.warn(cause, "the end of a turn is not noted"));
   }
