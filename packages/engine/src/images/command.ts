@@ -28,19 +28,23 @@ export async function runCommand(
   };
   options.signal.addEventListener("abort", kill, { once: true });
   const last: string[] = [];
-  const split = lineSplitter((line) => {
+  const onLine = (line: string) => {
     last.push(line);
     if (last.length > 20) last.shift();
     options.onLine?.(line);
+  };
+  // One each: half a line, or half a character, of the one does not go on in the other.
+  const outputs = [child.stdout, child.stderr].map((stream) => {
+    const split = lineSplitter(onLine);
+    stream.on("data", split.write);
+    return split;
   });
-  child.stdout.on("data", split.write);
-  child.stderr.on("data", split.write);
   try {
     const code = await new Promise<number | string>((resolve, reject) => {
       child.once("error", reject);
       child.once("close", (exitCode, signal) => resolve(exitCode ?? signal ?? "unknown"));
     });
-    split.end();
+    for (const split of outputs) split.end();
     options.signal.throwIfAborted();
     if (code !== 0) throw new CommandError(`${program} failed (exit ${code}):\n${last.join("\n")}`);
   } catch (error) {
@@ -57,7 +61,10 @@ export async function runCommand(
 export function lineSplitter(onLine: (line: string) => void): { write(chunk: Uint8Array): void; end(): void } {
   const decoder = new TextDecoder();
   let rest = "";
-  const emit = (line: string) => onLine(line.replace(/\r+$/, "").replace(/^.*\r/, ""));
+  const emit = (line: string) => {
+    const shown = line.replace(/\r+$/, "");
+    onLine(shown.slice(shown.lastIndexOf("\r") + 1));
+  };
   return {
     write: (chunk) => {
       const parts = (rest + decoder.decode(chunk, { stream: true })).split("\n");
