@@ -35,7 +35,7 @@ test("whatever else is in the files, in whatever order, torn or empty: the numbe
   let state = 7;
   const next = (below: number) => {
     state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
-    return state % below;
+    return Math.floor((state / 2 ** 32) * below);
   };
   const names = ["anon", "anon_thp", "file", "rss", "total_rss_huge", "oom_kill", "oom_kill_disable", "x"];
   for (let round = 0; round < 500; round++) {

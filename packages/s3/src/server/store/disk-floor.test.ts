@@ -45,7 +45,7 @@ test("however uploads begin, send, send more than they said, and end: promises a
   let state = 11;
   const next = (below: number) => {
     state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
-    return state % below;
+    return Math.floor((state / 2 ** 32) * below);
   };
   const floor = new DiskFloor({ directory, keepFreeBytes: 0 });
   const open: { left: number; held: Awaited<ReturnType<DiskFloor["hold"]>> }[] = [];
