@@ -19,7 +19,9 @@ export class Host implements AsyncDisposable {
   constructor(paths: RunPaths, options: { spoolLimitBytes: number }) {
     this.#spoolFolder = paths.spool;
     this.#spoolLimitBytes = options.spoolLimitBytes;
-    this.fences = new Fences(paths.fences);
+    const hasProcess = (sessionId: string) =>
+      [...this.#processes.values(), ...this.#starting.values()].some((each) => each.sessionId === sessionId);
+    this.fences = new Fences(paths.fences, { hasProcess });
     for (const stored of loadRecords(paths.spool)) {
       this.#processes.set(stored.record.processId, HostedProcess.restore(stored));
     }
