@@ -36,7 +36,7 @@ test("one account's hogs cost that account its own: they are told why, and the o
   const ended = mine.find(({ events: said }) => eventsOf(said, "session.error").length > 0);
   const again = await kit.turn("list the files", { sessionId: ended?.sessionId ?? "" });
   expect(again.events.at(-1)).toMatchObject({ holdfast: { outcome: "completed" } });
-}, 180_000);
+}, 300_000);
 
 test("a sandbox for which no memory is left to reserve is refused in words; when one has ended it starts", async () => {
   const account = await kit.addAccount("many");
@@ -49,4 +49,4 @@ test("a sandbox for which no memory is left to reserve is refused in words; when
   await (await kit.sandbox(account)).terminate({ wait: true });
   const again = await kit.turn("hello", { account, sessionId: third.sessionId });
   expect(again.events.at(-1)).toMatchObject({ holdfast: { outcome: "completed" } });
-}, 180_000);
+}, 300_000);
