@@ -1,13 +1,15 @@
+import { grown } from "@holdfast/testkit/holdings";
 import { expect, it } from "vitest";
-import { growEngine, grown } from "./_growth.ts";
+import { growEngine } from "./_growth.ts";
 
 /** A tenth of what `bench/growth.ts` does. */
 const count = 200;
+const megabytes = 40;
 
 it(`holds after ${count} sandboxes and ${count} execs what it held before`, { timeout: 600_000 }, async () => {
-  const parts = await growEngine(count, (before, now) => grown(before, now, 40).length === 0);
-  for (const [name, { before, after }] of Object.entries(parts)) {
-    expect(before["keeper: mounts of its own"], name).toBeGreaterThan(0);
-    expect(grown(before, after, 40), name).toEqual([]);
+  for (const [name, growth] of Object.entries(await growEngine(count, megabytes))) {
+    expect(growth.before["keeper: mounts of its own"], name).toBeGreaterThan(0);
+    expect(growth.before["rows of apps"], name).toBe(1);
+    expect(grown(growth, megabytes), name).toEqual([]);
   }
 });
