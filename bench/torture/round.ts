@@ -157,6 +157,11 @@ export async function runRound(input: RoundInput): Promise<RoundResult> {
             logs,
             records,
             spools: seats.map(({ sessionId }) => installation.tap.spoolsOf(sessionId)),
+            talk: {
+              log: await installation.log(talker.sessionId),
+              spools: installation.tap.spoolsOf(talker.sessionId),
+              ran: readRan(installation, talkFile),
+            },
           },
         }
       : {}),
