@@ -174,6 +174,23 @@ test("now, while a command runs: it is ended, the message runs at once", async (
   await expect.poll(processes).toEqual([]);
 });
 
+test("one message after the other that is to run now: what each has begun runs once", async () => {
+  const note = (tag: string) => bash(`echo ${tag} >> ran-once; sleep 905`);
+  const ran = async () => (await kit.exec(["cat", "/mnt/workspace/ran-once"])).stdout.trim().split("\n");
+  const tags = ["begins", "urges", "urges more", "urges most"];
+  for (const [at, tag] of tags.entries()) {
+    await session.send(script(tag, note(`'${tag}'`)), at === 0 ? undefined : { delivery: "now" });
+    await expect.poll(ran, { timeout: 15_000 }).toContain(tag);
+  }
+  await session.send(script("calms", { text: "Enough." }), { delivery: "now" });
+  await session.until("session.status_idle", { matches: (e) => e.holdfast?.outcome === "completed" });
+  await session.send(script("after", { text: "Here again." }));
+  await session.ended(2);
+  expect(session.of("agent.message").map(({ content }) => content[0]?.text)).toEqual(["Enough.", "Here again."]);
+  expect(await ran()).toEqual(tags);
+  expect(session.of("session.error")).toEqual([]);
+});
+
 async function steer({ tag, during }: { tag: string; during: string }): Promise<void> {
   const sentMs = performance.now();
   const urgent = await session.send(script(tag, { text: "At once." }), { delivery: "now" });

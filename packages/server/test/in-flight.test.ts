@@ -51,6 +51,13 @@ async function settled(session: LocalSession): Promise<SessionEvent[]> {
   return events;
 }
 
+async function bothInHand(session: LocalSession, others: readonly string[]): Promise<void> {
+  await session.post(...others.map(now));
+  await session.until("it is sent, too", (events) =>
+    of(events, "holdfast.message").some((each) => each.state === "steered"),
+  );
+}
+
 test.each(["steer-mid-turn", "v2.1.197/steer-mid-turn"])(
   "%s: folded into the turn whose tool runs, both end with it",
   async (name) => {
@@ -103,7 +110,8 @@ test.each(["interrupt-queued", "v2.1.197/interrupt-queued"])(
 
 test("interrupt-cancel-queued: both are stopped, the CLI gives up the one it had not begun", async () => {
   const { session, others } = await begin("interrupt-cancel-queued");
-  await session.post(...others.map(now), { type: "user.interrupt" });
+  await bothInHand(session, others);
+  await session.interrupt();
   const events = await settled(session);
   expect(words(events)).toEqual(["A long answe"]);
   expect(endsOf(events)[0]?.holdfast?.outcome).toBe("stopped");
@@ -111,7 +119,8 @@ test("interrupt-cancel-queued: both are stopped, the CLI gives up the one it had
 
 test("v2.1.197/interrupt-cancel-queued: an older CLI runs the other one all the same, and it is over with its end", async () => {
   const { session, others } = await begin("v2.1.197/interrupt-cancel-queued");
-  await session.post(...others.map(now), { type: "user.interrupt" });
+  await bothInHand(session, others);
+  await session.interrupt();
   const events = await settled(session);
   expect(words(events)).toHaveLength(2);
   expect(results(events)).toEqual(["stopped", "completed"]);

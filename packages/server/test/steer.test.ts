@@ -4,12 +4,14 @@ import {
   answering,
   begin,
   controlAnswer,
+  echo,
   init,
   isInterrupt,
   lifecycle,
   result,
   stopped,
   text,
+  toolResult,
   toolUse,
   wordsOf,
 } from "./_claude-lines.ts";
@@ -175,6 +177,163 @@ test.each(["begun", "not begun"])(
     ]);
   },
 );
+
+const sent = (claude: LocalClaude | undefined) =>
+  (claude?.heard ?? []).filter(({ type }) => type === "user").map((line) => wordsOf(line));
+
+/** Runs a command for the message. */
+function work(claude: LocalClaude, user: Line): void {
+  claude.print(lifecycle(user, "started"), init(claude), echo(user), text(`at ${wordsOf(user)}`));
+  claude.print(toolUse(`toolu_${wordsOf(user)}`), toolResult(`toolu_${wordsOf(user)}`, "ran"));
+}
+
+test("the next one that is to run now ends it: what it has begun is not begun again", async () => {
+  it.sandboxes.stage.script = async (claude) => {
+    const first = await claude.nextUser();
+    begin(claude, first);
+    const second = await claude.nextUser();
+    claude.print(lifecycle(second, "queued"), stopped([first]));
+    work(claude, second);
+    const third = await claude.nextUser();
+    claude.print(lifecycle(third, "queued"), result([second], { terminal_reason: "aborted_tools" }));
+    answer(claude, third);
+    await answering(claude);
+  };
+  const session = await it.session();
+  await session.send("work");
+  await started(session);
+  const second = await session.send("second", { delivery: "now" });
+  await session.until("its command", (events) => events.some(({ type }) => type === "agent.tool_result"));
+  await session.send("third", { delivery: "now" });
+  await session.idle();
+  await session.send("after");
+  await session.idle(2);
+  expect(sent(it.sandboxes.stage.started.at(-1))).toEqual(["work", "second", "third", "after"]);
+  expect(await results(session)).toEqual(["stopped", "stopped", "completed", "completed"]);
+  expect(await states(session, second)).toEqual(["steered"]);
+  expect(await session.outcomes()).toEqual(["completed", "completed"]);
+});
+
+test("two in a row, the first of them not answered yet: none of them ends the other for ever", async () => {
+  it.sandboxes.stage.script = async (claude) => {
+    const first = await claude.nextUser();
+    begin(claude, first);
+    let running = first;
+    for (;;) {
+      const line = await claude.next();
+      if (line.type === "end" || line.type === "signal") return await claude.exit(0);
+      if (isInterrupt(line)) claude.print(controlAnswer(line, { still_queued: [] }));
+      if (line.type !== "user") continue;
+      claude.print(stopped([running]), lifecycle(running, "cancelled"));
+      running = line;
+      begin(claude, line);
+      // The third one of them runs to its end.
+      if (wordsOf(line) === "third") claude.print(text("done"), result([line]));
+    }
+  };
+  const session = await it.session();
+  await session.send("work");
+  await started(session);
+  await session.send("second", { delivery: "now" });
+  await expect.poll(() => sent(it.sandboxes.stage.started.at(-1))).toHaveLength(2);
+  await session.send("third", { delivery: "now" });
+  await session.idle();
+  expect(sent(it.sandboxes.stage.started.at(-1))).toEqual(["work", "second", "third"]);
+  expect(it.rows("select distinct state from messages where session_id = ?", session.id)).toEqual([{ state: "done" }]);
+});
+
+test("the interrupt that made way for it hits it when it has run a command: that is not run again", async () => {
+  it.sandboxes.stage.script = async (claude) => {
+    const { first, second } = await steerable(claude, { tool: true });
+    claude.print(toolResult("toolu_long", "just before"), result([first]));
+    work(claude, second);
+    claude.print(stopped([second], { terminal_reason: "aborted_tools" }));
+    await answering(claude);
+  };
+  const session = await it.session();
+  await session.send("work");
+  await started(session);
+  await session.send("urgent", { delivery: "now" });
+  await session.idle();
+  await session.send("after");
+  await session.idle(2);
+  expect(sent(it.sandboxes.stage.started.at(-1))).toEqual(["work", "urgent", "after"]);
+  expect(await session.outcomes()).toEqual(["stopped", "completed"]);
+});
+
+test("a signal hits it when it has run a command: that is not run again, and its end is said", async () => {
+  it.sandboxes.stage.script = async (claude) => {
+    it.sandboxes.stage.script = answering;
+    const first = await claude.nextUser();
+    begin(claude, first);
+    const second = await claude.nextUser();
+    await claude.next(({ type }) => type === "signal");
+    claude.print(stopped([first]));
+    work(claude, second);
+    await claude.exit(0);
+  };
+  const session = await it.session();
+  await session.send("work");
+  await started(session);
+  await session.send("urgent", { delivery: "now" });
+  await session.idle();
+  await session.send("after");
+  await session.idle(2);
+  const all = it.sandboxes.stage.started.slice(-2).flatMap(sent);
+  expect(all).toEqual(["work", "urgent", "after"]);
+  expect(await session.outcomes()).toEqual(["interrupted", "completed"]);
+  expect(await session.eventsOf("session.error")).toHaveLength(1);
+});
+
+test("what a guest that is slow has not told yet counts: a command that ran is not run again", async () => {
+  const go = Promise.withResolvers<void>();
+  it.sandboxes.stage.script = async (claude) => {
+    it.sandboxes.stage.script = answering;
+    const first = await claude.nextUser();
+    begin(claude, first);
+    const second = await claude.nextUser();
+    it.sandboxes.last.freezeGuest();
+    claude.print(lifecycle(second, "queued"), stopped([first]));
+    work(claude, second);
+    go.resolve();
+    await claude.ended();
+  };
+  const session = await it.session();
+  await session.send("work");
+  await started(session);
+  await session.send("urgent", { delivery: "now" });
+  await go.promise;
+  // Given up; what it said is in its pipe still.
+  await expect
+    .poll(() => it.rows("select ending_at from processes where session_id = ? and ending_at is not null", session.id), {
+      timeout: 10_000,
+    })
+    .toHaveLength(1);
+  it.sandboxes.last.thawGuest();
+  await session.idle();
+  await session.send("after");
+  await session.idle(2);
+  const all = it.sandboxes.stage.started.slice(-2).flatMap(sent);
+  expect(all).toEqual(["work", "urgent", "after"]);
+});
+
+test("while the turn before it is being stopped it waits: the interrupt is not meant for it", async () => {
+  it.sandboxes.stage.script = async (claude) => {
+    const first = await claude.nextUser();
+    begin(claude, first);
+    const asked = await claude.next(isInterrupt);
+    claude.print(controlAnswer(asked, { still_queued: [] }), stopped([first]));
+    await answering(claude);
+  };
+  const session = await it.session();
+  await session.send("work");
+  await started(session);
+  const content = [{ type: "text", text: "urgent" }];
+  await session.post({ type: "user.interrupt" }, { type: "user.message", content, holdfast: { delivery: "now" } });
+  await session.until("its answer", (events) => events.some(({ type }) => type === "agent.message"));
+  const heard = it.sandboxes.stage.started.at(-1)?.heard.filter((line) => line.type === "user" || isInterrupt(line));
+  expect(heard?.map(({ type }) => type)).toEqual(["user", "control_request", "user"]);
+});
 
 test("where nothing runs it is only the next one, before all that wait", async () => {
   const go = Promise.withResolvers<void>();

@@ -29,8 +29,10 @@ export async function claimSteering(desk: SessionDesk): Promise<MessageRow | und
     await lock(desk.session.id, desk.session.generation);
     const rows = await openMessages(tx, desk.session.id);
     const row = nextOf(rows);
-    // Without a turn that runs it is simply the next one.
-    if (row?.delivery !== "now" || row.stop_requested_at !== null || inHand(rows).length === 0) return undefined;
+    const running = inHand(rows);
+    // Without a turn that runs it is simply the next one; with one that is being stopped it would be hit, too.
+    if (running.length === 0 || running.some((each) => each.stop_requested_at !== null)) return undefined;
+    if (row?.delivery !== "now" || row.stop_requested_at !== null) return undefined;
     await take(tx, row);
     const content = row.edited_at === null ? {} : { content: JSON.parse(row.content_json) as never };
     await append({

@@ -227,6 +227,7 @@ export class Conversation {
       if (row === undefined) return;
       const turn = new Turn({ ...row, state: "sent" }, { steers: true });
       turn.process = running;
+      for (const before of inFlight.all) before.superseded ||= before.taken;
       inFlight.add(turn);
       // Its exit was dealt with before this turn was there.
       if (!running.process.alive) return turn.end({ kind: "restart", conversation: "resume" });

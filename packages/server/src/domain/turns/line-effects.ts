@@ -17,6 +17,8 @@ import { addUsage } from "./usage.ts";
 type TurnEnded = Extract<Signal, { type: "turn_ended" }>;
 type Echo = Extract<Signal, { type: "echo" }>;
 
+const answers: ReadonlySet<string> = new Set<NewEvent["type"]>(["agent.message", "agent.thinking", "agent.tool_use"]);
+
 /** `init`: output of a turn begins, also of one that nobody asked for, e.g. when a background task ended. */
 export function onTurnStarted(desk: SessionDesk, running: HeldProcess): LinePart {
   const own = desk.inFlight.isEmpty && desk.preparing === undefined && !running.ownTurn;
@@ -76,9 +78,16 @@ async function goIdle(
   return { events, session: { status: "idle", stop_requested_at: null } };
 }
 
-/** Nobody wanted its end: the interrupt that made way for it came when it had begun already. */
+/** The interrupt that made way for it came when it had begun already. */
 function wasHitBySteering(turn: Turn, ended: TurnEnded): boolean {
-  return turn.steers && !turn.stopped && ended.outcome === "stopped";
+  return turn.steers && turn.isUntouched && ended.outcome === "stopped";
+}
+
+/** Words or a call of Claude, whether whole or still streaming: of what it works on now. */
+export function onAnswer(desk: SessionDesk, running: HeldProcess, { events, drafts }: MapResult): void {
+  const isAnswer = drafts.length > 0 || events.some(({ type }) => answers.has(type));
+  if (!isAnswer) return;
+  for (const turn of desk.inFlight.of(running)) if (turn.taken) turn.answered = true;
 }
 
 /** A message's place in the CLI's own queue. */
@@ -111,7 +120,8 @@ export function onProcessExit(desk: SessionDesk, running: HeldProcess, exit: Pro
   const again = turns.filter((turn) => !turn.stopped && (conversation !== undefined || wasNotReached(turn, turns)));
   const over = turns.filter((turn) => !again.includes(turn));
   const hit = over.filter(wasHitBySignal);
-  const stopped = turns.length > 0 ? over.every((turn) => turn.stopped || hit.includes(turn)) : running.stopped;
+  const stopped =
+    turns.length > 0 ? over.every((turn) => turn.stopped || turn.superseded || hit.includes(turn)) : running.stopped;
   return {
     events: [],
     more: async (tx) => {
@@ -139,9 +149,9 @@ function wasNotReached(turn: Turn, turns: readonly Turn[]): boolean {
   return !turn.taken && (turn.process?.signalled === true || turns.some((other) => other.stopped));
 }
 
-/** Nobody wanted its end: the signal that made way for it came when it had begun already. */
+/** The signal that made way for it came when it had begun already. */
 function wasHitBySignal(turn: Turn): boolean {
-  return turn.steers && !turn.stopped && turn.process?.signalled === true;
+  return turn.steers && turn.isUntouched && turn.process?.signalled === true;
 }
 
 /** The CLI knows the conversation although we thought it did not, or the other way round. */

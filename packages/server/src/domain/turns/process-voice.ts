@@ -7,7 +7,7 @@ import { answerTo } from "./answers.ts";
 import type { LineEffect, ProcessExit, ProcessOwner } from "./claude-process.ts";
 import { sandboxEnded } from "./failure.ts";
 import type { HeldProcess } from "./held-process.ts";
-import { onEcho, onProcessExit, onTurnEnded, onTurnStarted } from "./line-effects.ts";
+import { onAnswer, onEcho, onProcessExit, onTurnEnded, onTurnStarted } from "./line-effects.ts";
 import { joinParts, type LinePart } from "./line-parts.ts";
 import { markTaken } from "./messages-state.ts";
 import { deliverAnswers, onOpenQuestions, onQuestion, onQuestionWithdrawn, withPolicy } from "./questions.ts";
@@ -27,6 +27,7 @@ export class ProcessVoice implements ProcessOwner {
     const running = this.#held;
     const result = withPolicy(mapped, this.#desk.session.agent);
     running.heard(result);
+    onAnswer(this.#desk, running, result);
     const parts = result.signals.flatMap((signal) => this.#part(running, signal, result) ?? []);
     return joinParts(result, parts) ?? (result === mapped ? undefined : { events: result.events });
   }

@@ -2,7 +2,7 @@ import { randomUUID } from "node:crypto";
 import { interruptRequest } from "@holdfast/claude";
 import { sleep } from "@holdfast/std";
 import type { Database, Schema } from "../../ports/database.ts";
-import { markProcessEnding } from "./ending.ts";
+import { markProcessEnding, untilEnded } from "./ending.ts";
 import { TurnStopped } from "./failure.ts";
 import type { HeldProcess } from "./held-process.ts";
 import type { SessionDesk } from "./session-desk.ts";
@@ -80,11 +80,14 @@ async function endOrphans(
 
 /** Makes way for a message that went to Claude with priority: a running tool is not stopped by that alone. */
 export async function makeWay(desk: SessionDesk, running: HeldProcess, turn: Turn): Promise<void> {
-  const before = desk.inFlight.all.slice(0, desk.inFlight.all.indexOf(turn)).filter((other) => !other.stopped);
-  const isClear = () => turn.taken || turn.finished || before.every(({ finished }) => finished);
+  const before = desk.inFlight.all.slice(0, desk.inFlight.all.indexOf(turn));
+  // What came with priority, too, and waits as well is in nobody's way.
+  const inTheWay = () => before.filter((other) => !other.finished && !other.stopped && (other.taken || !other.steers));
+  const isClear = () => turn.taken || turn.finished || inTheWay().length === 0;
   if (await waitUntil(isClear, steerMs, desk.stop.signal)) return;
-  for (const other of before) other.stop();
-  await stopTurns(desk, running, before);
+  const others = inTheWay();
+  for (const other of others) other.stop();
+  await stopTurns(desk, running, others);
 }
 
 /** True when they ended as they were asked to. */
@@ -93,14 +96,21 @@ async function stopTurns(desk: SessionDesk, running: HeldProcess, turns: readonl
   const cancelQueued = desk.inFlight.all.every((turn) => turn.stopped);
   const isOver = () => turns.every((turn) => turn.finished);
   if (await stopProcess(desk, running, { cancelQueued, isOver })) return true;
-  const left = desk.inFlight.of(running);
   abandonProcess(desk, running);
-  for (const turn of left) if (!turn.stopped) turn.end({ kind: "restart", conversation: "resume" });
-  await desk.endFailed(
-    left.filter((turn) => turn.stopped),
-    new TurnStopped("its process could not be reached"),
-  );
+  const stopped = desk.inFlight.of(running).filter((turn) => turn.stopped);
+  if (stopped.length > 0) await desk.endFailed(stopped, new TurnStopped("its process could not be reached"));
+  if (desk.inFlight.of(running).length > 0) await untilToldOfOthers(desk, running);
   return false;
+}
+
+/** Whether the others had begun is in what the process has not told yet; its exit says what becomes of them. */
+async function untilToldOfOthers(desk: SessionDesk, running: HeldProcess): Promise<void> {
+  try {
+    await untilEnded(desk, running, { kill: true, signal: desk.stop.signal });
+  } catch (error) {
+    const left = desk.inFlight.of(running);
+    if (left.length > 0 && !desk.stop.signal.aborted) await desk.endFailed(left, error);
+  }
 }
 
 async function stopOwnTurn(desk: SessionDesk, running: HeldProcess): Promise<void> {

@@ -24,6 +24,10 @@ export class Turn {
   stopped = false;
   /** It was said in the middle of another turn, which shall end for it. */
   readonly steers: boolean;
+  /** It had begun when another one was sent that shall run at once: that one ends it, as it would any turn. */
+  superseded = false;
+  /** Claude has said something for it, and may have done something: it is never sent a second time. */
+  answered = false;
   finished = false;
   /** The process that has its line. */
   process: HeldProcess | undefined;
@@ -49,6 +53,11 @@ export class Turn {
   /** Ends what is prepared for it. */
   get signal(): AbortSignal {
     return this.#controller.signal;
+  }
+
+  /** Nobody wanted its end, and nothing came of it yet: whatever hit it, it may be sent again. */
+  get isUntouched(): boolean {
+    return !this.stopped && !this.superseded && !this.answered;
   }
 
   stop(): void {
