@@ -242,6 +242,31 @@ test("two in a row, the first of them not answered yet: none of them ends the ot
   expect(it.rows("select distinct state from messages where session_id = ?", session.id)).toEqual([{ state: "done" }]);
 });
 
+test("one after the other, each of them with a process that has to be ended for it: none is lost", async () => {
+  const all = ["work", "second", "third", "fourth", "fifth"];
+  it.sandboxes.stage.script = async (claude) => {
+    const user = await claude.nextUser();
+    if (wordsOf(user) === "fifth") {
+      answer(claude, user);
+      return await answering(claude);
+    }
+    begin(claude, user);
+    await claude.next(({ type }) => type === "signal");
+    await claude.exit(0);
+  };
+  const before = it.sandboxes.stage.started.length;
+  const session = await it.session();
+  for (const [at, words] of all.entries()) {
+    await session.send(words, at === 0 ? {} : { delivery: "now" });
+    const first = () => it.sandboxes.stage.started[before + at]?.heard.at(0);
+    await expect.poll(first, { timeout: 15_000 }).toMatchObject({ type: "user" });
+  }
+  await session.idle();
+  expect(await session.outcomes()).toEqual(["completed"]);
+  expect(await said(session)).toEqual(["You said: fifth"]);
+  expect(await session.eventsOf("session.error")).toEqual([]);
+}, 60_000);
+
 test("the interrupt that made way for it hits it when it has run a command: that is not run again", async () => {
   it.sandboxes.stage.script = async (claude) => {
     const { first, second } = await steerable(claude, { tool: true });

@@ -153,17 +153,22 @@ export class Conversation {
     const desk = this.#desk;
     const { turn, signal } = input;
     let { conversation } = input;
-    for (let tries = 0; tries < maxTries; tries++) {
+    for (let failed = 0; failed < maxTries; ) {
       if (turn !== undefined && !turn.sent) await waitFor(desk.stopping, signal);
       const running = await this.#holder.obtain(sandbox, { signal, conversation });
       signal.throwIfAborted();
       if (turn !== undefined && !turn.sent) await this.#begin(turn);
       // One that ended between two turns is no turn's failure.
-      if (!running.process.alive) continue;
+      if (!running.process.alive) {
+        failed++;
+        continue;
+      }
       await this.#send(running);
       this.attend();
       conversation = await this.#untilOver();
       if (conversation === undefined) return;
+      // One that was ended for the message that comes now has failed at nothing, however often that is.
+      failed = running.started || running.signalled ? 0 : failed + 1;
     }
     throw new Error("Claude Code neither knows the conversation nor begins it anew");
   }
