@@ -74,7 +74,7 @@ test("settings stand above those of files, hold no secret, and leave what the op
 test("the environment keeps state on the volume and holds no secret", () => {
   const env = claudeEnvironment({ stateMount: "/mnt/state", behaviour: claudeBehaviour({ maxRetries: 3 }) });
   expect(env).toMatchObject({
-    HOME: "/mnt/state",
+    HOME: "/mnt/state/home",
     CLAUDE_CONFIG_DIR: "/mnt/state/.claude",
     CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC: "1",
     CLAUDE_CODE_MAX_RETRIES: "3",

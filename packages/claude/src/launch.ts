@@ -58,8 +58,7 @@ export interface ClaudeEnvironment {
 /** Environment of a Claude process, without the address and the token of the gateway (they come as a secret). */
 export function claudeEnvironment({ stateMount, behaviour }: ClaudeEnvironment): Record<string, string> {
   return {
-    // The mount itself: a HOME that does not exist costs the conversation, silently.
-    HOME: stateMount,
+    HOME: `${stateMount}/home`,
     CLAUDE_CONFIG_DIR: `${stateMount}/.claude`,
     LANG: "C.UTF-8",
     // No settings file chooses a provider, a credential or a way to them, and Bash and hooks are not given the token.

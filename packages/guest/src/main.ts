@@ -4,7 +4,9 @@ import { ownEnvironment } from "./config/environment.ts";
 import { runDaemon } from "./daemon/daemon.ts";
 import { exitCodes, Failure, messageOf, usageFailure } from "./failure.ts";
 import { fenceSession } from "./fence.ts";
-import { defaultVolumeRoot, fixPermissions } from "./permissions/permissions.ts";
+import { prepareHome } from "./permissions/home.ts";
+import { fixPermissions } from "./permissions/permissions.ts";
+import { defaultVolumeRoot } from "./permissions/volume.ts";
 import { defaultRunDir, isSafeName } from "./run-paths.ts";
 import { startProcess } from "./start.ts";
 
@@ -22,8 +24,10 @@ const help = `The guest: holds Claude's processes inside a sandbox. Run it as ro
       From now on lower generations of this session are refused. Then kills every process that an earlier one
       started with HOLDFAST_PROCESS=ID in its environment. Prints {"ended":N}.
 
-  guest.mjs permissions --uid N --gid N [--session ID --generation N] [--full] [--volume-root DIR] [--run-dir DIR] PATH…
+  guest.mjs permissions --uid N --gid N [--session ID --generation N] [--full] [--home PATH] [--volume-root DIR]
+                        [--run-dir DIR] PATH…
       Makes the volume behind each PATH the property of N:N, after fencing the session. Prints one JSON line per PATH.
+      Then sees that the volume behind PATH of --home has a directory home, and prints one more line.
       Exit code 64 wrong usage, 65 refused, 66 not found, 70 failed (a JSON line on stderr).
 
 Everything with --generation ends with exit code 77 when a higher one of this session has been here; the JSON line on
@@ -119,22 +123,26 @@ function lease(values: Values) {
 }
 
 async function permissions(args: readonly string[]): Promise<void> {
-  const names = ["uid", "gid", "volume-root", "session", "generation"];
+  const names = ["uid", "gid", "volume-root", "session", "generation", "home"];
   const { values, positionals } = parse(args, names, { flags: ["full"] });
   if (positionals.length === 0) throw usageFailure("name at least one path");
   if (values.session !== undefined) await fenceSession({ ...lease(values), end: [] });
+  const own = {
+    uid: count(values, "uid"),
+    gid: count(values, "gid"),
+    volumeRoot: text(values, "volume-root", defaultVolumeRoot),
+  };
   for (const path of positionals) {
     print(
       fixPermissions(path, {
-        uid: count(values, "uid"),
-        gid: count(values, "gid"),
-        volumeRoot: text(values, "volume-root", defaultVolumeRoot),
+        ...own,
         runDir: text(values, "run-dir", defaultRunDir),
         full: values.full === true,
         onProgress: (progress) => printError({ progress }),
       }),
     );
   }
+  if (values.home !== undefined) print(prepareHome(text(values, "home"), own));
 }
 
 async function main(args: readonly string[]): Promise<number> {

@@ -1,20 +1,18 @@
 import {
   closeSync,
-  constants,
   fstatSync,
   lstatSync,
   mkdirSync,
   opendirSync,
-  openSync,
   readFileSync,
-  realpathSync,
   renameSync,
   type Stats,
   writeFileSync,
 } from "node:fs";
 import { join } from "node:path";
-import { errnoOf, exitCodes, Failure, messageOf } from "../failure.ts";
+import { errnoOf, exitCodes, Failure } from "../failure.ts";
 import { runPaths } from "../run-paths.ts";
+import { openVolume } from "./volume.ts";
 import { OwnerWalk, type Skipped, type WalkReport } from "./walk.ts";
 
 export interface PermissionOptions {
@@ -40,15 +38,12 @@ export interface PermissionReport {
   readonly fast: boolean;
 }
 
-export const defaultVolumeRoot = "/__modal/volumes";
 const progressEveryMs = 250;
-const openFlags = constants.O_RDONLY | constants.O_DIRECTORY | constants.O_NOFOLLOW;
 
 /** Makes the volume behind `path` the property of `uid:gid`. Throws a Failure that says why when it cannot. */
 export function fixPermissions(path: string, options: PermissionOptions): PermissionReport {
   const startedMs = performance.now();
-  const resolved = resolveVolume(path, options.volumeRoot);
-  const root = openBelow(options.volumeRoot, resolved);
+  const { resolved, descriptor: root } = openVolume(path, options.volumeRoot);
   try {
     const marker = new Marker(fstatSync(root), options);
     const done = (fields: Pick<PermissionReport, "entries" | "changed" | "skipped" | "fast">) => ({
@@ -78,53 +73,6 @@ function walk(root: number, path: string, options: PermissionOptions): WalkRepor
     onProgress({ path, entries, changed });
   };
   return new OwnerWalk(root, { uid, gid, onEntry }).run();
-}
-
-/** Where the mount point's symlink leads, once and for all. */
-function resolveVolume(path: string, volumeRoot: string): string {
-  try {
-    return realpathSync(path);
-  } catch (error) {
-    const isMissing = errnoOf(error) === "ENOENT";
-    throw new Failure({
-      code: isMissing ? "not_found" : "unreadable",
-      message: isMissing ? `${path} does not exist` : `${path} cannot be resolved: ${messageOf(error)}`,
-      remedy: `Mount a volume at ${path}; it must lead to a directory below ${volumeRoot}.`,
-      exitCode: isMissing ? exitCodes.notFound : exitCodes.software,
-      cause: error,
-    });
-  }
-}
-
-/** Opens a directory below the volume root name by name from there, so that no link on the way is followed. */
-function openBelow(volumeRoot: string, resolved: string): number {
-  const base = realpathSync(volumeRoot);
-  if (!resolved.startsWith(`${base}/`)) {
-    throw new Failure({
-      code: "outside_volumes",
-      message: `${resolved} is not below ${base}: it is left alone`,
-      remedy: "Only volumes are re-owned. Mount a volume there, or name its mount point.",
-      exitCode: exitCodes.refused,
-    });
-  }
-  let descriptor = openSync(base, openFlags);
-  for (const name of resolved.slice(base.length + 1).split("/")) {
-    try {
-      const next = openSync(`/proc/self/fd/${descriptor}/${name}`, openFlags);
-      closeSync(descriptor);
-      descriptor = next;
-    } catch (error) {
-      closeSync(descriptor);
-      throw new Failure({
-        code: "refused",
-        message: `${resolved} cannot be opened as a directory: ${messageOf(error)}`,
-        remedy: "Name a mount point that leads to a directory of a volume.",
-        exitCode: errnoOf(error) === "ENOENT" ? exitCodes.notFound : exitCodes.refused,
-        cause: error,
-      });
-    }
-  }
-  return descriptor;
 }
 
 /** So many entries at the top are looked at even when the volume was walked before. */

@@ -2,6 +2,9 @@ import { assumeRole, createS3Client, endSession, prefixPolicy, probe, type S3Cli
 import type { S3Config } from "../../config/s3-config.ts";
 import type { ObjectStore, PrefixCredentials, Storage, StorageState, StoredObject } from "../../ports/object-store.ts";
 
+/** What Claude keeps in its HOME for its own use of AWS says nothing of how a workspace is saved. */
+const withoutFiles = { AWS_CONFIG_FILE: "/dev/null", AWS_SHARED_CREDENTIALS_FILE: "/dev/null" };
+
 const callTimeoutMs = 20_000;
 
 /** S3, once it was seen to keep temporary credentials within their prefix. */
@@ -74,7 +77,7 @@ class S3Store implements ObjectStore {
     { lifetimeMs, signal }: { lifetimeMs: number; signal: AbortSignal },
   ): Promise<PrefixCredentials> {
     const { region, endpoint, stsEndpoint, roleArn } = this.#config;
-    const common = { AWS_DEFAULT_REGION: region, AWS_EC2_METADATA_DISABLED: "true", HOME: "/home/claudeuser" };
+    const common = { AWS_DEFAULT_REGION: region, AWS_EC2_METADATA_DISABLED: "true", ...withoutFiles };
     if (this.#kind === "static") return { env: { ...common, ...toEnv(this.#own()) }, end: async () => false };
     const credentials = await assumeRole({
       endpoint: stsEndpoint ?? endpoint,

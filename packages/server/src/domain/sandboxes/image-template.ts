@@ -1,5 +1,6 @@
 import { gzipSync } from "node:zlib";
 import type { ImageTemplate } from "../../ports/sandbox-provider.ts";
+import { homeDir } from "./mounts.ts";
 
 export interface ImageInput {
   base: string;
@@ -43,6 +44,7 @@ export function claudeCodeTemplate({ base, claudeVersion, extraCommands, guestBu
 }
 
 /**
+ * Its HOME is the volume's: ssh and others ask the user database, not the environment, and `runuser` obeys it as well.
  * The official Node image has a user `node` with these ids, which would be in the way. Written by hand: `userdel` and
  * `useradd` refuse to work where the kernel's audit interface is out of reach.
  */
@@ -50,10 +52,9 @@ const makeUser = [
   "old=$(getent passwd 1000 | cut -d: -f1)",
   'if [ -n "$old" ]; then sed -i "/^$old:/d" /etc/passwd /etc/shadow && rm -rf "/home/$old"; fi',
   "sed -i '/^[^:]*:[^:]*:1000:/d' /etc/group",
-  "echo 'claudeuser:x:1000:1000::/home/claudeuser:/bin/bash' >> /etc/passwd",
+  `echo 'claudeuser:x:1000:1000::${homeDir}:/bin/bash' >> /etc/passwd`,
   "echo 'claudeuser:x:1000:' >> /etc/group",
   "echo 'claudeuser:!:20000:0:99999:7:::' >> /etc/shadow",
-  "cp -r /etc/skel /home/claudeuser && chown -R 1000:1000 /home/claudeuser && chmod 755 /home/claudeuser",
 ].join(" && ");
 
 /** Moved, not copied: the program has hundreds of megabytes. */

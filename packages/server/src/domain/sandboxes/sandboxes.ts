@@ -9,6 +9,7 @@ import { LeaseLostError } from "../leases/membership.ts";
 import type { Workspace } from "../sessions/workspaces.ts";
 import { workspaceLabel } from "../workspaces/label.ts";
 import { LiveSandbox } from "./live-sandbox.ts";
+import { filesMount, stateMount } from "./mounts.ts";
 import { SandboxFinder } from "./sandbox-finder.ts";
 import { SandboxRows } from "./sandbox-rows.ts";
 import { tidyGuest } from "./tidy-guest.ts";
@@ -39,9 +40,6 @@ interface EnsureOptions {
 
 /** What this server has of a workspace's sandbox; `busy`: it is being found, made or ended. */
 export type Holding = { state: "none" } | { state: "busy" } | { state: "held"; live: LiveSandbox };
-
-export const filesMount = "/mnt/workspace";
-export const stateMount = "/mnt/state";
 
 /** The sandboxes of all workspaces: at most one each, made when it is needed, stopped when it is not. */
 export class Sandboxes {

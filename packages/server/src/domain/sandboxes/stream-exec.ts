@@ -2,8 +2,9 @@ import { AppError, type SandboxExec, type SandboxExecFrame } from "@holdfast/pro
 import { inBackground } from "@holdfast/std";
 import type { RunningExec } from "../../ports/sandbox-provider.ts";
 import type { LiveSandbox } from "./live-sandbox.ts";
+import { filesMount, homeDir } from "./mounts.ts";
 import { runExec } from "./run-exec.ts";
-import { filesMount, stateMount, waitFor } from "./sandboxes.ts";
+import { waitFor } from "./sandboxes.ts";
 
 /** An exec of the account's own; ends with its reader. */
 export interface StreamedExec {
@@ -44,7 +45,7 @@ const killTimeoutMs = 60_000;
 export async function startExec(live: LiveSandbox, input: SandboxExec, signal: AbortSignal): Promise<StreamedExec> {
   signal.throwIfAborted();
   const asUser = input.user === "root" ? [] : ["runuser", "-u", "claudeuser", "--"];
-  const home = input.user === "root" ? "/root" : stateMount;
+  const home = input.user === "root" ? "/root" : homeDir;
   const command = [...asUser, "env", `HOME=${home}`, ...input.command];
   const args = ["setsid", "--wait", "sh", "-c", launch, filesMount, ...command];
   const use = live.use();

@@ -1,8 +1,8 @@
 import { guestBundlePath } from "@holdfast/guest";
 import type { ObjectStore } from "../../ports/object-store.ts";
 import type { SandboxHandle } from "../../ports/sandbox-provider.ts";
+import { filesMount } from "../sandboxes/mounts.ts";
 import { type ExecResult, runExec } from "../sandboxes/run-exec.ts";
-import { filesMount } from "../sandboxes/sandboxes.ts";
 import { checkStale, leaseArgs } from "../turns/guest-fence.ts";
 import type { SyncLease } from "./sync-rows.ts";
 

@@ -2,7 +2,7 @@ import { endProcess, type MapperState } from "@holdfast/claude";
 import type { NewEvent } from "@holdfast/protocol";
 import { sleep } from "@holdfast/std";
 import { type LogTx, StaleGenerationError } from "../../ports/event-log.ts";
-import { filesMount } from "../sandboxes/sandboxes.ts";
+import { filesMount } from "../sandboxes/mounts.ts";
 import { closeQuestions } from "../sessions/permissions.ts";
 import { inHand, openMessages } from "../sessions/queue.ts";
 import { errorEvent, idleEvent, TurnStopped, toFailure } from "./failure.ts";

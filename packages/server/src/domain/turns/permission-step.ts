@@ -1,8 +1,8 @@
 import { guestBundlePath } from "@holdfast/guest";
 import { sleep } from "@holdfast/std";
 import type { LiveSandbox } from "../sandboxes/live-sandbox.ts";
+import { filesMount, homeDir, stateMount } from "../sandboxes/mounts.ts";
 import { runExec } from "../sandboxes/run-exec.ts";
-import { filesMount, stateMount } from "../sandboxes/sandboxes.ts";
 import { TurnFailure } from "./failure.ts";
 import { checkStale, leaseArgs } from "./guest-fence.ts";
 import { insist } from "./insist.ts";
@@ -12,6 +12,8 @@ import type { TurnDeps } from "./turn-deps.ts";
 
 /** `EX_TEMPFAIL` of sysexits: the step itself says that it may work the next time. */
 const transientExit = 75;
+/** `EX_USAGE`. */
+const usageExit = 64;
 const attempts = 3;
 const permissionTimeoutMs = 10 * 60 * 1000;
 
@@ -23,18 +25,23 @@ export async function fixPermissions(
 ): Promise<void> {
   const step = Step.begin(append, "permissions", "Making the workspace writable");
   const work = async () => {
-    const result = await attemptPermissions(sandbox, permissionArgs(session), signal);
+    const args = permissionArgs(session);
+    const first = await attemptPermissions(sandbox, [...args, "--home", stateMount], signal);
+    // The guest of a sandbox that an earlier version made knows of no HOME.
+    const result = first.code === usageExit ? await attemptPermissions(sandbox, args, signal) : first;
     checkStale({ code: result.code, stderr: result.output }, session);
     return result;
   };
   for (let attempt = 1; ; attempt++) {
     if (attempt === 1) await step.running({ attempt });
-    const { code, output } = await insist(deps, { session, sandbox, append }, work).catch(async (error: unknown) => {
-      await step.end("skipped", { attempt, detail: "Stopped" });
-      throw error;
-    });
+    const { code, output, stdout } = await insist(deps, { session, sandbox, append }, work).catch(
+      async (error: unknown) => {
+        await step.end("skipped", { attempt, detail: "Stopped" });
+        throw error;
+      },
+    );
     deps.logger.info({ session: session.id, sandbox: sandbox.id, attempt, code, output }, "permission step");
-    if (code === 0) return await step.end("done", { attempt });
+    if (code === 0) return await endDone(step, attempt, stdout);
     const said = `Attempt ${attempt} of ${attempts}: ${code === null ? "" : `exit code ${code}: `}${output}`.trim();
     const transient = code === null || code === transientExit;
     if (!transient || attempt === attempts) {
@@ -50,6 +57,14 @@ export async function fixPermissions(
   }
 }
 
+/** A HOME that could not be made, e.g. on a full disk, is said; Claude Code runs without. */
+async function endDone(step: Step, attempt: number, stdout: string): Promise<void> {
+  const reports = stdout.split("\n").filter((line) => line.startsWith('{"home"'));
+  const { error = null } = JSON.parse(reports[0] ?? "{}") as { error?: string | null };
+  if (error === null) return await step.end("done", { attempt });
+  await step.end("warning", { attempt, detail: `HOME (${homeDir}) could not be made: ${error}` });
+}
+
 function permissionArgs(session: Session): string[] {
   const ids = ["--uid", "1000", "--gid", "1000", ...leaseArgs(session)];
   return ["node", guestBundlePath, "permissions", ...ids, filesMount, stateMount];
@@ -61,9 +76,9 @@ async function attemptPermissions(sandbox: LiveSandbox, args: string[], signal: 
     const both = AbortSignal.any([signal, sandbox.gone]);
     const result = await runExec(sandbox.handle, args, { timeoutMs: permissionTimeoutMs, signal: both });
     const output = `${result.stderr}${result.stderr === "" ? result.stdout : ""}`.trim();
-    return { code: result.code, output: output.slice(-4_000) };
+    return { code: result.code, output: output.slice(-4_000), stdout: result.stdout };
   } catch (error) {
     if (signal.aborted || sandbox.gone.aborted) throw error;
-    return { code: null, output: error instanceof Error ? error.message : String(error) };
+    return { code: null, output: error instanceof Error ? error.message : String(error), stdout: "" };
   }
 }

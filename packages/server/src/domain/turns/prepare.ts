@@ -13,7 +13,7 @@ import { workspaceRules } from "../questions/rules.ts";
 import { GuestAbsentError } from "../sandboxes/guest-link.ts";
 import type { SandboxImage } from "../sandboxes/image.ts";
 import type { LiveSandbox } from "../sandboxes/live-sandbox.ts";
-import { filesMount, stateMount } from "../sandboxes/sandboxes.ts";
+import { filesMount, stateMount } from "../sandboxes/mounts.ts";
 import { permissionModeOf } from "../sessions/permissions.ts";
 import type { Workspace } from "../sessions/workspaces.ts";
 import { ClaudeProcess, type ProcessOwner } from "./claude-process.ts";

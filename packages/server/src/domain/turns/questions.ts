@@ -15,7 +15,7 @@ import type { Resolution } from "../questions/answer.ts";
 import { present, type Shown, type StoredQuestion } from "../questions/present.ts";
 import { sessionRules } from "../questions/rules.ts";
 import { allowedBy, type StoredSuggestion } from "../questions/suggestions.ts";
-import { filesMount } from "../sandboxes/sandboxes.ts";
+import { filesMount } from "../sandboxes/mounts.ts";
 import { askedEvent, closeQuestions, openQuestions } from "../sessions/permissions.ts";
 import type { ClaudeProcess, LineEffect } from "./claude-process.ts";
 
