@@ -14,6 +14,7 @@ export type { MapperContext, MapResult } from "./mapping.ts";
 export { claudeSettings, type SettingsInput } from "./settings.ts";
 export type { CanUseToolRequest, PermissionQuestion, Signal, TurnOutcome } from "./signals.ts";
 export { createMapperState, hasOpenTool, type MapperState } from "./state.ts";
+export { type RebuiltTranscript, TranscriptBuilder } from "./transcript.ts";
 export {
   controlErrorResponse,
   controlRequest,

@@ -4,6 +4,7 @@ import { ownEnvironment } from "./config/environment.ts";
 import { runDaemon } from "./daemon/daemon.ts";
 import { exitCodes, Failure, messageOf, usageFailure } from "./failure.ts";
 import { fenceSession } from "./fence.ts";
+import { lookAtMemory, replaceMemory } from "./memory/memory.ts";
 import { prepareHome } from "./permissions/home.ts";
 import { fixPermissions } from "./permissions/permissions.ts";
 import { defaultVolumeRoot } from "./permissions/volume.ts";
@@ -29,6 +30,13 @@ const help = `The guest: holds Claude's processes inside a sandbox. Run it as ro
       Makes the volume behind each PATH the property of N:N, after fencing the session. Prints one JSON line per PATH.
       Then sees that the volume behind PATH of --home has a directory home, and prints one more line.
       Exit code 64 wrong usage, 65 refused, 66 not found, 70 failed (a JSON line on stderr).
+
+  guest.mjs memory look --config DIR --cwd DIR --conversation ID [--has ID]…
+      Prints what Claude Code has of a conversation, of which it must have the rows --has: {"state":"whole"}, or missing,
+      empty, damaged, unreadable, not_a_file. Puts in order what would keep Claude Code from starting. As Claude's user.
+
+  guest.mjs memory replace --config DIR --cwd DIR --conversation ID
+      Puts standard input in its place. Prints {"bytes":N}.
 
 Everything with --generation ends with exit code 77 when a higher one of this session has been here; the JSON line on
 stderr then names that one as "generation".
@@ -145,6 +153,19 @@ async function permissions(args: readonly string[]): Promise<void> {
   if (values.home !== undefined) print(prepareHome(text(values, "home"), own));
 }
 
+function memory(args: readonly string[]): void {
+  const { values, positionals } = parse(args, ["config", "cwd", "conversation"], { lists: ["has"] });
+  const place = {
+    config: text(values, "config"),
+    cwd: text(values, "cwd"),
+    conversation: id(values, "conversation"),
+  };
+  const has = Array.isArray(values.has) ? values.has.map(String) : [];
+  if (positionals.join() === "look") print(lookAtMemory(place, has));
+  else if (positionals.join() === "replace") print(replaceMemory(place, 0));
+  else throw usageFailure("say `look` or `replace`");
+}
+
 async function main(args: readonly string[]): Promise<number> {
   const [command, ...rest] = args;
   try {
@@ -153,6 +174,7 @@ async function main(args: readonly string[]): Promise<number> {
     else if (command === "start") await start(rest);
     else if (command === "fence") await fence(rest);
     else if (command === "permissions") await permissions(rest);
+    else if (command === "memory") memory(rest);
     else throw usageFailure(command === undefined ? "no command" : `unknown command ${JSON.stringify(command)}`);
     return exitCodes.ok;
   } catch (error) {

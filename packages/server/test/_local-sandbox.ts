@@ -141,6 +141,8 @@ export class LocalSandbox {
       const own = [this.#guest, ...args.slice(2), "--run-dir", this.runDir];
       return childExec(process.execPath, own, {}, options);
     }
+    // The program that stands for Claude Code remembers by itself.
+    if (args.includes("memory")) return childExec("echo", ['{"state":"whole","detail":null,"mended":[]}'], {}, options);
     if (args[1] === guestBundlePath && args[2] === "start") return await this.#start(args.slice(3), options);
     return childExec(args[0] ?? "", args.slice(1), { LOCAL_SANDBOX: this.folder }, options);
   }

@@ -25,6 +25,25 @@ export async function* readRaw(db: Database, options: ReadRawOptions): AsyncGene
   }
 }
 
+/** The last of it first: each batch of lines, whole and in order, without those that are as large as to lie apart. */
+export async function* readRawBackwards(db: Database, sessionId: string): AsyncGenerator<Uint8Array[]> {
+  for (const processId of (await processesOf(db, sessionId)).reverse()) {
+    for (let before = Number.MAX_SAFE_INTEGER; ; ) {
+      const batch = await db
+        .selectFrom("raw_batches")
+        .select(["offset", "lines", "bytes", "blobs_json"])
+        .where("process_id", "=", processId)
+        .where("offset", "<", before)
+        .orderBy("offset", "desc")
+        .limit(1)
+        .executeTakeFirst();
+      if (batch === undefined) break;
+      before = batch.offset;
+      yield unpackLines(batch).filter((line) => typeof line !== "string");
+    }
+  }
+}
+
 async function processesOf(db: Database, sessionId: string): Promise<string[]> {
   const rows = await db
     .selectFrom("processes")

@@ -10,6 +10,8 @@ export interface ExecResult {
 export interface RunOptions extends ExecOptions {
   /** Told of standard output as it comes. */
   onStdout?: (text: string) => void;
+  /** Its standard input; none by default. */
+  input?: Iterable<Uint8Array>;
 }
 
 const maxOutputBytes = 32 * 1024;
@@ -21,14 +23,19 @@ export async function runExec(
   options: RunOptions,
 ): Promise<ExecResult> {
   const process = await handle.exec(args, options);
-  // Commands that read standard input would wait for it.
-  await process.closeStdin().catch(ignoreEarlyEnd);
-  const [stdout, stderr, code] = await Promise.all([
+  const [, stdout, stderr, code] = await Promise.all([
+    // Commands that read standard input would wait for its end.
+    feed(process, options.input ?? []).catch(ignoreEarlyEnd),
     tail(process.stdout, options.onStdout),
     tail(process.stderr),
     process.wait(options.signal),
   ]);
   return { code, stdout, stderr };
+}
+
+async function feed(process: RunningExec, input: Iterable<Uint8Array>): Promise<void> {
+  for (const bytes of input) await process.write(bytes);
+  await process.closeStdin();
 }
 
 /** A process that has ended already takes no end of input; its exit code says what there is to say. */

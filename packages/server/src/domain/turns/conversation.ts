@@ -7,7 +7,7 @@ import { openQuestions } from "../sessions/permissions.ts";
 import { inHand, nextOf, openMessages } from "../sessions/queue.ts";
 import { interruptedByRestart } from "./answers.ts";
 import { claimNext, claimSteering } from "./claim.ts";
-import { TurnStopped } from "./failure.ts";
+import { TurnFailure, TurnStopped } from "./failure.ts";
 import { type HeldProcess, unlessEnding } from "./held-process.ts";
 import { fixPermissions } from "./permission-step.ts";
 import { ensureSandbox } from "./prepare.ts";
@@ -170,7 +170,9 @@ export class Conversation {
       // One that was ended for the message that comes now has failed at nothing, however often that is.
       failed = running.started || running.signalled ? 0 : failed + 1;
     }
-    throw new Error("Claude Code neither knows the conversation nor begins it anew");
+    throw new TurnFailure("claude_start_failed", {
+      detail: `Claude Code was started ${maxTries} times and ended each time before Claude answered; the message was not worked on`,
+    });
   }
 
   async #begin(turn: Turn): Promise<void> {

@@ -11,9 +11,15 @@ export class HeldProcess {
   stopped = false;
   /** It has printed an `init`: it runs. */
   started = false;
+  /** The model has answered something in the turn that runs, or may have: a tool may have run. */
+  answered = false;
+  /** And in one of its turns before. */
+  answeredBefore = false;
   /** Why it could not start, in its own words. */
   startupErrors: string[] = [];
   conversationNotFound = false;
+  /** How it was to begin. */
+  kind: "new" | "resume" = "resume";
   /** Its input was closed while it was idle. */
   closing = false;
   /** A signal went to it for the sake of a turn's end; what else it had in hand ends with that, unwanted. */

@@ -8,7 +8,7 @@ import type { LineEffect, ProcessExit } from "./claude-process.ts";
 import { errorEvent, idleEvent, TurnFailure } from "./failure.ts";
 import type { HeldProcess } from "./held-process.ts";
 import type { LinePart } from "./line-parts.ts";
-import { markMessage, queueAgain } from "./messages-state.ts";
+import { markMessage, queueAgain, renameMessage } from "./messages-state.ts";
 import { refuseOpen } from "./questions.ts";
 import type { SessionDesk } from "./session-desk.ts";
 import type { Turn } from "./turn.ts";
@@ -28,6 +28,7 @@ export function onTurnStarted(desk: SessionDesk, running: HeldProcess): LinePart
     session: { ...(own ? { status: "running" as const } : {}), ...(first ? { claude_started: 1 } : {}) },
     after: () => {
       running.started = true;
+      running.answered = false;
       if (own) running.ownTurn = true;
     },
   };
@@ -60,6 +61,7 @@ export function onTurnEnded(
       }
     },
     after: () => {
+      running.answered = false;
       if (own || ended.origin !== null) running.ownTurn = false;
       for (const turn of turns) turn.end({ kind: "done" });
     },
@@ -117,7 +119,11 @@ export function onProcessExit(desk: SessionDesk, running: HeldProcess, exit: Pro
   });
   if (turns.length === 0 && !running.ownTurn) return { events: [], more: expire };
   const conversation = restartAs(running, exit);
-  const again = turns.filter((turn) => !turn.stopped && (conversation !== undefined || wasNotReached(turn, turns)));
+  const unheard = turns.filter((turn) => !turn.stopped && wasKilledUnheard(running, exit));
+  const newIds = new Map(unheard.map((turn) => [turn, randomUUID()]));
+  const again = turns.filter(
+    (turn) => !turn.stopped && (conversation !== undefined || unheard.includes(turn) || wasNotReached(turn, turns)),
+  );
   const over = turns.filter((turn) => !again.includes(turn));
   const hit = over.filter(wasHitBySignal);
   const stopped =
@@ -126,11 +132,12 @@ export function onProcessExit(desk: SessionDesk, running: HeldProcess, exit: Pro
     events: [],
     more: async (tx) => {
       const { events: expired } = await expire(tx);
-      if (again.length > 0) return { events: expired };
+      if (again.length > 0) return { events: unheard.length === 0 ? expired : [...expired, saidAgain(exit)] };
       const said = [...expired, ...exitEvents(running, exit, stopped)];
       return await goIdle(desk, tx, { over, events: said, otherwise: expired });
     },
     also: async (tx) => {
+      for (const [turn, newId] of newIds) await renameMessage(tx, turn.id, newId);
       for (const turn of over) {
         if (hit.includes(turn)) await queueAgain(tx, turn.id, randomUUID());
         else await markMessage(tx, turn.id, "done");
@@ -138,6 +145,7 @@ export function onProcessExit(desk: SessionDesk, running: HeldProcess, exit: Pro
     },
     after: () => {
       running.ownTurn = false;
+      for (const [turn, newId] of newIds) turn.id = newId;
       for (const turn of over) turn.end({ kind: "done" });
       for (const turn of again) turn.end({ kind: "restart", conversation: conversation ?? "resume" });
     },
@@ -149,14 +157,41 @@ function wasNotReached(turn: Turn, turns: readonly Turn[]): boolean {
   return !turn.taken && (turn.process?.signalled === true || turns.some((other) => other.stopped));
 }
 
+/**
+ * Somebody else killed it, e.g. for memory, and all that it printed is here: the model has said nothing, so that nothing
+ * was done. Not so when its guest died too, whose pipes may have held more.
+ */
+function wasKilledUnheard(running: HeldProcess, exit: ProcessExit): boolean {
+  // `runuser` tells its child's signal as 128 and more.
+  const wasKilled = exit.signal === null ? (exit.code ?? 0) > 128 : exit.signal !== "lost";
+  return wasKilled && !running.signalled && !running.ending && !running.answered;
+}
+
+function saidAgain({ signal, code }: ProcessExit): NewEvent {
+  const how = signal ?? `number ${(code ?? 0) - 128}`;
+  return {
+    type: "holdfast.notice",
+    kind: "said_again",
+    level: "warning",
+    text: `Claude Code was ended by a signal (${how}) before Claude had answered anything: it is started again, and told the same once more.`,
+    data: { signal, exit_code: code },
+  };
+}
+
 /** The signal that made way for it came when it had begun already. */
 function wasHitBySignal(turn: Turn): boolean {
   return turn.steers && turn.isUntouched && turn.process?.signalled === true;
 }
 
-/** The CLI knows the conversation although we thought it did not, or the other way round. */
+/**
+ * The CLI knows the conversation although we thought it did not, or the other way round; or files of its own stood in its
+ * way, which are put in order before the next start.
+ */
 function restartAs(running: HeldProcess, exit: ProcessExit): "new" | "resume" | undefined {
   if (running.started) return undefined;
+  if (running.startupErrors.some((error) => /^(Configuration error|Failed to resume session)/.test(error))) {
+    return running.kind;
+  }
   if (running.conversationNotFound || exit.stderr.includes("No conversation found")) return "new";
   return /Session ID .* is already in use/.test(exit.stderr) ? "resume" : undefined;
 }

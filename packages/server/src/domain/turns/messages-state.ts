@@ -13,3 +13,8 @@ export async function markTaken(tx: Tx, id: string): Promise<void> {
 export async function queueAgain(tx: Tx, id: string, newId: string): Promise<void> {
   await tx.updateTable("messages").set({ id: newId, state: "queued" }).where("id", "=", id).execute();
 }
+
+/** Another id, for a process that may know the first one and would take it for said already. */
+export async function renameMessage(tx: Tx, id: string, newId: string): Promise<void> {
+  await tx.updateTable("messages").set({ id: newId, state: "sent" }).where("id", "=", id).execute();
+}

@@ -1,6 +1,7 @@
 import { randomUUID } from "node:crypto";
 import { initializeRequest } from "@holdfast/claude";
 import { inBackground } from "@holdfast/std";
+import { recall } from "../memory/recall.ts";
 import { hasDeletedRules } from "../questions/rules.ts";
 import type { LiveSandbox } from "../sandboxes/live-sandbox.ts";
 import { waitFor } from "../sandboxes/sandboxes.ts";
@@ -75,6 +76,9 @@ export class ProcessHolder {
     const running = new HeldProcess(process, sandbox);
     for (const turn of turns) turn.process = running;
     running.started = row.claudeStarted;
+    // What it said before this server had it nobody here has seen.
+    running.answered = true;
+    running.answeredBefore = true;
     running.ending = await isEnding(deps.db, process.processId);
     running.ownTurn = row.mapper?.inTurn === true && this.#desk.inFlight.isEmpty;
     this.#hold(running, voice);
@@ -96,7 +100,7 @@ export class ProcessHolder {
 
   async #start(sandbox: LiveSandbox, wanted: "new" | "resume" | undefined): Promise<HeldProcess> {
     const row = await this.#desk.row();
-    const kind = wanted ?? (row.claudeStarted ? "resume" : "new");
+    const kind = await this.#kind(sandbox, row, wanted);
     const voice = new ProcessVoice(this.#desk);
     const process: ClaudeProcess = await startProcess(this.#desk.deps, {
       ...this.#base(sandbox, voice),
@@ -105,12 +109,33 @@ export class ProcessHolder {
       mapper: row.mapper,
     });
     const running = this.#hold(new HeldProcess(process, sandbox), voice);
+    running.kind = kind;
     // Before any message, whose prompt would else be that of the conversation's beginning.
     const lineId = randomUUID();
     await process
       .send(initializeRequest(lineId), lineId, this.#desk.stop.signal)
       .catch((error: unknown) => unlessEnding(running, error));
     return running;
+  }
+
+  /** How a process begins. `wanted`: one has just said that the row is wrong. */
+  async #kind(
+    sandbox: LiveSandbox,
+    { claudeStarted, claudeSessionId }: { claudeStarted: boolean; claudeSessionId: string },
+    wanted: "new" | "resume" | undefined,
+  ): Promise<"new" | "resume"> {
+    const { deps, session, inFlight, preparing, stop } = this.#desk;
+    if (!claudeStarted && wanted === undefined) return "new";
+    const without = [...inFlight.all.map(({ id }) => id), ...(preparing === undefined ? [] : [preparing.id])];
+    return await recall(deps, {
+      sessionId: session.id,
+      conversationId: claudeSessionId,
+      sandbox,
+      without,
+      refused: wanted === "new",
+      append: (events) => this.#desk.append(events),
+      signal: stop.signal,
+    });
   }
 
   #base(sandbox: LiveSandbox, voice: ProcessVoice) {

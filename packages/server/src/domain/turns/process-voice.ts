@@ -28,6 +28,8 @@ export class ProcessVoice implements ProcessOwner {
     const result = withPolicy(mapped, this.#desk.session.agent);
     running.heard(result);
     onAnswer(this.#desk, running, result);
+    running.answered ||= isAnswer(result);
+    running.answeredBefore ||= running.answered;
     const parts = result.signals.flatMap((signal) => this.#part(running, signal, result) ?? []);
     return joinParts(result, parts) ?? (result === mapped ? undefined : { events: result.events });
   }
@@ -140,6 +142,11 @@ export class ProcessVoice implements ProcessOwner {
     // What was allowed always is answered at once.
     return signal.type === "permission_cancelled" ? part : { ...part, after: () => this.deliver() };
   }
+}
+
+/** Anything that the model has said: words, a call, or the beginning of one. */
+function isAnswer({ events, drafts }: MapResult): boolean {
+  return drafts.length > 0 || events.some(({ type }) => type.startsWith("agent."));
 }
 
 function questionEffect(
