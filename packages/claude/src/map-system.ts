@@ -23,7 +23,6 @@ export function mapSystem(mapping: Mapping, line: JsonObject): void {
 
 const quietSubtypes = new Map<string, string>([
   ["thinking_tokens", "estimate of thinking tokens"],
-  ["hook_started", "a hook starts"],
   ["hook_progress", "a hook goes on"],
   ["ui_invalidate", "redraw of a terminal"],
   ["commands_changed", "list of slash commands"],
@@ -37,6 +36,7 @@ const handlers = new Map<string, Handler>([
   ["status", mapStatus],
   ["api_retry", mapRetry],
   ["compact_boundary", mapCompacted],
+  ["hook_started", mapHookStarted],
   ["hook_response", mapHook],
   ["background_tasks_changed", mapBackgroundTasks],
   ["session_state_changed", mapSessionState],
@@ -97,6 +97,7 @@ function mapStatus(mapping: Mapping, line: JsonObject): void {
   const status = asString(line.status);
   const { initialized } = mapping.state;
   mapping.quiet = `status ${status ?? "ended"}`;
+  if (status === "requesting") mapping.signals.push({ type: "model_asked" });
   if (mode !== undefined && mode !== initialized?.mode) {
     if (initialized !== null) mapping.state = { ...mapping.state, initialized: { ...initialized, mode } };
     mapping.signals.push({ type: "permission_mode", mode });
@@ -142,7 +143,18 @@ function mapCompacted(mapping: Mapping, line: JsonObject): void {
   });
 }
 
+function mapHookStarted(mapping: Mapping, line: JsonObject): void {
+  mapping.quiet = "a hook starts";
+  signalHook(mapping, line, "started");
+}
+
+function signalHook(mapping: Mapping, line: JsonObject, state: "started" | "ended"): void {
+  const name = asString(line.hook_name) ?? "?";
+  mapping.signals.push({ type: "hook", id: asString(line.hook_id) ?? name, name, state });
+}
+
 function mapHook(mapping: Mapping, line: JsonObject): void {
+  signalHook(mapping, line, "ended");
   if (line.outcome === "success") {
     mapping.quiet = "a hook succeeded";
     return;

@@ -76,6 +76,10 @@ export type Signal =
   /** Live background tasks; a process with any is not idle. */
   | { readonly type: "background_tasks"; readonly count: number }
   | { readonly type: "session_state"; readonly state: string }
+  /** A request to the model is on its way. */
+  | { readonly type: "model_asked" }
+  /** A command of the settings' begins, e.g. `SessionStart:startup`, or has ended: Claude Code waits for it. */
+  | { readonly type: "hook"; readonly id: string; readonly name: string; readonly state: "started" | "ended" }
   /** The model's API refuses the credential and the CLI keeps trying (up to three minutes): interrupt it. */
   | { readonly type: "auth_failed_retrying"; readonly attempt: number; readonly errorStatus: number }
   | { readonly type: "permission_mode"; readonly mode: string };

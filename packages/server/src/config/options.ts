@@ -103,6 +103,9 @@ export const SandboxOptions = z
     stallNoticeMs: durationMs(60 * 1000).describe(
       "A session says so when the model has been silent for this long in the middle of an answer, and again after five minutes",
     ),
+    startLimitMs: durationMs(10 * 60 * 1000).describe(
+      "A turn in which Claude Code has not asked the model for this long, e.g. because a hook of its start hangs, is ended",
+    ),
     permissionMode: z
       .enum(["default", "acceptEdits", "plan", "bypassPermissions"])
       .default("bypassPermissions")

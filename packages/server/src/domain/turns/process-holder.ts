@@ -81,7 +81,7 @@ export class ProcessHolder {
     running.answeredBefore = true;
     running.ending = await isEnding(deps.db, process.processId);
     running.ownTurn = row.mapper?.inTurn === true && this.#desk.inFlight.isEmpty;
-    this.#hold(running, voice);
+    this.#hold(running, voice, { found: true });
     voice.deliver();
     // What it asks now may differ from what we know of it.
     const { line, lineId } = askForOpen(randomUUID());
@@ -149,8 +149,8 @@ export class ProcessHolder {
     };
   }
 
-  #hold(running: HeldProcess, voice: ProcessVoice): HeldProcess {
-    running.attend(new StallWatch(this.#desk, running));
+  #hold(running: HeldProcess, voice: ProcessVoice, { found = false } = {}): HeldProcess {
+    running.attend(new StallWatch(this.#desk, running, { found }));
     voice.running = running;
     this.#desk.running = running;
     inBackground(running.process.follow(), (error) => this.#desk.warn(error, "Claude's process is not followed"));

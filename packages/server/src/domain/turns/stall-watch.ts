@@ -1,4 +1,6 @@
-import { hasOpenTool, type MapResult } from "@holdfast/claude";
+import { hasOpenTool, type MapResult, type Signal } from "@holdfast/claude";
+import type { NewEvent } from "@holdfast/protocol";
+import { TurnFailure } from "./failure.ts";
 import type { HeldProcess } from "./held-process.ts";
 import type { SessionDesk } from "./session-desk.ts";
 
@@ -7,7 +9,8 @@ const longMs = 5 * 60 * 1000;
 
 /**
  * Says when Claude has been silent for long although an answer of the model is awaited: not while a tool runs or is
- * asked about, nor while a retry waits.
+ * asked about, nor while a retry waits. Where the model was not even asked, what Claude Code waits for is told, and
+ * after a limit the turn is ended: it would wait for ever.
  */
 export class StallWatch implements Disposable {
   readonly #desk: SessionDesk;
@@ -17,10 +20,17 @@ export class StallWatch implements Disposable {
   /** How often this silence was said. */
   #said = 0;
   #timer: NodeJS.Timeout | undefined;
+  /** Since an answer was awaited last, the model was asked. */
+  #asked: boolean;
+  #awaitedMs = performance.now();
+  /** Hooks that run, by their ids. */
+  readonly #hooks = new Map<string, string>();
 
-  constructor(desk: SessionDesk, running: HeldProcess) {
+  /** `found`: a process of before, of which nobody knows whether it has asked. */
+  constructor(desk: SessionDesk, running: HeldProcess, { found }: { found: boolean }) {
     this.#desk = desk;
     this.#running = running;
+    this.#asked = found;
     running.heard = (result) => this.#heard(result);
     this.#arm();
   }
@@ -30,12 +40,23 @@ export class StallWatch implements Disposable {
     this.#running.heard = () => undefined;
   }
 
-  #heard({ events }: MapResult): void {
+  #heard({ events, drafts, signals }: MapResult): void {
     this.#sinceMs = performance.now();
     this.#said = 0;
+    if (drafts.length > 0) this.#asked = true;
     for (const event of events) {
       if (event.type === "holdfast.notice" && event.kind === "api_retry") this.#sinceMs += event.retry_delay_ms ?? 0;
+      if (event.type.startsWith("agent.")) this.#asked = true;
     }
+    for (const signal of signals) this.#note(signal);
+  }
+
+  #note(signal: Signal): void {
+    if (signal.type === "model_asked") this.#asked = true;
+    if (signal.type === "turn_ended") this.#hooks.clear();
+    if (signal.type !== "hook") return;
+    if (signal.state === "started") this.#hooks.set(signal.id, signal.name);
+    else this.#hooks.delete(signal.id);
   }
 
   get #isAwaited(): boolean {
@@ -45,35 +66,67 @@ export class StallWatch implements Disposable {
   }
 
   #arm(): void {
-    const { stallNoticeMs } = this.#desk.deps.options;
-    const tickMs = Math.min(1_000, stallNoticeMs / 4);
-    this.#timer = setTimeout(() => this.#look(stallNoticeMs), tickMs);
+    const { stallNoticeMs, startLimitMs } = this.#desk.deps.options;
+    const tickMs = Math.min(1_000, stallNoticeMs / 4, startLimitMs / 4);
+    this.#timer = setTimeout(() => this.#look(stallNoticeMs, startLimitMs), tickMs);
     this.#timer.unref();
   }
 
-  #look(noticeMs: number): void {
+  #look(noticeMs: number, limitMs: number): void {
+    const nowMs = performance.now();
     // Silence before a turn, or during a tool, is none.
-    if (!this.#isAwaited) this.#sinceMs = performance.now();
-    const silentMs = performance.now() - this.#sinceMs;
+    if (!this.#isAwaited) {
+      this.#sinceMs = nowMs;
+      this.#awaitedMs = nowMs;
+      this.#asked = false;
+    }
+    const silentMs = nowMs - this.#sinceMs;
     const next = this.#said === 0 ? noticeMs : Math.max(longMs, noticeMs * 2);
     if (silentMs >= next && this.#said < 2) {
       this.#said++;
-      this.#say(silentMs).catch((error) => this.#desk.warn(error, "a silence was not said"));
+      this.#desk.append([this.#silence(silentMs)]).catch((error) => this.#desk.warn(error, "a silence was not said"));
     }
-    this.#arm();
+    if (this.#asked || nowMs - this.#awaitedMs < limitMs) this.#arm();
+    else this.#giveUp(nowMs - this.#awaitedMs);
   }
 
-  async #say(silentMs: number): Promise<void> {
-    const how =
-      silentMs < 120_000 ? `${Math.round(silentMs / 1000)} seconds` : `${Math.round(silentMs / 60_000)} minutes`;
-    await this.#desk.append([
-      {
-        type: "holdfast.notice",
-        kind: "stalled",
-        level: "warning",
-        text: `The model has said nothing for ${how}. Claude Code gives up after five minutes and asks again; you can stop the turn.`,
-        data: { silent_ms: Math.round(silentMs) },
-      },
-    ]);
+  #silence(silentMs: number): NewEvent {
+    const how = howLong(silentMs);
+    const limit = this.#asked ? "" : `; it is ended when that takes ${howLong(this.#desk.deps.options.startLimitMs)}`;
+    const text = this.#isModelSilent
+      ? `The model has said nothing for ${how}. Claude Code gives up after five minutes and asks again; you can stop the turn.`
+      : `${this.#waiting(how)} You can stop the turn${limit}.`;
+    const [hook] = this.#hooks.values();
+    const waiting_for = this.#isModelSilent ? "model" : hook === undefined ? "start" : "hook";
+    return {
+      type: "holdfast.notice",
+      kind: "stalled",
+      level: "warning",
+      text,
+      data: { silent_ms: Math.round(silentMs), waiting_for, ...(hook === undefined ? {} : { hook }) },
+    };
   }
+
+  get #isModelSilent(): boolean {
+    return this.#asked && this.#hooks.size === 0;
+  }
+
+  #waiting(how: string): string {
+    const hooks = [...this.#hooks.values()].join(", ");
+    if (this.#asked) return `Claude Code has waited for its hook ${hooks} for ${how}.`;
+    const start = this.#running.answeredBefore ? "has not asked the model yet" : "has not started yet";
+    return hooks === ""
+      ? `Claude Code ${start}, for ${how}: something that it reads first may hold it, such as a FIFO in the place of .git/HEAD.`
+      : `Claude Code ${start}: it has waited for its hook ${hooks} for ${how}.`;
+  }
+
+  #giveUp(waitedMs: number): void {
+    const error = new TurnFailure("claude_start_failed", { detail: this.#waiting(howLong(waitedMs)) });
+    for (const turn of this.#desk.inFlight.of(this.#running)) turn.end({ kind: "lost", error });
+  }
+}
+
+function howLong(ms: number): string {
+  if (ms < 120_000) return `${Math.round(ms / 1000)} seconds`;
+  return `${Math.round(ms / 60_000)} minutes`;
 }
