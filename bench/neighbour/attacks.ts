@@ -28,6 +28,12 @@ for _ in range(200000):
     if libc.timer_create(0, None, ctypes.byref(timer)) < 0: break
 time.sleep(100)`);
 
+const forks = python(`
+import os
+while True:
+    try: os.fork()
+    except OSError: pass`);
+
 const memory = python(`
 kept = []
 while True:
@@ -50,8 +56,12 @@ const requests = [
   ["/v1/login", `{"token":"${"x".repeat(4_000_000)}"}`],
 ].map(([path = "", body]) => ({ path, body: Buffer.from(body ?? "") }));
 
-const largeMessage = Buffer.from(message(text("x".repeat(3_000_000))));
-const largeMessages = [largeMessage, Buffer.from(message(many(50_000, () => text("x")).join()))];
+/** As long as one may be. */
+const longMessage = Buffer.from(message(text("x".repeat(1_000_000))));
+const largeMessages = [
+  Buffer.from(message(text("x".repeat(3_000_000)))),
+  Buffer.from(message(many(50_000, () => text("x")).join())),
+];
 
 export const attacks: Attack[] = [
   {
@@ -82,7 +92,7 @@ export const attacks: Attack[] = [
       ),
   },
   {
-    name: "messages of 3 MB and of many parts",
+    name: "messages of 3 MB and of 50 000 parts",
     run: (a, signal) =>
       over(signal, async () => {
         const path = `/v1/sessions/${a.sessionId}/events`;
@@ -95,7 +105,7 @@ export const attacks: Attack[] = [
   },
   {
     name: "processes: forks without end",
-    run: (a, signal) => a.exec("f() { f | f & }; f; sleep 100", { signal }),
+    run: (a, signal) => a.exec(forks, { signal }),
   },
   {
     name: "memory: six that take all they get, over and over",
@@ -123,7 +133,7 @@ export const attacks: Attack[] = [
     run: async (a, signal) => {
       const path = `/v1/sessions/${a.sessionId}/events`;
       // More than what lies between a server and a client who does not read.
-      await a.post(path, largeMessage, signal);
+      for (let n = 0; n < 3; n++) await a.post(path, longMessage, signal);
       await Promise.all(many(200, () => a.request(`${path}/stream?after=0`, { signal, read: false })));
     },
   },

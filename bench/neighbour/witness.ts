@@ -70,7 +70,9 @@ export class Witness {
 
   async #timedTurn(signal: AbortSignal): Promise<void> {
     const { events } = this.#account.client.beta.sessions;
-    const command = { name: "Bash", input: { command: "date +%s%N > b.txt; cat b.txt", description: "test" } };
+    // A new file each time: one that is written while the save of the turn before reads it fails that save.
+    const shell = "date | tee b-$(date +%s%N).txt";
+    const command = { name: "Bash", input: { command: shell, description: "test" } };
     const script = JSON.stringify([{ toolUse: command }, { text: "Done." }]);
     const text = `Please.\n\`\`\`holdfast-script\n${script}\n\`\`\``;
     const began = performance.now();
