@@ -50,10 +50,15 @@ test("wide, deep and long requests, floods of output, unread streams, kernel cou
   const alone = await work(2_000);
   const aloneMs = await server.longestMs();
   const phase = await Phase.begin(kit, "A1", named("output", "requests", "messages", "kernel", "streams", "execs"));
-  const samples = await work(7_000);
+  // On a busy machine A, too, takes its time: until it has done what it is there for.
+  const answers = [/POST \/v1\/sessions: 400/, /POST \/v1\/login: 413/, /stream\?after=0: 200/, /\/exec: 200/];
+  const heard = () => answers.every((answer) => [...phase.told.keys()].some((told) => answer.test(told)));
+  const samples = await work(5_000);
+  for (const until = performance.now() + 60_000; !heard() && performance.now() < until; )
+    samples.merge(await work(2_000));
   const attackedMs = await server.longestMs();
   const spooled = spooledBytes();
-  const told = await phase.stop();
+  await phase.stop();
 
   expect([...alone.failures, ...samples.failures]).toEqual([]);
   for (const kind of ["turn", "first event", "health", "list"] as const)
@@ -62,9 +67,7 @@ test("wide, deep and long requests, floods of output, unread streams, kernel cou
   expect(attackedMs).toBeLessThan(Math.max(250, 3 * aloneMs));
   // The other accounts' and what is just being written come on top.
   expect(spooled).toBeLessThan(2 * outputBytes);
-  // A did what it is there for, and was refused.
-  for (const answer of [/POST \/v1\/sessions: 400/, /POST \/v1\/login: 413/, /stream\?after=0: 200/, /\/exec: 200/])
-    expect(told).toContainEqual(expect.stringMatching(answer));
+  expect(heard(), [...phase.told.keys()].join("\n")).toBe(true);
 });
 
 test("forks without end that nobody waits for any more are over, and B went on", async () => {

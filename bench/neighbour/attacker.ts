@@ -13,13 +13,14 @@ export class Attacker {
   readonly sessionId: string;
   readonly #foothold: Foothold;
   readonly #client: Anthropic;
-  /** What A was told, by how often. */
-  readonly told = new Map<string, number>();
+  /** Hears what A was told. */
+  readonly #note: (what: string) => void;
 
-  constructor(foothold: Foothold, client: Anthropic) {
+  constructor(foothold: Foothold, { client, note }: { client: Anthropic; note: (what: string) => void }) {
     this.sessionId = foothold.sessionId;
     this.#foothold = foothold;
     this.#client = client;
+    this.#note = note;
   }
 
   /** A request whose answer is read to its end, or not at all. */
@@ -87,10 +88,6 @@ export class Attacker {
     } catch (error) {
       if (!signal.aborted) this.#note(`a sandbox more: ${error instanceof Error ? error.message : error}`);
     }
-  }
-
-  #note(what: string): void {
-    this.told.set(what, (this.told.get(what) ?? 0) + 1);
   }
 }
 

@@ -3,7 +3,7 @@ import { once } from "node:events";
 import { fileURLToPath } from "node:url";
 import { sleep, withDeadline } from "@holdfast/std";
 import type { TestAccount, TestKit } from "@holdfast/testkit";
-import type { Order, Report } from "./attack-process.ts";
+import type { Order } from "./attack-process.ts";
 
 const child = fileURLToPath(new URL("attack-process.ts", import.meta.url));
 const endMs = 90_000;
@@ -14,19 +14,20 @@ const endMs = 90_000;
  */
 export class Phase {
   readonly account: TestAccount;
+  /** What A was told so far, by how often. */
+  readonly told = new Map<string, number>();
   readonly #kit: TestKit;
   readonly #process: ChildProcess;
-  readonly #reported: Promise<Report>;
   readonly #exited: Promise<unknown>;
 
   private constructor(kit: TestKit, account: TestAccount, process: ChildProcess) {
     this.#kit = kit;
     this.account = account;
     this.#process = process;
-    this.#reported = once(process, "message").then(([report]) => report as Report);
+    this.#process.on("message", (what) => this.told.set(String(what), (this.told.get(String(what)) ?? 0) + 1));
     this.#exited = once(process, "exit");
     // Of one that cannot be started, `begin` tells.
-    for (const each of [this.#reported, this.#exited]) each.catch(() => undefined);
+    this.#exited.catch(() => undefined);
   }
 
   /** With a sandbox that runs; resolves when A has begun. */
@@ -41,17 +42,12 @@ export class Phase {
     return phase;
   }
 
-  /** A's clients let go of what they have asked for, and end. Resolves with what A was told. */
-  async stop(): Promise<string[]> {
+  /** A's clients let go of what they have asked for, and end. */
+  async stop(): Promise<void> {
     // Attacks that end by themselves end their process.
     if (this.#process.connected) this.#process.send("stop");
-    const died = this.#exited.then(() => ({ told: ["A's process died"] }));
-    const report = await withDeadline(() => Promise.race([this.#reported, died]), {
-      what: "the end of A's clients",
-      timeoutMs: endMs,
-    });
-    await this.#exited;
-    return report.told;
+    await withDeadline(() => this.#exited, { what: "the end of A's clients", timeoutMs: endMs });
+    if (this.#process.exitCode !== 0) throw new Error(`A's clients ended with code ${this.#process.exitCode}`);
   }
 
   /** After `stop`. Throws when something of A is still there after a while. */

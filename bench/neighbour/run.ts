@@ -47,7 +47,8 @@ export async function runNeighbours(kit: TestKit, options: NeighbourOptions): Pr
       // It has begun when B is watched.
       await sleep(Math.min(1_000, stretchMs / 4));
       stretch.samples.merge(await witness.work(AbortSignal.timeout(stretchMs)));
-      stretch.told.push(...(await phase.stop()));
+      await phase.stop();
+      stretch.told.push(...[...phase.told].map(([what, times]) => `${times} × ${what}`));
       await phase.delete();
     }
   }

@@ -18,16 +18,25 @@ export interface StreamedExec {
  */
 const launch = 'printf "%s\\n" "$$" >&2; cd "$0" 2>/dev/null; exec "$@"';
 /**
- * Kills every process of the session, whatever process group it made for itself. Again and again until a walk finds
- * none: what forks during a walk is not in it.
+ * Kills every process of the session, whatever process group it made for itself. First all are stopped, again and again
+ * until a walk finds none that runs: what forks during a walk is not in it, and one that is killed makes room for
+ * another fork, where one that is stopped keeps its place. It uses what the shell has in itself: there may be no room.
  */
-const kill = `n=0; found=1; while [ "$found" = 1 ] && [ "$n" -lt 50 ]; do n=$((n + 1)); found=0
+const kill = `walk() { found=0
   for f in /proc/[0-9]*/stat; do
     { read -r line < "$f"; } 2>/dev/null || continue
-    set -- "$0" \${line##*) }
-    if [ "$5" = "$0" ] && [ "$2" != Z ]; then found=1; pid=\${f#/proc/}; command kill -KILL "\${pid%/stat}" 2>/dev/null; fi
-  done
+    set -- "$1" "$2" \${line##*) }
+    if [ "$6" = "$session" ]; then
+      case "$3" in [$2]) ;; *) found=1; pid=\${f#/proc/}; command kill "-$1" "\${pid%/stat}" 2>/dev/null;; esac
+    fi
+  done; }
+session="$0"
+for step in "STOP ZXTt" "KILL ZX"; do
+  n=0; found=1
+  while [ "$found" = 1 ] && [ "$n" -lt 200 ]; do n=$((n + 1)); walk \${step}; done
 done; true`;
+/** A sandbox full of processes gives this one a small part of the processors. */
+const killTimeoutMs = 60_000;
 
 /**
  * Rejects when it cannot be started, and when the signal aborts meanwhile: what was begun by then is killed. A program
@@ -135,9 +144,9 @@ async function* readFrames(
 /** Its failure leaves the process to its time limit: nobody is there any more to be told. */
 async function killSession(live: LiveSandbox, session: string): Promise<void> {
   if (!/^\d+$/.test(session)) return;
-  const signal = AbortSignal.any([live.gone, AbortSignal.timeout(10_000)]);
+  const signal = AbortSignal.any([live.gone, AbortSignal.timeout(killTimeoutMs)]);
   try {
-    await runExec(live.handle, ["sh", "-c", kill, session], { timeoutMs: 10_000, signal });
+    await runExec(live.handle, ["sh", "-c", kill, session], { timeoutMs: killTimeoutMs, signal });
   } catch {
     // See above.
   }
