@@ -180,7 +180,7 @@ test("one message after the other that is to run now: what each has begun runs o
   const tags = ["begins", "urges", "urges more", "urges most"];
   for (const [at, tag] of tags.entries()) {
     await session.send(script(tag, note(`'${tag}'`)), at === 0 ? undefined : { delivery: "now" });
-    await expect.poll(ran, { timeout: 15_000 }).toContain(tag);
+    await expect.poll(ran, { timeout: 60_000 }).toContain(tag);
   }
   await session.send(script("calms", { text: "Enough." }), { delivery: "now" });
   await session.until("session.status_idle", { matches: (e) => e.holdfast?.outcome === "completed" });

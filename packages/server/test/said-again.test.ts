@@ -12,7 +12,7 @@ beforeAll(async () => {
 afterAll(() => it?.[Symbol.asyncDispose]());
 
 /** The first processes, as many as `times`, are killed when they have got the message; gives what all of them got. */
-function killing(times: number, kill = ({ pid }: LocalClaude) => void process.kill(pid, "SIGKILL")): Line[] {
+function killing(times: number, kill = ({ pid }: LocalClaude): unknown => process.kill(pid, "SIGKILL")): Line[] {
   const got: Line[] = [];
   const script: ClaudeScript = async (claude) => {
     if (got.length >= times) {
@@ -36,7 +36,7 @@ async function noticesOf(session: Awaited<ReturnType<LocalSystem["session"]>>): 
 test.each([
   ["killed", undefined],
   // As `runuser` tells it.
-  ["said to be killed", (claude: LocalClaude) => void inBackground(claude.exit(137), () => undefined)],
+  ["said to be killed", (claude: LocalClaude) => inBackground(claude.exit(137), () => undefined)],
 ])("before anything was answered it is said again, under another id, and answered once (%s)", async (_how, kill) => {
   const got = killing(1, kill);
   const session = await it.session();
