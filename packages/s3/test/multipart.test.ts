@@ -78,12 +78,12 @@ describe("a completion", () => {
   });
 
   it("is checked against the size that the client says", async () => {
-    const complete = await uploaded("size", ["12345"]);
+    const complete = await uploaded("by-size", ["12345"]);
     const sized = (MpuObjectSize: number) =>
       kit.aws().send(new CompleteMultipartUploadCommand({ ...complete, MpuObjectSize }));
     expect((await refusal(sized(4))).code).toBe("InvalidRequest");
     expect((await refusal(sized(6))).code).toBe("InvalidRequest");
-    expect(await kit.client().head({ bucket: Bucket, key: "size" })).toBeUndefined();
+    expect(await kit.client().head({ bucket: Bucket, key: "by-size" })).toBeUndefined();
     await sized(5);
   });
 
