@@ -50,57 +50,73 @@ type Step = (db: Database, at: { before: number; nowMs: number }) => Promise<num
 
 const steps: Record<string, Step> = {
   sandboxes: async (db, { before, nowMs }) => {
-    const old = db
+    const old = await db
       .selectFrom("sandboxes")
       .select("id")
       .where("state", "=", "ended")
       .where("created_at", "<", before)
       .where("updated_at", "<", nowMs - tokenLifeMs)
-      .limit(atOnce);
-    return rowsOf(await db.deleteFrom("sandboxes").where("id", "in", old).executeTakeFirst());
+      .limit(atOnce)
+      .execute();
+    return await drop(db, "sandboxes", old);
   },
   syncs: async (db, { before }) => {
-    const old = db
+    const old = await db
       .selectFrom("syncs")
       .select("id")
       .where("state", "in", ["done", "warning", "failed"])
       .where("created_at", "<", before)
-      .limit(atOnce);
-    return rowsOf(await db.deleteFrom("syncs").where("id", "in", old).executeTakeFirst());
+      .limit(atOnce)
+      .execute();
+    return await drop(db, "syncs", old);
   },
   api_keys: async (db, { before }) => {
-    const old = db.selectFrom("api_keys").select("id").where("revoked_at", "<", before).limit(atOnce);
-    return rowsOf(await db.deleteFrom("api_keys").where("id", "in", old).executeTakeFirst());
+    const old = await db.selectFrom("api_keys").select("id").where("revoked_at", "<", before).limit(atOnce).execute();
+    return await drop(db, "api_keys", old);
   },
   permission_rules: async (db, { before }) => {
-    const old = db.selectFrom("permission_rules").select("id").where("deleted_at", "<", before).limit(atOnce);
-    return rowsOf(await db.deleteFrom("permission_rules").where("id", "in", old).executeTakeFirst());
+    const rules = db.selectFrom("permission_rules").select("id").where("deleted_at", "<", before);
+    return await drop(db, "permission_rules", await rules.limit(atOnce).execute());
   },
 };
 
+/** Nearly always there is nothing: then nobody else who writes waits for us. */
+async function drop(
+  db: Database,
+  table: "sandboxes" | "syncs" | "api_keys" | "permission_rules",
+  rows: readonly { id: string }[],
+): Promise<number> {
+  if (rows.length === 0) return 0;
+  const ids = rows.map(({ id }) => id);
+  const { numDeletedRows } = await db.deleteFrom(table).where("id", "in", ids).executeTakeFirst();
+  return Number(numDeletedRows);
+}
+
 /** One whose sessions can still be read stays with them. */
-const workspaces: Step = async (db, { before }) =>
-  await db.transaction().execute(async (tx) => {
-    const old = await tx
-      .selectFrom("workspaces")
-      .select("id")
-      .where("purged_at", "<", before)
-      .where(({ not, exists, selectFrom }) =>
-        not(exists(selectFrom("sessions").select("id").whereRef("workspace_id", "=", "workspaces.id"))),
-      )
-      .where(({ not, exists, selectFrom }) =>
-        not(exists(selectFrom("sandboxes").select("id").whereRef("workspace_id", "=", "workspaces.id"))),
-      )
-      .limit(atOnce)
-      .execute();
-    const ids = old.map(({ id }) => id);
+const workspaces: Step = async (db, at) => {
+  if ((await oldWorkspaces(db, at)).length === 0) return 0;
+  return await db.transaction().execute(async (tx) => {
+    const ids = await oldWorkspaces(tx, at);
     if (ids.length === 0) return 0;
     for (const table of ["erasures", "permission_rules"] as const)
       await tx.deleteFrom(table).where("workspace_id", "in", ids).execute();
     await tx.deleteFrom("workspaces").where("id", "in", ids).execute();
     return ids.length;
   });
+};
 
-function rowsOf({ numDeletedRows }: { numDeletedRows: bigint }): number {
-  return Number(numDeletedRows);
+async function oldWorkspaces(db: Database, { before }: { before: number }): Promise<string[]> {
+  const rows = await db
+    .selectFrom("workspaces")
+    .select("id")
+    .where("purged_at", "<", before)
+    .where(({ not, exists, selectFrom }) =>
+      not(exists(selectFrom("sessions").select("id").whereRef("workspace_id", "=", "workspaces.id"))),
+    )
+    .where(({ not, exists, selectFrom }) =>
+      not(exists(selectFrom("sandboxes").select("id").whereRef("workspace_id", "=", "workspaces.id"))),
+    )
+    .limit(atOnce)
+    .execute();
+  return rows.map(({ id }) => id);
 }
