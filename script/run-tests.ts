@@ -52,8 +52,11 @@ interface VitestRun {
  */
 const alone = [
   /^packages\/engine\//,
+  /^packages\/gateway\/test\/hostile\.test\.ts$/,
+  // A debugger of Node's has one port on the machine.
+  /^packages\/guest\/test\/faults\.test\.ts$/,
   /^packages\/server\/test\/(hostile|ingest|multi-stream|on-postgres|postgres-faults|raw|statements)\.test\.ts$/,
-  /^e2e\/(interrupt|neighbour|start-stop|two-servers)\.e2e\.ts$/,
+  /^e2e\/(faults|interrupt|neighbour|start-stop|two-servers)\.e2e\.ts$/,
 ];
 
 const filesOf = { integration: "packages/*/test/**/*.test.ts", e2e: "e2e/**/*.e2e.ts" };

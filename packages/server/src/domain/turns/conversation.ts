@@ -167,8 +167,10 @@ export class Conversation {
       this.attend();
       conversation = await this.#untilOver();
       if (conversation === undefined) return;
-      // One that was ended for the message that comes now has failed at nothing, however often that is.
-      failed = running.started || running.signalled ? 0 : failed + 1;
+      // One that was ended for the message that comes now has failed at nothing, however often that is. One that somebody
+      // killed before it had answered has.
+      const { signalled, ending, started, answered } = running;
+      failed = signalled || ending || (started && answered) ? 0 : failed + 1;
     }
     throw new TurnFailure("claude_start_failed", {
       detail: `Claude Code was started ${maxTries} times and ended each time before Claude answered; the message was not worked on`,

@@ -119,7 +119,7 @@ export function onProcessExit(desk: SessionDesk, running: HeldProcess, exit: Pro
   });
   if (turns.length === 0 && !running.ownTurn) return { events: [], more: expire };
   const conversation = restartAs(running, exit);
-  const unheard = turns.filter((turn) => !turn.stopped && wasKilledUnheard(running, exit));
+  const unheard = turns.filter((turn) => turn.isUntouched && wasKilledUnheard(running, exit));
   const newIds = new Map(unheard.map((turn) => [turn, randomUUID()]));
   const again = turns.filter(
     (turn) => !turn.stopped && (conversation !== undefined || unheard.includes(turn) || wasNotReached(turn, turns)),
