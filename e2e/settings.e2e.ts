@@ -101,13 +101,19 @@ const table: [name: string, settings: object, control: RegExp | null][] = [
 const unguarded = `env ANTHROPIC_BASE_URL=http://127.0.0.1:9998 ANTHROPIC_API_KEY=good-key CLAUDE_CONFIG_DIR=/mnt/state/.claude \\
   CLAUDE_CODE_MAX_RETRIES=0 CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC=1 timeout 30 claude -p hello`;
 
-describe.each(table)("%s of a settings file", (_name, settings, control) => {
-  test.runIf(control !== null).each(levels)("works in the CLI by itself (%s)", async (level) => {
-    await plant(settings, [level]);
-    await asUser(unguarded);
-    expect(await heard()).toMatch(control ?? /never/);
-  });
+/** One level for each value, in turn: the CLI reads all three alike. */
+const controlled = table.flatMap(([name, settings, control], index) => {
+  const level = levels[index % levels.length];
+  return control === null || level === undefined ? [] : [{ name, level, settings, control }];
+});
 
+test.each(controlled)("$name of a settings file works in the CLI by itself ($level)", async (row) => {
+  await plant(row.settings, [row.level]);
+  await asUser(unguarded);
+  expect(await heard()).toMatch(row.control);
+});
+
+describe.each(table)("%s of a settings file", (_name, settings) => {
   test("changes nothing in a turn: through our gateway, with our token, and nothing to anybody else", async () => {
     await plant(settings, levels);
     await sh("rm -f /tmp/helper-ran");
