@@ -350,6 +350,21 @@ test("a later generation's fence closes the connection of the server before it",
   expect(await after.request({ type: "ping" })).toMatchObject({ ok: true });
 });
 
+test("what a process leaves behind that ends in order after a signal is ended, too", async () => {
+  await using guest = new TestGuest();
+  await guest.daemon();
+  const client = await guest.client();
+  // A shell's background commands do not hear SIGINT.
+  const leave = "trap 'exit 0' INT; sleep 1000 & echo $!; while :; do sleep 0.05; done";
+  await client.started(["sh", "-c", leave]);
+  await client.subscribe("prc_1");
+  const left = Number(await client.until("its pid", () => client.text("prc_1").trim() || undefined));
+  expect(isAlive(left)).toBe(true);
+  await client.request({ type: "signal", processId: "prc_1", generation: 1, signal: "SIGINT", group: true });
+  expect(await client.waitFor("exit")).toMatchObject({ code: 0 });
+  await until("its end", () => !isAlive(left));
+});
+
 test("the exit comes although something left behind holds the pipes, and can be cleaned up", async () => {
   await using guest = new TestGuest();
   await guest.daemon();

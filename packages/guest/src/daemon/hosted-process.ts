@@ -39,6 +39,8 @@ type OutputName = "stdout" | "stderr";
 
 /** How long output of a process that has ended is waited for, when something it left behind holds its pipes. */
 const drainMs = 2_000;
+/** An end so soon after a signal to all of it is the signal's doing, whatever its code says. */
+const signalledMs = 5_000;
 /** How long a process that was stopped for a full disk may take before it is killed. */
 const stopGraceMs = 5_000;
 /** Output that nobody has committed may take so much of the disk; then the process has to wait. */
@@ -65,6 +67,8 @@ export class HostedProcess {
   readonly #limitBytes: number;
   readonly #committed = { stdout: 0, stderr: 0 };
   #isPaused = false;
+  /** When all of it was signalled last. */
+  #signalledMs = Number.NEGATIVE_INFINITY;
 
   private constructor(folder: string, record: ProcessRecord, exit: ExitRecord | null, limitBytes = 0) {
     this.folder = folder;
@@ -187,7 +191,10 @@ export class HostedProcess {
 
   /** Gives how many processes were signalled. */
   signal(signal: NodeJS.Signals, group: boolean): number {
-    if (group) return signalMembers(this.isRunning ? this.pid : undefined, this.processId, signal);
+    if (group) {
+      this.#signalledMs = performance.now();
+      return signalMembers(this.isRunning ? this.pid : undefined, this.processId, signal);
+    }
     if (!this.isRunning || this.#status !== undefined) return 0;
     return sendSignal(signalTarget(this.pid), signal) ? 1 : 0;
   }
@@ -245,8 +252,10 @@ export class HostedProcess {
     child.on("error", () => undefined);
     child.once("exit", (code, signal) => {
       this.#status = { code, signal };
-      // Claude ends its tools when it ends by itself; killed, it leaves them behind, and they would run on unseen.
-      if (wasKilled(code, signal)) signalMembers(this.pid, this.processId, "SIGKILL");
+      // Claude ends its tools when it ends by itself; killed, it leaves them behind, and they would run on unseen. After
+      // SIGINT it ends with 0, and what a shell has put into the background does not hear that signal.
+      const isSignalled = performance.now() - this.#signalledMs < signalledMs;
+      if (isSignalled || wasKilled(code, signal)) signalMembers(this.pid, this.processId, "SIGKILL");
       this.#armDrain();
     });
     child.once("close", () => this.#finish());
