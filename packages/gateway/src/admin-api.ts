@@ -74,6 +74,14 @@ const ROUTES: ReadonlyMap<string, Handler> = new Map<string, Handler>([
     },
   ],
   [
+    "GET /admin/live",
+    (ctx, { query }) => {
+      const session = query.get("session");
+      if (session === null || query.size !== 1) throw new InputError("Name one session: ?session=ID.");
+      return { calls: ctx.live.ofSession(session) };
+    },
+  ],
+  [
     "GET /admin/usage",
     (ctx, { query }) => {
       const unknown = [...query.keys()].find((name) => name !== "session" && name !== "account");

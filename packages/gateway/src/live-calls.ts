@@ -25,6 +25,11 @@ export class LiveCalls {
     return this.#calls.size;
   }
 
+  /** How many of a session are being answered. */
+  ofSession(sessionId: string): number {
+    return [...this.#calls].filter(({ token }) => token.ses === sessionId).length;
+  }
+
   /** Aborts the calls whose token matches; says how many. */
   cut(matches: (token: SandboxTokenPayload) => boolean, reason: string): number {
     const hit = [...this.#calls].filter((call) => matches(call.token));

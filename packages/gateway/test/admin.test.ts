@@ -40,7 +40,13 @@ test("with a port of its own the admin API is not on the models' one, nor the ot
 
 test.each(["", "wrong", `${ADMIN_TOKEN}x`])("the admin token %j is refused on every route", async (bearer) => {
   const gateway = await start();
-  for (const route of ["GET /admin/status", "PUT /admin/credential", "GET /admin/usage", "GET /admin/nothing"]) {
+  for (const route of [
+    "GET /admin/status",
+    "GET /admin/live?session=x",
+    "PUT /admin/credential",
+    "GET /admin/usage",
+    "GET /admin/nothing",
+  ]) {
     expect((await admin(gateway, route, route.startsWith("PUT") ? {} : undefined, bearer)).status).toBe(401);
   }
 });
@@ -91,6 +97,8 @@ test.each<[string, unknown]>([
   ["POST /admin/revoke", {}],
   ["POST /admin/revoke", { jti: 7 }],
   ["POST /admin/revoke", { account: "acc_1" }],
+  ["GET /admin/live", undefined],
+  ["GET /admin/live?session=x&account=y", undefined],
 ])("%s with %j is a 400 that changes nothing", async (route, body) => {
   const gateway = await start();
   const answer = await admin(gateway, route, body);

@@ -87,6 +87,8 @@ test("passes each piece on before the next one exists, and meters the whole", as
   const events = stream[Symbol.asyncIterator]();
   expect((await events.next()).value).toMatchObject({ type: "message_start" });
   expect((await events.next()).value).toMatchObject({ type: "content_block_start" });
+  const live = async (session: string) => (await admin(gateway, `GET /admin/live?session=${session}`)).json;
+  expect(await Promise.all([live("sesn_1"), live("sesn_2")])).toEqual([{ calls: 1 }, { calls: 0 }]);
   for (const piece of pieces) {
     // The upstream writes this piece only now, when everything before it has already arrived.
     sent[0]?.write(delta(piece));
@@ -94,6 +96,7 @@ test("passes each piece on before the next one exists, and meters the whole", as
   }
   sent[0]?.end(BLOCK_STOP + MESSAGE_END);
   while (!(await events.next()).done);
+  await expect.poll(() => live("sesn_1")).toEqual({ calls: 0 });
   const usage = await admin(gateway, "GET /admin/usage?session=sesn_1");
   expect(usage.json).toEqual({
     totals: { requests: 1, inputTokens: 11, outputTokens: 42, cacheWriteTokens: 3, cacheReadTokens: 5 },

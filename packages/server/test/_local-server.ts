@@ -12,6 +12,8 @@ import { type TestServer, testServer } from "./_server.ts";
 /** A real server, database and guest; sandboxes of this machine, Claude in the hands of the test. */
 export interface LocalSystem extends AsyncDisposable {
   readonly sandboxes: LocalSandboxes;
+  /** What the gateway says of the model: how many requests it answers. */
+  readonly live: { calls: number };
   readonly dataDir: string;
   readonly server: TestServer;
   /** A session of the one account, in a workspace of its own unless named. */
@@ -38,7 +40,8 @@ export async function localSystem(
   const dataDir = mkdtempSync(join(tmpdir(), "holdfast-local-"));
   stack.defer(() => rmSync(dataDir, { recursive: true, force: true }));
   const sandboxes = stack.use(await LocalSandboxes.open());
-  const adminUrl = await gatewayAdmin(stack);
+  const live = { calls: 1 };
+  const adminUrl = await gatewayAdmin(stack, live);
   const start = (changed: Partial<ServerOptionsInput>) =>
     testServer(
       {
@@ -55,6 +58,7 @@ export async function localSystem(
   const { apiKey } = await server.account("tester");
   return {
     sandboxes,
+    live,
     dataDir,
     get server() {
       return server;
@@ -219,10 +223,12 @@ export function outline(events: SessionEvent[]): string {
 }
 
 /** Says to the server that the scripted model answers; takes what it revokes. */
-export async function gatewayAdmin(stack: AsyncDisposableStack): Promise<string> {
-  const status = JSON.stringify({ mode: "scripted", credential: { source: null, last4: null } });
-  const admin = createServer((_request, response) =>
-    response.setHeader("content-type", "application/json").end(status),
+export async function gatewayAdmin(stack: AsyncDisposableStack, live = { calls: 1 }): Promise<string> {
+  const status = { mode: "scripted", credential: { source: null, last4: null } };
+  const admin = createServer(({ url }, response) =>
+    response
+      .setHeader("content-type", "application/json")
+      .end(JSON.stringify(url?.startsWith("/admin/live") ? live : status)),
   );
   await new Promise<void>((resolve) => admin.listen(0, "127.0.0.1", resolve));
   stack.defer(() => {

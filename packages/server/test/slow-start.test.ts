@@ -36,6 +36,25 @@ test("a start that waits for a hook is told, and ended when it takes too long; t
   expect(await session.outcomes()).toEqual(["failed", "completed"]);
 });
 
+test("one that says that it asks, and does not, is told and ended as one that has not asked", async () => {
+  it.live.calls = 0;
+  it.sandboxes.stage.script = async (claude) => {
+    const user = await claude.nextUser();
+    claude.print(init(claude), echo(user), { type: "system", subtype: "status", status: "requesting" });
+    await claude.ended();
+  };
+  const session = await it.session();
+  try {
+    await session.send("go");
+    await session.idle();
+  } finally {
+    it.live.calls = 1;
+  }
+  const [stalled] = (await session.eventsOf("holdfast.notice")).filter(({ kind }) => kind === "stalled");
+  expect(stalled?.data).toMatchObject({ waiting_for: "start" });
+  expect((await session.eventsOf("session.error"))[0]?.holdfast).toMatchObject({ code: "claude_start_failed" });
+});
+
 test("a model that was asked has no limit, however long it is silent, and hooks that have ended are not named", async () => {
   const end = Promise.withResolvers<void>();
   it.sandboxes.stage.script = async (claude) => {

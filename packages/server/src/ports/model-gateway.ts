@@ -4,6 +4,8 @@ export interface ModelGateway {
   /** Rejects with `credential_invalid` when the key cannot be one. */
   setCredential(apiKey: string, signal?: AbortSignal): Promise<void>;
   removeCredential(signal?: AbortSignal): Promise<void>;
+  /** Whether it answers a request of the session now. */
+  isAnswering(sessionId: string, signal?: AbortSignal): Promise<boolean>;
   /** The sandbox has ended: its tokens are worth nothing from now on. */
   revokeSandbox(sandboxId: string, signal?: AbortSignal): Promise<void>;
   /** What a session's process shows at the gateway. */

@@ -18,6 +18,8 @@ const AdminStatus = z.object({
   credential: z.object({ source: z.enum(["stored", "environment"]).nullable(), last4: z.string().nullable() }),
 });
 
+const LiveCalls = z.object({ calls: z.number() });
+
 const sources = { stored: "file", environment: "environment" } as const;
 
 export class HttpGateway implements ModelGateway {
@@ -44,6 +46,11 @@ export class HttpGateway implements ModelGateway {
 
   async removeCredential(signal?: AbortSignal): Promise<void> {
     await this.#call("DELETE", "/admin/credential", { signal });
+  }
+
+  async isAnswering(sessionId: string, signal?: AbortSignal): Promise<boolean> {
+    const answer = await this.#call("GET", `/admin/live?session=${encodeURIComponent(sessionId)}`, { signal });
+    return LiveCalls.parse(answer).calls > 0;
   }
 
   async revokeSandbox(sandboxId: string, signal?: AbortSignal): Promise<void> {
@@ -98,6 +105,7 @@ export const noGateway: ModelGateway = {
   status: () => Promise.reject(missing()),
   setCredential: () => Promise.reject(missing()),
   removeCredential: () => Promise.reject(missing()),
+  isAnswering: () => Promise.reject(missing()),
   revokeSandbox: () => Promise.resolve(),
   mintToken: () => Promise.reject(missing()),
 };

@@ -1,5 +1,6 @@
 import { hasOpenTool, type MapResult, type Signal } from "@holdfast/claude";
 import type { NewEvent } from "@holdfast/protocol";
+import { inBackground } from "@holdfast/std";
 import { TurnFailure } from "./failure.ts";
 import type { HeldProcess } from "./held-process.ts";
 import type { SessionDesk } from "./session-desk.ts";
@@ -20,8 +21,11 @@ export class StallWatch implements Disposable {
   /** How often this silence was said. */
   #said = 0;
   #timer: NodeJS.Timeout | undefined;
-  /** Since an answer was awaited last, the model was asked. */
+  /** Since an answer was awaited last, the model was asked: it has answered, or the gateway says that it is being asked. */
   #asked: boolean;
+  /** Claude Code says that it asks. It says so before it has read all that it wants to ask with, which may hold it. */
+  #saysSo = false;
+  #isOver = false;
   #awaitedMs = performance.now();
   /** Hooks that run, by their ids. */
   readonly #hooks = new Map<string, string>();
@@ -36,6 +40,7 @@ export class StallWatch implements Disposable {
   }
 
   [Symbol.dispose](): void {
+    this.#isOver = true;
     clearTimeout(this.#timer);
     this.#running.heard = () => undefined;
   }
@@ -45,14 +50,17 @@ export class StallWatch implements Disposable {
     this.#said = 0;
     if (drafts.length > 0) this.#asked = true;
     for (const event of events) {
-      if (event.type === "holdfast.notice" && event.kind === "api_retry") this.#sinceMs += event.retry_delay_ms ?? 0;
+      if (event.type === "holdfast.notice" && event.kind === "api_retry") {
+        this.#asked = true;
+        this.#sinceMs += event.retry_delay_ms ?? 0;
+      }
       if (event.type.startsWith("agent.")) this.#asked = true;
     }
     for (const signal of signals) this.#note(signal);
   }
 
   #note(signal: Signal): void {
-    if (signal.type === "model_asked") this.#asked = true;
+    if (signal.type === "model_asked") this.#saysSo = true;
     if (signal.type === "turn_ended") this.#hooks.clear();
     if (signal.type !== "hook") return;
     if (signal.state === "started") this.#hooks.set(signal.id, signal.name);
@@ -68,17 +76,26 @@ export class StallWatch implements Disposable {
   #arm(): void {
     const { stallNoticeMs, startLimitMs } = this.#desk.deps.options;
     const tickMs = Math.min(1_000, stallNoticeMs / 4, startLimitMs / 4);
-    this.#timer = setTimeout(() => this.#look(stallNoticeMs, startLimitMs), tickMs);
+    this.#timer = setTimeout(() => {
+      inBackground(this.#look(stallNoticeMs, startLimitMs), (error) =>
+        this.#desk.warn(error, "a silence was not seen"),
+      );
+    }, tickMs);
     this.#timer.unref();
   }
 
-  #look(noticeMs: number, limitMs: number): void {
+  async #look(noticeMs: number, limitMs: number): Promise<void> {
+    const waitsMs = performance.now() - Math.max(this.#sinceMs, this.#awaitedMs);
+    if (this.#saysSo && !this.#asked && this.#isAwaited && waitsMs >= Math.min(noticeMs, limitMs))
+      this.#asked = await this.#isAsking();
+    if (this.#isOver) return;
     const nowMs = performance.now();
     // Silence before a turn, or during a tool, is none.
     if (!this.#isAwaited) {
       this.#sinceMs = nowMs;
       this.#awaitedMs = nowMs;
       this.#asked = false;
+      this.#saysSo = false;
     }
     const silentMs = nowMs - this.#sinceMs;
     const next = this.#said === 0 ? noticeMs : Math.max(longMs, noticeMs * 2);
@@ -88,6 +105,17 @@ export class StallWatch implements Disposable {
     }
     if (this.#asked || nowMs - this.#awaitedMs < limitMs) this.#arm();
     else this.#giveUp(nowMs - this.#awaitedMs);
+  }
+
+  /** A gateway that does not answer says nothing against it. */
+  async #isAsking(): Promise<boolean> {
+    const { deps, session } = this.#desk;
+    try {
+      return await deps.gateway.isAnswering(session.id);
+    } catch (error) {
+      this.#desk.warn(error, "the gateway does not say whether the model is asked");
+      return true;
+    }
   }
 
   #silence(silentMs: number): NewEvent {
