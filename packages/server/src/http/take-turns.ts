@@ -1,3 +1,5 @@
+import { setImmediate } from "node:timers/promises";
+
 /** One of several sources that are read at once. */
 export interface TurnSource<K, T> {
   key: K;
@@ -29,10 +31,15 @@ export async function* takeTurns<K, T>(
   let wake: (() => void) | undefined;
   let open = 0;
   let behind = 0;
+  /** Of those that are behind: asked, and have not answered yet. */
+  let awaited = 0;
 
   const ask = (source: Open<K, T>) => {
     const result = source.iterator.next();
+    const counts = source.behind ? 1 : 0;
+    awaited += counts;
     const settled = () => {
+      awaited -= counts;
       ready.push({ source, result });
       wake?.();
     };
@@ -78,6 +85,8 @@ export async function* takeTurns<K, T>(
         isThere(source);
         continue;
       }
+      // A page of the past is many items at once, and the others' pages are read in turns of the loop to come.
+      if (ready.length === 0 && awaited > 0) await setImmediate();
       yield { key: source.key, item: value };
       if (source.caughtUp?.(value)) isThere(source);
       ask(source);
