@@ -28,6 +28,16 @@ function build(lines: JsonObject[], options: { maxChars?: number; without?: stri
   return { rows: parsed, ids: parsed.map(({ uuid }) => uuid), left, last: builder.lastAnswers(2) };
 }
 
+test("a long record is put together in a moment, and so are many blocks of one answer", () => {
+  const builder = new TranscriptBuilder();
+  for (let n = 0; n < 20_000; n++) builder.add(answer(`a${n}`, "m1", text("x".repeat(1_000))));
+  const begunMs = process.cpuUsage().user;
+  const { rows } = builder.build("c");
+  // One long moment would hold up whatever else its process does: printed at the end, and quadratic, it took 3 s.
+  expect((process.cpuUsage().user - begunMs) / 1000).toBeLessThan(500);
+  expect(JSON.parse(rows.at(-1) ?? "")).toMatchObject({ parentUuid: "a19998", uuid: "a19999", sessionId: "c" });
+});
+
 test("rows hang on each other from the first message on", () => {
   const { rows, left, last } = build([user("u1", "one"), answer("a1", "m1", text("1")), user("u2", "two")]);
   expect(rows).toMatchObject([

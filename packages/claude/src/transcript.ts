@@ -14,6 +14,14 @@ export interface RebuiltTranscript {
   rows: string[];
   /** Rows of the beginning that had no room. */
   left: number;
+  /** Some of them are Claude's. */
+  isAnswered: boolean;
+}
+
+interface Kept {
+  row: Row;
+  /** Printed once, when it comes: to print all of them at the end would hold up whatever else the process does. */
+  text: string;
 }
 
 /** UTF-16 code units of all rows together; what was said last is kept. */
@@ -28,8 +36,8 @@ const local = /^<(local-command-|command-name>|bash-)/;
  */
 export class TranscriptBuilder {
   readonly #maxChars: number;
-  /** By their ids, oldest first, with their lengths. */
-  readonly #rows = new Map<string, { row: Row; chars: number }>();
+  /** By their ids, oldest first. */
+  readonly #rows = new Map<string, Kept>();
   #chars = 0;
   #left = 0;
   readonly #seen: Set<string>;
@@ -57,17 +65,18 @@ export class TranscriptBuilder {
   }
 
   build(conversationId: string): RebuiltTranscript {
-    const all = [...this.#rows.values()].map(({ row }) => row);
+    const all = [...this.#rows.values()];
     // An answer, or a result, without what it belongs to is refused by the model's API.
     const from = this.#left === 0 ? 0 : all.findIndex(beginsTurn);
     const kept = from === -1 ? [] : all.slice(from);
     let parentUuid: string | null = null;
-    const rows = answered(together(kept)).map((row) => {
-      const text = JSON.stringify({ parentUuid, isSidechain: false, sessionId: conversationId, ...row });
+    const rows = answered(together(kept)).map(({ row, text }) => {
+      const place = JSON.stringify({ parentUuid, isSidechain: false, sessionId: conversationId });
       parentUuid = row.uuid;
-      return text;
+      return `${place.slice(0, -1)},${text.slice(1)}`;
     });
-    return { rows, left: this.#left + all.length - kept.length };
+    const isAnswered = kept.some(({ row }) => row.type === "assistant");
+    return { rows, left: this.#left + all.length - kept.length, isAnswered };
   }
 
   #begin(): void {
@@ -77,9 +86,9 @@ export class TranscriptBuilder {
   }
 
   #leaveFirst(): void {
-    for (const [uuid, { chars }] of this.#rows) {
+    for (const [uuid, { text }] of this.#rows) {
       this.#rows.delete(uuid);
-      this.#chars -= chars;
+      this.#chars -= text.length;
       this.#left++;
       return;
     }
@@ -103,37 +112,42 @@ export class TranscriptBuilder {
     if (uuid === undefined || this.#seen.has(uuid)) return;
     this.#seen.add(uuid);
     const row = { type, uuid, timestamp: asString(line.timestamp) ?? new Date(0).toISOString(), message };
-    const chars = JSON.stringify(row).length;
-    this.#rows.set(uuid, { row, chars });
-    this.#chars += chars;
+    const kept = keep(row);
+    this.#rows.set(uuid, kept);
+    this.#chars += kept.text.length;
     while (this.#chars > this.#maxChars) this.#leaveFirst();
   }
 }
 
-const beginsTurn = (row: Row) => row.type === "user" && !blocks(row).some(({ type }) => type === "tool_result");
+const keep = (row: Row): Kept => ({ row, text: JSON.stringify(row) });
+const beginsTurn = ({ row }: Kept) => row.type === "user" && !blocks(row).some(({ type }) => type === "tool_result");
 const answerId = ({ type, message }: Row) => (type === "assistant" ? (asString(message.id) ?? null) : null);
 const blocks = ({ message }: Row) => asArray(message.content).map(asObject);
 
 /** The blocks of one answer stand together, where the first of them stood. */
-function together(rows: readonly Row[]): Row[] {
-  const groups = new Map<unknown, Row[]>();
-  for (const row of rows) {
-    const key = answerId(row) ?? row;
-    groups.set(key, [...(groups.get(key) ?? []), row]);
+function together(all: readonly Kept[]): Kept[] {
+  const groups = new Map<unknown, Kept[]>();
+  for (const kept of all) {
+    const key = answerId(kept.row) ?? kept;
+    const group = groups.get(key);
+    if (group === undefined) groups.set(key, [kept]);
+    else group.push(kept);
   }
   return [...groups.values()].flat();
 }
 
 /** Every call has a result, as the model's API wants it; the CLI itself makes up only those of the last answer. */
-function answered(rows: readonly Row[]): Row[] {
-  const results = new Set(rows.flatMap((row) => (row.type === "user" ? blocks(row) : [])).map((b) => b.tool_use_id));
+function answered(all: readonly Kept[]): Kept[] {
+  const given = all.flatMap(({ row }) => (row.type === "user" ? blocks(row) : []));
+  const results = new Set(given.map((block) => block.tool_use_id));
   let open: string[] = [];
-  return rows.flatMap((row, index) => {
-    if (row.type !== "assistant") return [row];
+  return all.flatMap((kept, index) => {
+    const { row } = kept;
+    if (row.type !== "assistant") return [kept];
     const calls = blocks(row).filter((block) => block.type === "tool_use" && !results.has(block.id));
     open.push(...calls.map((block) => asString(block.id) ?? ""));
-    const next = rows[index + 1];
-    if (open.length === 0 || (next !== undefined && answerId(next) === answerId(row))) return [row];
+    const next = all[index + 1]?.row;
+    if (open.length === 0 || (next !== undefined && answerId(next) === answerId(row))) return [kept];
     const content = open.map((id) => ({
       type: "tool_result",
       tool_use_id: id,
@@ -141,6 +155,7 @@ function answered(rows: readonly Row[]): Row[] {
       content: "The result of this call was lost.",
     }));
     open = [];
-    return [row, { type: "user", uuid: randomUUID(), timestamp: row.timestamp, message: { role: "user", content } }];
+    const message = { role: "user", content };
+    return [kept, keep({ type: "user", uuid: randomUUID(), timestamp: row.timestamp, message })];
   });
 }

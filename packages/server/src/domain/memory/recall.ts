@@ -38,7 +38,8 @@ const reasons: Record<Exclude<Look["state"], "whole">, string> = {
 };
 
 const timeoutMs = 2 * 60 * 1000;
-const chunkRows = 500;
+/** UTF-16 code units that are handed on at once, others' work in between. */
+const pieceChars = 256 * 1024;
 
 /**
  * Before a conversation goes on: what Claude Code has of it is looked at, and where that is not whole, made anew from
@@ -52,8 +53,7 @@ export async function recall(deps: { db: Database; logger: Logger }, input: Reca
   if (found.state === "whole" && !input.refused) return "resume";
   const { sessionId, conversationId, without, signal } = input;
   const rebuilt = await rebuiltTranscript(deps.db, { sessionId, conversationId, without, signal });
-  const isAnswered = rebuilt.rows.some((row) => row.includes('"type":"assistant"'));
-  const rows = isAnswered && found.state !== "whole" ? rebuilt.rows : [];
+  const rows = rebuilt.isAnswered && found.state !== "whole" ? rebuilt.rows : [];
   const failure = await replace(input, rows);
   const { left } = rebuilt;
   deps.logger.warn({ session: sessionId, ...found, rows: rows.length, left, failure }, "a memory is not whole");
@@ -112,9 +112,14 @@ async function runMemory(
 }
 
 function* chunks(rows: readonly string[]): Generator<Uint8Array> {
-  for (let at = 0; at < rows.length; at += chunkRows) {
-    yield Buffer.from(`${rows.slice(at, at + chunkRows).join("\n")}\n`);
+  let piece = "";
+  for (const row of rows) {
+    piece += `${row}\n`;
+    if (piece.length < pieceChars) continue;
+    yield Buffer.from(piece);
+    piece = "";
   }
+  if (piece !== "") yield Buffer.from(piece);
 }
 
 function whatIsWrong({ state, detail }: Look): string {
