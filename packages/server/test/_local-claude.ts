@@ -159,6 +159,8 @@ export class ClaudeStage implements AsyncDisposable {
   /** Why scripts failed, other than by their process's end. */
   readonly failures: unknown[] = [];
   readonly socketPath: string;
+  /** What the program is started by, which may end in its stead: faster than anything that a test decides. */
+  wrapper: readonly string[] = [];
   readonly #server: Server;
   readonly #sockets = new Set<Socket>();
   #waiting: (() => void)[] = [];

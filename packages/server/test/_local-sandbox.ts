@@ -204,7 +204,8 @@ export class LocalSandbox {
     const own = args.slice(0, end).map((arg, at) => (at === cwd + 1 ? this.#mounted(arg) : arg));
     const claude = args.slice(end + 1);
     const flags = claude.slice(claude.indexOf("claude") + 1);
-    const command = [process.execPath, "--disable-warning=ExperimentalWarning", program, ...flags];
+    const { wrapper } = this.#owner.stage;
+    const command = [...wrapper, process.execPath, "--disable-warning=ExperimentalWarning", program, ...flags];
     const secrets = {
       ...options.secrets,
       LOCAL_SANDBOX: this.folder,

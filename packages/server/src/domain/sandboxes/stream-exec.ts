@@ -18,19 +18,21 @@ export interface StreamedExec {
  */
 const launch = 'printf "%s\\n" "$$" >&2; cd "$0" 2>/dev/null; exec "$@"';
 /**
- * Kills every process of the session, whatever process group it made for itself. First all are stopped, again and again
- * until a walk finds none that runs: what forks during a walk is not in it, and one that is killed makes room for
- * another fork, where one that is stopped keeps its place. It uses what the shell has in itself: there may be no room.
+ * Kills every process of the session, group by group, whatever groups it made for itself. First all are stopped, again
+ * and again until a walk finds none that runs: what forks during a walk is not in it, and one that is killed makes room
+ * for another fork, where one that is stopped keeps its place. The command's own group comes before any walk: a thousand
+ * that run would leave the walk no processor. It uses what the shell has in itself: there may be no room.
  */
 const kill = `walk() { found=0
   for f in /proc/[0-9]*/stat; do
     { read -r line < "$f"; } 2>/dev/null || continue
     set -- "$1" "$2" \${line##*) }
     if [ "$6" = "$session" ]; then
-      case "$3" in [$2]) ;; *) found=1; pid=\${f#/proc/}; command kill "-$1" "\${pid%/stat}" 2>/dev/null;; esac
+      case "$3" in [$2]) ;; *) found=1; command kill -s "$1" -- "-$5" 2>/dev/null;; esac
     fi
   done; }
 session="$0"
+command kill -s STOP -- "-$session" 2>/dev/null
 for step in "STOP ZXTt" "KILL ZX"; do
   n=0; found=1
   while [ "$found" = 1 ] && [ "$n" -lt 200 ]; do n=$((n + 1)); walk \${step}; done

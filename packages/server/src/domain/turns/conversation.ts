@@ -9,6 +9,7 @@ import { interruptedByRestart } from "./answers.ts";
 import { claimNext, claimSteering } from "./claim.ts";
 import { TurnFailure, TurnStopped } from "./failure.ts";
 import { type HeldProcess, unlessEnding } from "./held-process.ts";
+import { lastWords, restartAs } from "./line-effects.ts";
 import { fixPermissions } from "./permission-step.ts";
 import { ensureSandbox } from "./prepare.ts";
 import { ProcessHolder } from "./process-holder.ts";
@@ -153,13 +154,16 @@ export class Conversation {
     const desk = this.#desk;
     const { turn, signal } = input;
     let { conversation } = input;
+    let last: HeldProcess | undefined;
     for (let failed = 0; failed < maxTries; ) {
       if (turn !== undefined && !turn.sent) await waitFor(desk.stopping, signal);
       const running = await this.#holder.obtain(sandbox, { signal, conversation });
       signal.throwIfAborted();
       if (turn !== undefined && !turn.sent) await this.#begin(turn);
+      last = running;
       // One that ended between two turns is no turn's failure.
       if (!running.process.alive) {
+        if (running.exit !== undefined) conversation = restartAs(running, running.exit) ?? conversation;
         failed++;
         continue;
       }
@@ -174,6 +178,7 @@ export class Conversation {
     }
     throw new TurnFailure("claude_start_failed", {
       detail: `Claude Code was started ${maxTries} times and ended each time before Claude answered; the message was not worked on`,
+      ...(last === undefined ? {} : lastWords(last)),
     });
   }
 

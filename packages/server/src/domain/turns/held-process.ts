@@ -1,7 +1,7 @@
 import type { MapResult } from "@holdfast/claude";
 import { sleep, startTimer, type Timer } from "@holdfast/std";
 import type { LiveSandbox } from "../sandboxes/live-sandbox.ts";
-import type { ClaudeProcess } from "./claude-process.ts";
+import type { ClaudeProcess, ProcessExit } from "./claude-process.ts";
 
 /** A session's process between and during its turns. While it is held, its sandbox is in use. */
 export class HeldProcess {
@@ -18,6 +18,8 @@ export class HeldProcess {
   /** Why it could not start, in its own words. */
   startupErrors: string[] = [];
   conversationNotFound = false;
+  /** Known when all that it printed is stored. */
+  exit: ProcessExit | undefined;
   /** How it was to begin. */
   kind: "new" | "resume" = "resume";
   /** Its input was closed while it was idle. */

@@ -112,6 +112,7 @@ export function onEcho(desk: SessionDesk, running: HeldProcess, echo: Echo): Lin
 /** What the session has to note when its process ends. */
 export function onProcessExit(desk: SessionDesk, running: HeldProcess, exit: ProcessExit): LineEffect {
   const { id } = desk.session;
+  running.exit = exit;
   const turns = desk.inFlight.of(running);
   const closing = { outcome: "expired" as const, message: "Claude Code ended before anybody answered" };
   const expire = async (tx: Tx) => ({
@@ -187,7 +188,7 @@ function wasHitBySignal(turn: Turn): boolean {
  * The CLI knows the conversation although we thought it did not, or the other way round; or files of its own stood in its
  * way, which are put in order before the next start.
  */
-function restartAs(running: HeldProcess, exit: ProcessExit): "new" | "resume" | undefined {
+export function restartAs(running: HeldProcess, exit: ProcessExit): "new" | "resume" | undefined {
   if (running.started) return undefined;
   if (running.startupErrors.some((error) => /^(Configuration error|Failed to resume session)/.test(error))) {
     return running.kind;
@@ -204,15 +205,18 @@ function exitEvents(running: HeldProcess, exit: ProcessExit, stopped: boolean): 
     return [errorEvent(new TurnFailure("turn_interrupted", { detail })), idleEvent("interrupted")];
   }
   const how = exit.signal === null ? `exit code ${exit.code}` : `signal ${exit.signal}`;
-  const output = [...running.startupErrors, exit.stderr].filter((text) => text !== "").join("\n");
+  const words = lastWords(running);
   if (!running.started) {
     const detail = `Claude Code ended at its start with ${how}`;
-    return [
-      errorEvent(new TurnFailure("claude_start_failed", { detail, exitCode: exit.code, output })),
-      idleEvent("failed"),
-    ];
+    return [errorEvent(new TurnFailure("claude_start_failed", { detail, ...words })), idleEvent("failed")];
   }
   const detail = `Claude Code ended in the middle of the turn with ${how}`;
-  const failure = new TurnFailure("turn_interrupted", { detail, exitCode: exit.code, output });
+  const failure = new TurnFailure("turn_interrupted", { detail, ...words });
   return [errorEvent(failure), idleEvent("interrupted")];
+}
+
+/** What a process that has ended leaves for whoever asks why. */
+export function lastWords({ exit, startupErrors }: HeldProcess): { exitCode?: number | null; output: string } {
+  const output = [...startupErrors, exit?.stderr ?? ""].filter((text) => text !== "").join("\n");
+  return exit === undefined ? { output } : { exitCode: exit.code, output };
 }
