@@ -7,6 +7,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { createTestKit, eventsOf, imageCacheDir, leftovers, processesOf, type TestAccount } from "@holdfast/testkit";
+import { freePort } from "@holdfast/testkit/free-port";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { cliMain, holdfast, isPrivate, runProgram } from "./_machine.ts";
 
@@ -16,15 +17,6 @@ beforeEach(() => {
   chmodSync(dataDir, 0o711);
 });
 afterEach(() => rmSync(dataDir, { recursive: true, force: true }));
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, "close");
-  return port;
-}
 
 test("a port in use is said, with the way out", async () => {
   const server = createServer().listen(0, "127.0.0.1");

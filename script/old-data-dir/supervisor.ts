@@ -5,6 +5,7 @@ import { createServer } from "node:net";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { sleep } from "@holdfast/std";
+import { freePort } from "@holdfast/testkit/free-port";
 
 /** `holdfast up` of an older checkout, until it is killed. */
 export interface OldSupervisor extends AsyncDisposable {
@@ -46,16 +47,6 @@ export async function startOldSupervisor(options: OldSupervisorOptions): Promise
     await dispose();
     throw error;
   }
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const address = server.address();
-  server.close();
-  await once(server, "close");
-  if (address === null || typeof address === "string") throw new Error("no free port");
-  return address.port;
 }
 
 function untilReady(child: ChildProcess, said: () => string): Promise<void> {

@@ -9,13 +9,12 @@ const inspectorUrl = "http://127.0.0.1:9229";
 export async function causeFault(pid: number, kind: "reject" | "throw", text: string): Promise<void> {
   const error = `new Error(${JSON.stringify(text)})`;
   const act = kind === "reject" ? `void Promise.reject(${error})` : `throw ${error}`;
-  // After the debugger is closed: the next process needs its port.
   await evaluateIn(pid, `setTimeout(() => { ${act}; }, 30); 1`);
 }
 
 const close = `process.getBuiltinModule("node:inspector").close()`;
 
-/** What an expression is in any running Node process of this machine. Its debugger is closed again soon after. */
+/** What an expression is in any running Node process of this machine. Its debugger is closed again by then. */
 export async function evaluateIn(pid: number, expression: string): Promise<unknown> {
   const signal = AbortSignal.timeout(20_000);
   for (;;) {
@@ -24,8 +23,11 @@ export async function evaluateIn(pid: number, expression: string): Promise<unkno
     if (url === undefined) {
       // Throws where the process is gone. Asked again when the port was another's in between.
       process.kill(pid, "SIGUSR1");
-    } else if ((await evaluate(url, "process.pid")) === pid) {
-      return await evaluate(url, `setTimeout(() => { ${close}; }, 20); ${expression}`);
+    } else if ((await evaluate(url, "process.pid"))?.value === pid) {
+      const answer = await evaluate(url, `setTimeout(() => { ${close}; }, 20); ${expression}`);
+      // The next one must not take this debugger, which is about to close, for its own.
+      while ((await openDebugger()) !== undefined) await delay(10, undefined, { signal });
+      if (answer !== undefined) return answer.value;
     }
     await delay(50, undefined, { signal });
   }
@@ -42,19 +44,19 @@ async function openDebugger(): Promise<string | undefined> {
   }
 }
 
-/** The expression's value; undefined when the process could not be asked. */
-async function evaluate(url: string, expression: string): Promise<unknown> {
+/** What the expression is; undefined when the process could not be asked. */
+async function evaluate(url: string, expression: string): Promise<{ value: unknown } | undefined> {
   const socket = new WebSocket(url);
-  const done = Promise.withResolvers<unknown>();
+  const done = Promise.withResolvers<{ value: unknown } | undefined>();
   socket.addEventListener("open", () =>
     socket.send(JSON.stringify({ id: 1, method: "Runtime.evaluate", params: { expression } })),
   );
   socket.addEventListener("message", ({ data }) => {
     const answer = JSON.parse(String(data)) as { id?: number; result?: { result?: { value?: unknown } } };
-    if (answer.id === 1) done.resolve(answer.result?.result?.value);
+    if (answer.id === 1) done.resolve({ value: answer.result?.result?.value });
   });
   for (const end of ["error", "close"] as const) socket.addEventListener(end, () => done.resolve(undefined));
-  const value = await done.promise;
+  const answer = await done.promise;
   socket.close();
-  return value;
+  return answer;
 }
