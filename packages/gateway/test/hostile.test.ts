@@ -25,6 +25,11 @@ afterAll(() => gateway?.[Symbol.asyncDispose]());
 
 const admin = { authorization: `Bearer ${ADMIN_TOKEN}` };
 const room = { values: 30_000, bytes: 4_000_000 };
+/**
+ * What one request may keep the loop for. A body of 30 MB, as long as one may be, is read as a whole: that alone is 20 to
+ * 40 ms of a processor's, and seconds where something does it more than once for each part.
+ */
+const allowedMs = (idleMs: number) => Math.max(3 * idleMs, 80);
 const conversation = ["model", "messages", "system", "tools", "metadata"];
 const routes = [
   { method: "POST", path: "/v1/messages", fields: conversation },
@@ -43,7 +48,7 @@ test.each(routes.map((route) => [`${route.method} ${route.path}`, route] as cons
     const bodies = [...hostileBodies(), ...hostileFields(fields, isAdmin ? { values: 400, bytes: 60_000 } : room)];
     for (const { what, body } of bodies) {
       const seen: number[] = [];
-      for (let tries = 0; tries < 4 && !((seen.at(-1) ?? Number.POSITIVE_INFINITY) <= 3 * idle); tries++) {
+      for (let tries = 0; tries < 4 && !((seen.at(-1) ?? Number.POSITIVE_INFINITY) <= allowedMs(idle)); tries++) {
         seen.push(
           await gateway.longestDelayMs(async () => {
             const answer = await send(`${url}${path}`, { method, headers, body });
@@ -53,7 +58,7 @@ test.each(routes.map((route) => [`${route.method} ${route.path}`, route] as cons
           }),
         );
       }
-      expect(Math.min(...seen), `${name}, ${what}: idle is ${idle} ms`).toBeLessThanOrEqual(3 * idle);
+      expect(Math.min(...seen), `${name}, ${what}: idle is ${idle} ms`).toBeLessThanOrEqual(allowedMs(idle));
     }
   },
   120_000,

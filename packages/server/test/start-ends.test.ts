@@ -37,7 +37,10 @@ test("one that does not know its conversation at its start is begun anew", async
     if (first !== undefined) process.kill(first.pid, "SIGKILL");
     await first?.ended();
     await session.send("again");
-    await session.until("the second end", (all) => all.filter(({ type }) => type === "session.status_idle").length === 2);
+    await session.until(
+      "the second end",
+      (all) => all.filter(({ type }) => type === "session.status_idle").length === 2,
+    );
     expect(await session.outcomes()).toEqual(["completed", "completed"]);
   }
 });

@@ -1,6 +1,8 @@
+import { readFileSync } from "node:fs";
 import { setTimeout as delay } from "node:timers/promises";
 
-const inspectorUrl = "http://127.0.0.1:9229";
+const port = 9229;
+const inspectorUrl = `http://127.0.0.1:${port}`;
 
 /**
  * Makes any running Node process of this machine reject a promise that nobody handles, or throw where nobody catches:
@@ -26,11 +28,18 @@ export async function evaluateIn(pid: number, expression: string): Promise<unkno
     } else if ((await evaluate(url, "process.pid"))?.value === pid) {
       const answer = await evaluate(url, `setTimeout(() => { ${close}; }, 20); ${expression}`);
       // The next one must not take this debugger, which is about to close, for its own.
-      while ((await openDebugger()) !== undefined) await delay(10, undefined, { signal });
+      while (isListening()) await delay(10, undefined, { signal });
       if (answer !== undefined) return answer.value;
     }
     await delay(50, undefined, { signal });
   }
+}
+
+/** Not by a connection: the debugger closes when it has none. */
+function isListening(): boolean {
+  return readFileSync("/proc/net/tcp", "latin1").includes(
+    ` 0100007F:${port.toString(16).toUpperCase()} 00000000:0000 0A `,
+  );
 }
 
 /** The address of the one debugger that is open on this machine. */

@@ -45,7 +45,12 @@ function countDirectories(dir: string): number {
 }
 
 const atOnce = 4;
-const warmUp = 8;
+/** A heap grows to the size of its work before it is used again: that is over by then. */
+const warmUp = (count: number) => Math.ceil(count / 2);
+
+function memoryOf(found: Holdings): Holdings {
+  return Object.fromEntries(Object.entries(found).filter(([name]) => name.endsWith("MB")));
+}
 
 /** Makes and ends `count` sandboxes on one keeper, and runs `count` execs in one sandbox. */
 export async function growEngine(
@@ -64,20 +69,24 @@ export async function growEngine(
       await made.terminate();
     };
     const look = () => engineHoldings(dir.path, engine.child.pid ?? 0);
-    const isQuiet = (after: Holdings) => grown({ before, after }, megabytes).length === 0;
-    await times(warmUp, atOnce, make);
+    const settled = async (before: Holdings): Promise<Growth> => ({
+      before,
+      after: await settledHoldings(look, (after) => grown({ before, after }, megabytes).length === 0),
+    });
+    await times(warmUp(count), atOnce, make);
     const before = await settledHoldings(look, (now) => now["rows of sandboxes"] === 0);
     await times(count, atOnce, make);
-    const creates = { before, after: await settledHoldings(look, isQuiet) };
+    const creates = await settled(before);
     const one = await modal.sandboxes.create(app, image, { command: ["sleep", "infinity"], timeoutMs: 3_600_000 });
     const run = async () => {
       const { stdout } = await sh(one, "echo one of many");
       if (stdout !== "one of many\n") throw new Error(`an exec said ${JSON.stringify(stdout)}`);
     };
-    await times(warmUp, atOnce, run);
+    await times(warmUp(count), atOnce, run);
+    const warm = memoryOf(look());
     await times(count, atOnce, run);
     await one.terminate();
-    const execs = { before, after: await settledHoldings(look, isQuiet) };
+    const execs = await settled({ ...before, ...warm });
     return { "creates and ends": creates, "execs in one sandbox": execs };
   } finally {
     await stopEngine(engine.child, "SIGINT");
