@@ -23,7 +23,15 @@ async function open(choice: { dataDir: string; databaseUrl?: string }, stack: As
   const { db } = stack.use(await openServerDatabase(choice, logger));
   const bus = stack.use(openBus(choice, db, logger));
   const log = stack.use(new DbEventLog(db, { clock, bus }));
-  const sessions = new Sessions({ db, log, clock, installationId: "bench", turns: {} as never, erasures: {} as never });
+  const sessions = new Sessions({
+    db,
+    log,
+    clock,
+    installationId: "bench",
+    permissionMode: "bypassPermissions",
+    turns: {} as never,
+    erasures: {} as never,
+  });
   const { id } = await new Accounts({ db, clock }).ensureDefault();
   const input = { agent: "agent_default", environment_id: "env_default" };
   const session = async () => (await sessions.create(id, input, { retryCount: 0, bodyHash: "" })).id;

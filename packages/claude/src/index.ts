@@ -25,6 +25,8 @@ export {
   type PermissionAnswer,
   type PermissionMode,
   permissionResponse,
+  setEffortRequest,
+  setModelRequest,
   setPermissionModeRequest,
   type UserLine,
   userLine,

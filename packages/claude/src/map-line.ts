@@ -27,8 +27,8 @@ export function endProcess(state: MapperState, context: MapperContext): MapResul
   const mapping = beginMapping(state, context);
   dropDraft(mapping);
   endOpenTools(mapping, "process");
-  const { authFailed: _authFailed, ...rest } = mapping.state;
-  mapping.state = { ...rest, inTurn: false, backgroundTasks: 0, nextResult: 0 };
+  const { authFailed: _authFailed, mode: _mode, ...rest } = mapping.state;
+  mapping.state = { ...rest, inTurn: false, begun: false, backgroundTasks: 0, nextResult: 0 };
   mapping.quiet = "end of a process";
   return finish(mapping);
 }
@@ -106,6 +106,7 @@ function questionOf(mapping: Mapping, line: JsonObject): PermissionQuestion {
 function mapControlResponse(mapping: Mapping, line: JsonObject): void {
   const response = asObject(line.response);
   mapping.quiet = "control_response";
+  noteSettings(mapping, asObject(response.response));
   mapping.signals.push({
     type: "control_response",
     requestId: asString(response.request_id) ?? "",
@@ -117,6 +118,16 @@ function mapControlResponse(mapping: Mapping, line: JsonObject): void {
       ? response.pending_permission_requests.map((each) => questionOf(mapping, asObject(each)))
       : null,
   });
+}
+
+/** What it was set to from outside, and goes on with: the lines that follow say nothing new then. */
+function noteSettings(mapping: Mapping, answer: JsonObject): void {
+  const { initialized } = mapping.state;
+  const mode = asString(answer.mode);
+  const model = asString(answer.model) ?? initialized?.model;
+  if (mode !== undefined) mapping.state = { ...mapping.state, mode };
+  if (initialized === null || model === undefined) return;
+  mapping.state = { ...mapping.state, initialized: { ...initialized, model, mode: mode ?? initialized.mode } };
 }
 
 function mapControlCancel(mapping: Mapping, line: JsonObject): void {

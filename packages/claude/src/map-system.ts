@@ -62,15 +62,18 @@ function mapInit(mapping: Mapping, line: JsonObject): void {
   const cwd = asString(line.cwd) ?? mapping.context.workspaceMount;
   const volumeRoot = /^\/__modal\/volumes\/[^/]+/.exec(cwd)?.[0] ?? null;
   noteSessionId(mapping, claudeSessionId);
-  const { epoch } = mapping.state;
+  const { epoch, begun } = mapping.state;
   mapping.state = {
     ...mapping.state,
     epoch: epoch + 1,
     inTurn: true,
+    begun: true,
+    mode,
     volumeRoot,
     initialized: { claudeSessionId, model, mode },
   };
-  mapping.signals.push({ type: "turn_started" });
+  const modelBefore = before?.model ?? null;
+  mapping.signals.push({ type: "turn_started", mode, model, modelBefore, isFirst: begun !== true });
   if (before?.claudeSessionId === claudeSessionId && before.model === model && before.mode === mode) {
     mapping.quiet = "another turn of the same session begins";
     return;
@@ -98,8 +101,9 @@ function mapStatus(mapping: Mapping, line: JsonObject): void {
   const { initialized } = mapping.state;
   mapping.quiet = `status ${status ?? "ended"}`;
   if (status === "requesting") mapping.signals.push({ type: "model_asked" });
-  if (mode !== undefined && mode !== initialized?.mode) {
-    if (initialized !== null) mapping.state = { ...mapping.state, initialized: { ...initialized, mode } };
+  if (mode !== undefined && mode !== (mapping.state.mode ?? initialized?.mode)) {
+    const known = initialized === null ? null : { ...initialized, mode };
+    mapping.state = { ...mapping.state, mode, initialized: known };
     mapping.signals.push({ type: "permission_mode", mode });
     notice(mapping, line, { kind: "permission_mode", text: `Permission mode: ${mode}`, data: { mode } });
   }

@@ -20,6 +20,7 @@ function mapWords(mapping: Mapping, line: JsonObject, blocks: readonly JsonObjec
   const text = blocks.map((block) => asString(block.text) ?? `[${String(block.type)}]`).join("\n");
   if (/^\s*<local-command-(stdout|stderr|caveat)>/.test(text) || /^\s*<command-name>/.test(text)) {
     mapping.quiet = "echo of a local command";
+    noteCommand(mapping, line, text);
   } else if (line.isReplay === true) {
     mapping.quiet = "echo of a user message";
     const uuid = asString(line.uuid);
@@ -32,6 +33,14 @@ function mapWords(mapping: Mapping, line: JsonObject, blocks: readonly JsonObjec
     const kind = line.isSynthetic === true ? "synthetic" : "user_text";
     notice(mapping, line, { kind, text: shorten(text, 4096) });
   }
+}
+
+/** The message that called it, as the CLI writes it into its transcript. */
+function noteCommand(mapping: Mapping, line: JsonObject, text: string): void {
+  const name = /<command-name>\/?([^<]*)<\/command-name>/.exec(text)?.[1];
+  if (line.isReplay !== true || name === undefined) return;
+  const args = /<command-args>([^<]*)<\/command-args>/.exec(text)?.[1] ?? "";
+  mapping.signals.push({ type: "local_command", name, args: args.trim() });
 }
 
 type ResultContent = Extract<NewEvent, { type: "agent.tool_result" }>["content"];

@@ -23,7 +23,15 @@ export type TurnOutcome = "completed" | "stopped" | "failed" | "limit";
 /** What a line means to the host beyond the events it makes. */
 export type Signal =
   /** `system/init`: output of a turn begins, also of one that Claude began by itself. */
-  | { readonly type: "turn_started" }
+  | {
+      readonly type: "turn_started";
+      readonly mode: string;
+      readonly model: string;
+      /** Of the turn before, in whichever process; null: there was none. */
+      readonly modelBefore: string | null;
+      /** Of its process. */
+      readonly isFirst: boolean;
+    }
   | {
       readonly type: "turn_ended";
       readonly outcome: TurnOutcome;
@@ -82,4 +90,6 @@ export type Signal =
   | { readonly type: "hook"; readonly id: string; readonly name: string; readonly state: "started" | "ended" }
   /** The model's API refuses the credential and the CLI keeps trying (up to three minutes): interrupt it. */
   | { readonly type: "auth_failed_retrying"; readonly attempt: number; readonly errorStatus: number }
-  | { readonly type: "permission_mode"; readonly mode: string };
+  | { readonly type: "permission_mode"; readonly mode: string }
+  /** A command of the CLI itself was called in a message: `/model`, without its slash. */
+  | { readonly type: "local_command"; readonly name: string; readonly args: string };

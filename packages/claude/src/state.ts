@@ -59,6 +59,10 @@ export interface MapperState {
   readonly totalCostUsd: number | null;
   /** Between `init` and `result`. */
   readonly inTurn?: boolean;
+  /** The permission mode, as the process told it last; absent: it has not. */
+  readonly mode?: string;
+  /** The process has begun a turn. */
+  readonly begun?: boolean;
   /** Live background tasks of the process. */
   readonly backgroundTasks?: number;
   /** Number of the next result of this process; absent when it is not known. */

@@ -55,6 +55,16 @@ export function setPermissionModeRequest(requestId: string, mode: PermissionMode
   return controlRequest(requestId, { subtype: "set_permission_mode", mode });
 }
 
+/** Null: the CLI's own choice. */
+export function setModelRequest(requestId: string, model: string | null): string {
+  return controlRequest(requestId, { subtype: "set_model", model: model ?? "default" });
+}
+
+/** Null: the model's own. */
+export function setEffortRequest(requestId: string, effort: string | null): string {
+  return controlRequest(requestId, { subtype: "apply_flag_settings", settings: { effortLevel: effort } });
+}
+
 export type PermissionMode = "default" | "acceptEdits" | "plan" | "bypassPermissions" | "dontAsk" | "auto";
 
 export type PermissionAnswer =

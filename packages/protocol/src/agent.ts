@@ -28,10 +28,10 @@ export const AgentToolsetParams = z.strictObject({
 export type AgentToolsetParams = z.infer<typeof AgentToolsetParams>;
 
 const efforts = ["low", "medium", "high", "xhigh", "max"] as const;
-const Effort = z.enum(efforts);
+export const Effort = z.enum(efforts);
 
 /** Becomes an argument of a command: no blanks, no leading dash. */
-const ModelId = z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._:@/[\]-]{0,127}$/, "is not a model id");
+export const ModelId = z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._:@/[\]-]{0,127}$/, "is not a model id");
 
 export const AgentModelParams = z.union([
   ModelId,

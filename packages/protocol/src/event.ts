@@ -2,6 +2,7 @@ import { z } from "zod";
 import { ImageBlock, TextBlock } from "./content.ts";
 import { InterruptDetails, MessageDetails, messageChange } from "./message.ts";
 import { ConfirmationDetails, permissionRequest, permissionResolved } from "./question.ts";
+import { SessionSettings } from "./settings.ts";
 
 const common = {
   id: z.string(),
@@ -113,10 +114,11 @@ export const StatusIdle = event("session.status_idle", {
 
 export const StatusTerminated = event("session.status_terminated", {});
 
-/** Title or metadata were changed. */
+/** Title, metadata or settings were changed; each is there, whole, where it was. */
 export const SessionUpdated = event("session.updated", {
   title: z.string().nullable().optional(),
   metadata: z.record(z.string(), z.string()).optional(),
+  holdfast: z.object({ settings: SessionSettings }).optional(),
 });
 
 /** The last event that a stream of the session shows. */

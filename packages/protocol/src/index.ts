@@ -74,6 +74,7 @@ export type { Parameter } from "./routes/parameters.ts";
 export { type BodyOf, boundsOf, type ParamsOf, type QueryOf, type ResultOf, type Route } from "./routes/route.ts";
 export { api, routes } from "./routes.ts";
 export { Sandbox, SandboxExec, SandboxExecFrame, type SandboxExecInput, Sweep } from "./sandbox.ts";
+export { PermissionMode, SessionSettings, SettingsChange } from "./settings.ts";
 export {
   draftTypes,
   MultiStreamStart,

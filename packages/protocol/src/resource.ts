@@ -4,6 +4,7 @@ import { SentContent } from "./content.ts";
 import { InterruptDetails, MessageDetails } from "./message.ts";
 import { Metadata, MetadataPatch } from "./metadata.ts";
 import { ConfirmationDetails } from "./question.ts";
+import { SessionSettings, SettingsChange } from "./settings.ts";
 
 /** Names of workspaces become parts of volume names: nothing that could be a path. */
 export const WorkspaceName = z.string().regex(/^[a-z0-9][a-z0-9_-]{0,63}$/);
@@ -32,6 +33,8 @@ export type AgentChoice = z.infer<typeof AgentChoice>;
 export const SessionUpdate = z.object({
   title: z.string().max(200).nullable().optional(),
   metadata: MetadataPatch.nullable().optional(),
+  /** Ours. */
+  holdfast: z.strictObject({ settings: SettingsChange.optional() }).optional(),
 });
 export type SessionUpdate = z.infer<typeof SessionUpdate>;
 
@@ -67,6 +70,7 @@ export const Session = z.object({
     cost_usd: z.number(),
     /** Claude waits for somebody's word. */
     needs_answer: z.boolean(),
+    settings: SessionSettings,
   }),
 });
 export type Session = z.infer<typeof Session>;
@@ -108,6 +112,8 @@ export const SessionCreate = z.object({
   title: z.string().max(200).nullable().optional(),
   metadata: Metadata.optional(),
   initial_events: z.array(UserMessageParams).max(50).optional(),
+  /** Ours. */
+  holdfast: z.strictObject({ settings: SettingsChange.optional() }).optional(),
 });
 export type SessionCreate = z.infer<typeof SessionCreate>;
 

@@ -142,6 +142,7 @@ async function compose(composing: Composing): Promise<Server> {
     log,
     clock: systemClock,
     installationId: installationOf(options),
+    permissionMode: options.sandbox.permissionMode,
     turns: work.turns,
     erasures: work.erasures,
   };

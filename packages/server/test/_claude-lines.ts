@@ -8,13 +8,16 @@ export const init = (claude: LocalClaude, more: Line = {}): Line => ({
   session_id: claude.sessionId,
   model: "claude-local",
   cwd: "/mnt/workspace",
-  permissionMode: "bypassPermissions",
+  permissionMode: modeOf(claude),
   claude_code_version: "2.1.330",
   tools: [],
   mcp_servers: [],
   uuid: randomUUID(),
   ...more,
 });
+
+/** In which it was started. */
+export const modeOf = ({ argv }: LocalClaude): string => argv[argv.indexOf("--permission-mode") + 1] ?? "default";
 
 export const echo = (user: Line): Line => ({ ...user, isReplay: true });
 
@@ -104,8 +107,8 @@ export const controlAnswer = (request: Line, response: Line = {}): Line => ({
 });
 
 /** Begins the turn of a message: everything up to the first word. */
-export function begin(claude: LocalClaude, user: Line): void {
-  claude.print(lifecycle(user, "queued"), lifecycle(user, "started"), init(claude), echo(user));
+export function begin(claude: LocalClaude, user: Line, more: Line = {}): void {
+  claude.print(lifecycle(user, "queued"), lifecycle(user, "started"), init(claude, more), echo(user));
 }
 
 /** The whole turn of a message. */

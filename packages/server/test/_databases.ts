@@ -43,6 +43,7 @@ export async function openDatabaseNode(given: { dataDir?: string; databaseUrl?: 
     log,
     clock: systemClock,
     installationId: "test",
+    permissionMode: "bypassPermissions",
     turns: noTurns as never,
     erasures: { erase: async () => undefined },
   });

@@ -132,7 +132,18 @@ function SessionHeader({ store, session, onMenu, onSettings }: SessionHeaderProp
       document.title = "Holdfast";
     };
   }, [title, working, asks]);
-  return <Header session={listed} view={view} status={status} isNew={false} onMenu={onMenu} onSettings={onSettings} />;
+  return (
+    <Header
+      session={listed}
+      view={view}
+      status={status}
+      isNew={false}
+      permissionMode={now?.permissionMode ?? null}
+      onPermissionMode={(mode) => background(store.setPermissionMode(session.id, mode))}
+      onMenu={onMenu}
+      onSettings={onSettings}
+    />
+  );
 }
 
 function Conversation({ store, session }: { store: AppStore; session: SessionStore }) {

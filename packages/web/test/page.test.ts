@@ -395,6 +395,20 @@ test("the list shows live what every session does, over one connection", async (
   await expect.poll(() => page.getByTestId("session-item").count()).toBe(2);
 });
 
+test("the permission mode shows, can be changed, and follows what Claude does", async () => {
+  const page = await open();
+  await live(page);
+  const mode = page.getByTestId("permission-mode");
+  expect(await mode.inputValue()).toBe("bypassPermissions");
+  await mode.selectOption("acceptEdits");
+  await expect
+    .poll(() => it.server.requests.filter(({ method, path }) => method === "POST" && path === "/v1/sessions/sesn_a"))
+    .toMatchObject([{ body: { holdfast: { settings: { permission_mode: "acceptEdits" } } } }]);
+  const settings = { permission_mode: "plan", model: null, effort: null };
+  it.server.append("sesn_a", { type: "session.updated", holdfast: { settings } });
+  await expect.poll(() => mode.inputValue()).toBe("plan");
+});
+
 test("the first message makes a session", async () => {
   const page = await open();
   await page.getByTestId("new-session").click();

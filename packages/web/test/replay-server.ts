@@ -94,7 +94,7 @@ export class ReplayServer implements AsyncDisposable {
       stats: {},
       usage: {},
       vault_ids: [],
-      holdfast: { workspace: "default", last_seq: 0, cost_usd: 0, needs_answer: false },
+      holdfast: { workspace: "default", last_seq: 0, cost_usd: 0, needs_answer: false, settings },
     };
     const entry: Entry = { session, events: [], drafts: new Map() };
     this.sessions.set(id, entry);
@@ -193,6 +193,7 @@ export class ReplayServer implements AsyncDisposable {
         },
         request_id: "req_1",
       });
+    if (rest === "" && method === "POST") this.#configure(entry, body);
     if (rest === "") return json(response, 200, entry.session);
     const [, messageId] = /^\/messages\/([^/]+)$/.exec(rest) ?? [];
     if (messageId !== undefined) return this.#message(entry, messageId, method, body, response);
@@ -326,6 +327,13 @@ export class ReplayServer implements AsyncDisposable {
     json(response, 200, { data });
   }
 
+  #configure(entry: Entry, body: unknown): void {
+    const { settings } = (body as { holdfast: { settings: object } }).holdfast;
+    const changed = { ...entry.session.holdfast.settings, ...settings };
+    entry.session.holdfast.settings = changed;
+    this.append(entry.session.id, { type: "session.updated", holdfast: { settings: changed } });
+  }
+
   #message(entry: Entry, messageId: string, method: string, body: unknown, response: ServerResponse): void {
     const changes = entry.events.filter((event) => event.type === "holdfast.message" && event.message_id === messageId);
     if (changes.some((event) => event.type === "holdfast.message" && event.state !== "edited")) {
@@ -420,6 +428,8 @@ function defaultStatus(): Status {
     image: { state: "ready", detail: null },
   };
 }
+
+const settings = { permission_mode: "bypassPermissions", model: null, effort: null };
 
 const agent: Session["agent"] = {
   type: "agent",

@@ -76,6 +76,33 @@ export const sessionCommands: readonly Command[] = [
   },
   ...queueCommands,
   {
+    name: "set",
+    summary: "Show or change a session's permission mode, model and effort.",
+    args: ["ID"],
+    options: {
+      mode: {
+        value: "MODE",
+        help: "plan, dontAsk, default, acceptEdits or bypassPermissions",
+        choices: ["plan", "dontAsk", "default", "acceptEdits", "bypassPermissions"],
+      },
+      model: {
+        value: "NAME",
+        help: "e.g. opus, sonnet, haiku, or a full name; default: the agent's, or Claude Code's",
+      },
+      effort: {
+        value: "LEVEL",
+        help: "low, medium, high, xhigh or max; default: the agent's, or the model's",
+        choices: ["low", "medium", "high", "xhigh", "max", "default"],
+      },
+      server,
+      output,
+    },
+    details:
+      "Counts at once, in the middle of a turn, too, and stays over restarts; bypassPermissions begins with the next\nmessage. What Claude sets itself (plan mode, /model, /effort) stays in the same way. Without options: what it is.",
+    examples: ["holdfast set last", "holdfast set last --mode plan", "holdfast set last --model opus --effort high"],
+    load: async () => (await import("../commands/set.ts")).set,
+  },
+  {
     name: "logs",
     summary: "Print what was said and done in a session.",
     args: ["ID"],

@@ -5,6 +5,7 @@ import {
   type EventOf,
   type Session,
   type SessionEvent,
+  type SettingsChange,
   workspaceMetadataKey,
 } from "@holdfast/protocol";
 import { isAbort, sleep } from "@holdfast/std";
@@ -50,6 +51,12 @@ export class Sessions {
 
   async get(id: string, signal?: AbortSignal): Promise<Session> {
     return own(await this.#client.beta.sessions.retrieve(id, {}, { ...call(signal) }));
+  }
+
+  /** Its permission mode, model and effort; what is not named stays. */
+  async set(id: string, settings: SettingsChange, signal?: AbortSignal): Promise<Session> {
+    const body = { holdfast: { settings } };
+    return own(await this.#client.beta.sessions.update(id, body as object, { ...call(signal) }));
   }
 
   /** Newest first. */

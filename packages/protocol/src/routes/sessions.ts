@@ -52,7 +52,9 @@ export const sessionRoutes = {
     ...base,
     method: "post",
     path: "/v1/sessions/{id}",
-    summary: "Update a session's title and metadata",
+    summary: "Update a session's title, metadata and settings",
+    description:
+      "`holdfast.settings` are changed at once, in the middle of a turn, too; `bypassPermissions` begins with the next message.",
     body: SessionUpdate,
     ok: ok("The session", Session),
     problems: ["session_not_found", "not_supported"],

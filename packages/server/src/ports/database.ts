@@ -1,4 +1,4 @@
-import { type Kysely, PostgresAdapter, sql, type Transaction } from "kysely";
+import { type Generated, type Kysely, PostgresAdapter, sql, type Transaction } from "kysely";
 
 /**
  * The tables. Times are milliseconds since 1970; columns named `*_json` hold JSON text (which never contains a NUL or
@@ -86,8 +86,14 @@ export interface Schema {
     agent_json: string | null;
     environment_id: string;
     archived_at: number | null;
-    /** What an answer set for the rest of the session; null: as the agent's launch has it. */
+    /** As Claude Code's lines, an answer or a client had it last; null: as the agent's launch has it. */
     permission_mode: string | null;
+    /** What it was set to; null: as the agent, or Claude Code itself, has it. */
+    model: string | null;
+    effort: string | null;
+    /** Of the event with which a client changed its settings last, and of the one with which its mode; 0: none did. */
+    settings_seq: Generated<number>;
+    mode_seq: Generated<number>;
     /** The reader wants the turn that Claude began by itself to end. */
     stop_requested_at: number | null;
     created_at: number;
@@ -191,6 +197,8 @@ export interface Schema {
     exit_code: number | null;
     /** It was told to end: nothing is asked of it any more. */
     ending_at: number | null;
+    /** `ToldSettings`; null: an older server has started it. */
+    settings_json: string | null;
     created_at: number;
   };
   sandboxes: {

@@ -98,6 +98,7 @@ export interface Api {
   ) => Promise<SessionEvent[]>;
   /** `messageId`: whose turn is meant; nothing happens when that is over. */
   interrupt: (sessionId: string, clientId: string, messageId: string | null) => Promise<void>;
+  changeSettings: (sessionId: string, settings: { permission_mode: string }) => Promise<void>;
   /** Other words for a message that waits, or: now. */
   changeMessage: (
     sessionId: string,
@@ -147,6 +148,9 @@ export function createApi(onUnauthorized: () => void): Api {
     status: async (signal) => (await call("GET", "/v1/status", signal ? { signal } : {})) as Status,
     login: async (apiKey) => {
       await call("POST", "/v1/login", { body: { api_key: apiKey } });
+    },
+    changeSettings: async (sessionId, settings) => {
+      await call("POST", at(sessionId), { body: { holdfast: { settings } } });
     },
     setCredential: async (apiKey) => {
       await call("PUT", "/v1/credential", { body: { api_key: apiKey } });

@@ -143,6 +143,14 @@ export class AppStore implements Disposable {
     }
   }
 
+  async setPermissionMode(id: string, mode: string): Promise<void> {
+    try {
+      await this.api.changeSettings(id, { permission_mode: mode });
+    } catch (error) {
+      this.report(`The permission mode could not be changed. ${wordsOf(error)}`);
+    }
+  }
+
   /** Opens a session, closing the one that was open. */
   open(id: string | null): void {
     const current = this.session.get();

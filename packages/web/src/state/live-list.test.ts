@@ -3,7 +3,11 @@ import { expect, test } from "vitest";
 import { type LiveSession, liveFrom, looksDifferent, needsAnswer, reduceLive } from "./live-list.ts";
 
 const session = (status: string, needs_answer = false) =>
-  ({ status, title: "t", holdfast: { last_seq: 5, needs_answer } }) as unknown as Session;
+  ({
+    status,
+    title: "t",
+    holdfast: { last_seq: 5, needs_answer, settings: { permission_mode: "plan" } },
+  }) as unknown as Session;
 const event = (seq: number, type: string, more: object = {}) => ({ type, seq, ...more }) as unknown as SessionEvent;
 const asked = (seq: number, ...event_ids: string[]) =>
   event(seq, "session.status_idle", { stop_reason: { type: "requires_action", event_ids } });
@@ -38,4 +42,6 @@ test("only what the list shows is a difference", () => {
   expect(looksDifferent(live, reduceLive(live, event(7, "agent.message")))).toBe(false);
   expect(looksDifferent(live, reduceLive(live, idle(7)))).toBe(true);
   expect(looksDifferent(live, reduceLive(live, event(7, "session.updated", { title: "u" })))).toBe(true);
+  const settings = { permission_mode: "default", model: null, effort: null };
+  expect(looksDifferent(live, reduceLive(live, event(7, "session.updated", { holdfast: { settings } })))).toBe(true);
 });

@@ -8,6 +8,7 @@ export interface LiveSession {
   /** Tool calls that wait for somebody's word. Null: not known, only that there are some. */
   asks: ReadonlySet<string> | null;
   title: string | null;
+  permissionMode: string;
 }
 
 const none: ReadonlySet<string> = new Set();
@@ -16,7 +17,8 @@ const none: ReadonlySet<string> = new Set();
 export function liveFrom(session: Session): LiveSession {
   const state = session.status === "terminated" ? "ended" : session.status === "idle" ? "idle" : "working";
   const asks = session.holdfast.needs_answer === true ? null : none;
-  return { lastSeq: session.holdfast.last_seq, state, asks, title: session.title };
+  const { last_seq: lastSeq, settings } = session.holdfast;
+  return { lastSeq, state, asks, title: session.title, permissionMode: settings.permission_mode };
 }
 
 /** Applies an event. Pure; the same event again changes nothing. A hole does no harm: what follows says how it stands. */
@@ -35,7 +37,11 @@ export function reduceLive(live: LiveSession, event: SessionEvent): LiveSession 
     case "session.deleted":
       return { ...next, state: "deleted", asks: none };
     case "session.updated":
-      return event.title === undefined ? next : { ...next, title: event.title };
+      return {
+        ...next,
+        title: event.title === undefined ? live.title : event.title,
+        permissionMode: event.holdfast?.settings.permission_mode ?? live.permissionMode,
+      };
     case "holdfast.permission_request":
       return { ...next, asks: new Set([...(live.asks ?? none), event.tool_use_id]) };
     case "holdfast.permission_resolved":
@@ -57,5 +63,6 @@ export const needsAnswer = (live: LiveSession): boolean => live.asks === null ||
 
 /** Whether the list has to show something else. */
 export function looksDifferent(a: LiveSession, b: LiveSession): boolean {
-  return a.state !== b.state || needsAnswer(a) !== needsAnswer(b) || a.title !== b.title;
+  if (a.title !== b.title || a.permissionMode !== b.permissionMode) return true;
+  return a.state !== b.state || needsAnswer(a) !== needsAnswer(b);
 }

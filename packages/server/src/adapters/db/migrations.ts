@@ -10,6 +10,7 @@ import { openRows } from "./open-rows.ts";
 import { questionsTables } from "./questions-tables.ts";
 import { rawTables } from "./raw-tables.ts";
 import { retentionIndexes } from "./retention-indexes.ts";
+import { settingsTables } from "./settings-tables.ts";
 import { straysTable } from "./strays-table.ts";
 
 // Kysely's migrations know no schema: the schema is what they make.
@@ -155,5 +156,6 @@ export function migrations(binary: "blob" | "bytea"): Record<string, Migration> 
     "011_open_rows": { up: openRows },
     "012_account_deletion": { up: accountDeletion },
     "013_retention": { up: retentionIndexes },
+    "014_settings": { up: settingsTables },
   };
 }

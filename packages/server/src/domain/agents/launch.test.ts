@@ -5,7 +5,7 @@ import { agentLaunch, type LaunchContext } from "./launch.ts";
 
 const context: LaunchContext = {
   permissionMode: "bypassPermissions",
-  sessionMode: null,
+  session: { mode: null, model: null, effort: null },
   rules: [],
   workspaceMount: "/mnt/workspace",
 };
@@ -19,13 +19,13 @@ test("files that Claude can write are trusted exactly where nothing is asked", (
   const distrusts = (more: Partial<LaunchContext>, agent: SessionAgent | null = null) =>
     agentLaunch(agent, { ...context, ...more }).distrusts;
   expect(distrusts({})).toBeUndefined();
-  expect(distrusts({ sessionMode: "plan" })).toBeUndefined();
+  expect(distrusts({ session: { ...context.session, mode: "plan" } })).toBeUndefined();
   for (const mode of ["default", "acceptEdits", "dontAsk"] as const) {
-    expect(distrusts({ sessionMode: mode })).toBe("commands and rules");
+    expect(distrusts({ session: { ...context.session, mode: mode } })).toBe("commands and rules");
   }
   for (const permissionMode of ["default", "acceptEdits", "plan"] as const) {
     expect(distrusts({ permissionMode })).toBe("commands and rules");
-    expect(distrusts({ permissionMode, sessionMode: "bypassPermissions" })).toBe("commands and rules");
+    expect(distrusts({ permissionMode, session: { ...context.session, mode: "bypassPermissions" } })).toBe("commands and rules");
   }
   expect(distrusts({}, agentWith("always_allow"))).toBeUndefined();
   expect(distrusts({}, agentWith("always_ask"))).toBe("commands");

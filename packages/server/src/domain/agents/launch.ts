@@ -25,39 +25,47 @@ export interface AgentLaunch extends Pick<ClaudeArgs, "permissionMode" | "model"
 export interface LaunchContext {
   /** Of the installation, for the default agent. */
   permissionMode: PermissionMode;
-  /** What an answer set for the rest of the session. */
-  sessionMode: PermissionMode | null;
+  /** What the session is set to; null: nothing of its own. */
+  session: { mode: PermissionMode | null; model: string | null; effort: string | null };
   /** What is always allowed in the workspace. */
   rules: readonly string[];
   /** The workspace as its users name it: Claude Code knows it by where the symlink leads, and would ask before it. */
   workspaceMount: string;
 }
 
+/** The mode of a session that has none of its own. */
+export function launchModeOf(agent: SessionAgent | null, installation: PermissionMode): PermissionMode {
+  if (agent === null) return installation;
+  // Nothing is to be asked: as the CLI itself would do it.
+  return enabledTools(agent).some(({ policy }) => policy.type === "always_ask") ? "default" : "bypassPermissions";
+}
+
 /** `agent` null: the default one, with all tools of the CLI and the installation's permission mode. */
 export function agentLaunch(agent: SessionAgent | null, context: LaunchContext): AgentLaunch {
-  const { rules, sessionMode } = context;
+  const { rules, session } = context;
   const additionalDirectories = [context.workspaceMount];
+  const permissionMode = session.mode ?? launchModeOf(agent, context.permissionMode);
+  const model = session.model ?? agent?.model.id;
+  const effort = session.effort ?? agent?.model.effort?.type;
+  const launch = { permissionMode, ...(model === undefined ? {} : { model }) };
+  const withEffort = effort === undefined ? [] : ["--effort", effort];
   if (agent === null) {
-    const permissionMode = sessionMode ?? context.permissionMode;
     return {
-      permissionMode,
+      ...launch,
       // Nothing of ours stands above what their rules allow.
       ...(asksInMode(context) ? { distrusts: "commands and rules" as const } : {}),
       settings: { permissions: { allow: rules, additionalDirectories } },
-      extraArgs: [],
+      extraArgs: withEffort,
     };
   }
   const tools = enabledTools(agent);
   const named = (type: PermissionPolicy["type"]) =>
     tools.filter(({ policy }) => policy.type === type).map(({ name }) => cliNames[name]);
   const asks = named("always_ask");
-  const { effort } = agent.model;
   return {
+    ...launch,
     // Our `ask` rules win over whatever their rules allow.
     ...(asks.length === 0 ? {} : { distrusts: "commands" as const }),
-    // Nothing is to be asked: as the CLI itself would do it.
-    permissionMode: sessionMode ?? (asks.length === 0 ? "bypassPermissions" : "default"),
-    model: agent.model.id,
     ...(agent.system === null ? {} : { appendSystemPrompt: agent.system }),
     settings: {
       permissions: {
@@ -69,16 +77,16 @@ export function agentLaunch(agent: SessionAgent | null, context: LaunchContext):
       },
     },
     extraArgs: [
-      ...(effort === undefined ? [] : ["--effort", effort.type]),
+      ...withEffort,
       // Exactly these; an empty word means none. Last, because it takes as many words as follow.
       ...["--tools", tools.map(({ name }) => cliNames[name]).join(",")],
     ],
   };
 }
 
-function asksInMode({ permissionMode, sessionMode }: LaunchContext): boolean {
+function asksInMode({ permissionMode, session: { mode } }: LaunchContext): boolean {
   // Plan mode asks for nothing that would not be done without it.
-  const asks = sessionMode !== null && sessionMode !== "bypassPermissions" && sessionMode !== "plan";
+  const asks = mode !== null && mode !== "bypassPermissions" && mode !== "plan";
   return asks || permissionMode !== "bypassPermissions";
 }
 

@@ -3,7 +3,7 @@ import { sql } from "kysely";
 import type { Database, SessionStatus as StoredStatus } from "../../ports/database.ts";
 import { decodeEither, decodeNumber, encodeCursor } from "../cursor.ts";
 import type { Page, TimeRange } from "../paging.ts";
-import { type SessionRow, toSession } from "./present.ts";
+import type { SessionRow } from "./present.ts";
 
 export interface ListSessions {
   limit: number;
@@ -58,7 +58,7 @@ export async function sessionRow(db: Database, accountId: string, sessionId: str
 export async function listSessions(
   db: Database,
   accountId: string,
-  options: ListSessions,
+  options: ListSessions & { present: (row: SessionRow) => Session },
 ): Promise<Page<Session> & { prev_page: string | null }> {
   const { limit, order, page } = options;
   const of = "sessions";
@@ -78,7 +78,7 @@ export async function listSessions(
   // Where one came from there is a page; where one goes, if there was one row too many.
   const [hasNext, hasPrevious] = back ? [true, more] : [more, cursor !== undefined];
   return {
-    data: rows.map(toSession),
+    data: rows.map(options.present),
     next_page: hasNext && last !== undefined ? encodeCursor({ of, order, last }) : null,
     prev_page: hasPrevious && first !== undefined ? encodeCursor({ of, order, last: first, back: true }) : null,
   };

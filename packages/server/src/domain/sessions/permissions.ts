@@ -1,4 +1,4 @@
-import type { PermissionAnswer, PermissionMode } from "@holdfast/claude";
+import type { PermissionAnswer } from "@holdfast/claude";
 import { AppError, type NewEvent } from "@holdfast/protocol";
 import type { Selectable } from "kysely";
 import type { Database, Schema, Tx } from "../../ports/database.ts";
@@ -62,16 +62,6 @@ export async function answerQuestion(
     await tx.updateTable("sessions").set({ permission_mode: mode }).where("id", "=", session.id).execute();
   }
   return { type: "holdfast.permission_resolved", ...resolution };
-}
-
-/** What an answer set for the rest of the session; null: nothing did. */
-export async function permissionModeOf(db: Database, sessionId: string): Promise<PermissionMode | null> {
-  const row = await db
-    .selectFrom("sessions")
-    .select("permission_mode")
-    .where("id", "=", sessionId)
-    .executeTakeFirstOrThrow();
-  return row.permission_mode as PermissionMode | null;
 }
 
 interface Closing {

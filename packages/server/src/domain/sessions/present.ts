@@ -1,9 +1,12 @@
+import type { PermissionMode } from "@holdfast/claude";
 import type { Session, SessionAgent } from "@holdfast/protocol";
 import type { Selectable } from "kysely";
 import type { Schema } from "../../ports/database.ts";
 import { defaultAgent } from "../agents/default.ts";
 import { decodeText } from "../text.ts";
 import { workspaceLabel } from "../workspaces/label.ts";
+import { launchModeOf } from "../agents/launch.ts";
+import { toSettings } from "./settings.ts";
 
 export type SessionRow = Selectable<Schema["sessions"]> & {
   workspace_name: string;
@@ -11,12 +14,13 @@ export type SessionRow = Selectable<Schema["sessions"]> & {
   open_questions: number | string | bigint;
 };
 
-/** A row in Managed Agents' shape. */
-export function toSession(row: SessionRow): Session {
+/** A row in Managed Agents' shape. `permissionMode`: of the installation. */
+export function toSession(row: SessionRow, permissionMode: PermissionMode): Session {
+  const agent = row.agent_json === null ? null : (JSON.parse(row.agent_json) as SessionAgent);
   return {
     id: row.id,
     type: "session",
-    agent: row.agent_json === null ? { ...defaultAgent } : (JSON.parse(row.agent_json) as SessionAgent),
+    agent: agent ?? { ...defaultAgent },
     environment_id: row.environment_id,
     title: row.title === null ? null : decodeText(row.title),
     status: row.status,
@@ -35,6 +39,7 @@ export function toSession(row: SessionRow): Session {
       last_seq: row.last_seq,
       cost_usd: row.cost_usd,
       needs_answer: Number(row.open_questions) > 0,
+      settings: toSettings(row, launchModeOf(agent, permissionMode)),
     },
   };
 }

@@ -1,4 +1,5 @@
 import { randomUUID } from "node:crypto";
+import type { PermissionMode } from "@holdfast/claude";
 import {
   AppError,
   newId,
@@ -9,6 +10,7 @@ import {
   type SessionCreate,
   type SessionEvent,
   type SessionUpdate,
+  type SettingsChange,
   type StreamVerdict,
   workspaceMetadataKey,
 } from "@holdfast/protocol";
@@ -18,6 +20,7 @@ import type { EventLog } from "../../ports/event-log.ts";
 import { chooseAgent } from "../agents/choose.ts";
 import { defaultAgent } from "../agents/default.ts";
 import { defaultEnvironmentId } from "../environments/default.ts";
+import { launchModeOf } from "../agents/launch.ts";
 import { checkEnvironment } from "../environments/environments.ts";
 import { once, type RequestIdentity } from "../idempotency.ts";
 import { checkMetadataSize } from "../metadata.ts";
@@ -26,8 +29,9 @@ import { readRaw } from "../raw/read-raw.ts";
 import { encodeText } from "../text.ts";
 import { type Erasures, noteErasure } from "./erasures.ts";
 import { eventsById, type ListEvents, type ListSessions, listEvents, listSessions, sessionRow } from "./lists.ts";
-import { toSession } from "./present.ts";
+import { type SessionRow, toSession } from "./present.ts";
 import { checkMessages, storeEvents } from "./send.ts";
+import { afterChange, toSettings } from "./settings.ts";
 import { stopAll } from "./stops.ts";
 import { streamPoint } from "./stream-point.ts";
 import { defaultWorkspaceName, ensureWorkspace } from "./workspaces.ts";
@@ -40,6 +44,8 @@ export interface TurnControl {
   interrupt(sessionId: string): void;
   /** A question was answered: the process that asked is to be told. */
   answer(sessionId: string): void;
+  /** Its settings have changed: a process that lives is told. */
+  configure(sessionId: string): void;
   /** Ends turn and process, and forgets the session. */
   drop(sessionId: string): Promise<void>;
 }
@@ -51,6 +57,8 @@ export interface SessionsDeps {
   installationId: string;
   turns: TurnControl;
   erasures: Pick<Erasures, "erase">;
+  /** Of the installation, for the default agent. */
+  permissionMode: PermissionMode;
 }
 
 export class Sessions {
@@ -81,16 +89,16 @@ export class Sessions {
       });
     });
     if (!repeated && events.length > 0) turns.wake(result);
-    return toSession(await sessionRow(db, accountId, result));
+    return this.#present(await sessionRow(db, accountId, result));
   }
 
   async get(accountId: string, sessionId: string): Promise<Session> {
-    return toSession(await sessionRow(this.#deps.db, accountId, sessionId));
+    return this.#present(await sessionRow(this.#deps.db, accountId, sessionId));
   }
 
   /** Newest first unless asked otherwise. */
   async list(accountId: string, options: ListSessions) {
-    return await listSessions(this.#deps.db, accountId, options);
+    return await listSessions(this.#deps.db, accountId, { ...options, present: (row) => this.#present(row) });
   }
 
   async events(accountId: string, sessionId: string, options: ListEvents): Promise<Page<SessionEvent>> {
@@ -104,9 +112,13 @@ export class Sessions {
     return readRaw(this.#deps.db, { sessionId, ...options });
   }
 
-  /** Title and metadata; a key whose value is null is deleted. The workspace stays what it is. */
+  /**
+   * Title, metadata and settings; a key whose value is null is deleted. The workspace stays what it is. A process that
+   * lives is told of new settings at once.
+   */
   async update(accountId: string, sessionId: string, change: SessionUpdate): Promise<Session> {
-    const { db, log } = this.#deps;
+    const { db, log, turns, permissionMode } = this.#deps;
+    const wanted = change.holdfast?.settings;
     await log.transact(async ({ tx, append, lock }) => {
       await lock(sessionId);
       const row = await sessionRow(tx, accountId, sessionId);
@@ -121,16 +133,20 @@ export class Sessions {
       }
       const { title } = change;
       const titled = title === undefined ? {} : { title };
+      const said = { ...titled, ...(change.metadata ? { metadata } : {}) };
+      const set = wanted === undefined ? undefined : changeSettings(row, wanted, permissionMode);
       await append({
         sessionId,
-        events: [{ type: "session.updated", ...titled, ...(change.metadata ? { metadata } : {}) }],
+        events: [{ type: "session.updated", ...said, ...set?.said }],
         session: {
           metadata_json: JSON.stringify(metadata),
           ...(title === undefined ? {} : { title: title === null ? null : encodeText(title) }),
+          ...set?.columns,
         },
       });
     });
-    return toSession(await sessionRow(db, accountId, sessionId));
+    if (wanted !== undefined) turns.configure(sessionId);
+    return this.#present(await sessionRow(db, accountId, sessionId));
   }
 
   /** It takes no more events; a running turn is stopped. Safe to repeat. */
@@ -139,7 +155,7 @@ export class Sessions {
     await sessionRow(db, accountId, sessionId);
     await this.#markArchived(sessionId);
     turns.interrupt(sessionId);
-    return toSession(await sessionRow(db, accountId, sessionId));
+    return this.#present(await sessionRow(db, accountId, sessionId));
   }
 
   /** Ends its turn and removes all that is stored of it; the workspace and its files stay. */
@@ -219,6 +235,10 @@ export class Sessions {
     return streamPoint(this.#deps.db, { accountId, sessionId, cursor });
   }
 
+  #present(row: SessionRow): Session {
+    return toSession(row, this.#deps.permissionMode);
+  }
+
   async #markArchived(sessionId: string): Promise<void> {
     const { log, clock } = this.#deps;
     const nowMs = clock.now();
@@ -232,6 +252,18 @@ export class Sessions {
       if (numUpdatedRows === 1n) await stopAll(logTx, sessionId, nowMs);
     });
   }
+}
+
+/** The columns of new settings, and what the log says of them. */
+function changeSettings(row: SessionRow, change: SettingsChange, permissionMode: PermissionMode) {
+  const settings = afterChange(row, change);
+  const agent = row.agent_json === null ? null : (JSON.parse(row.agent_json) as SessionAgent);
+  // That of the event which says it.
+  const seq = row.last_seq + 1;
+  return {
+    said: { holdfast: { settings: toSettings(settings, launchModeOf(agent, permissionMode)) } },
+    columns: { ...settings, settings_seq: seq, ...(change.permission_mode === undefined ? {} : { mode_seq: seq }) },
+  };
 }
 
 interface NewSession {
@@ -266,7 +298,7 @@ async function insertSession(tx: Tx, { accountId, workspaceId, agent, input, now
       agent_json: agent === null ? null : JSON.stringify(agent),
       environment_id: input.environment_id ?? defaultEnvironmentId,
       archived_at: null,
-      permission_mode: null,
+      ...afterChange({ permission_mode: null, model: null, effort: null }, input.holdfast?.settings ?? {}),
       stop_requested_at: null,
       created_at: nowMs,
       updated_at: nowMs,

@@ -102,6 +102,11 @@ export class Conversation {
       .catch((error) => this.#desk.warn(error, "changed messages were not looked at"));
   }
 
+  /** The session's settings have changed. */
+  configure(): void {
+    this.#holder.tell();
+  }
+
   answer(): void {
     const { running, deps, stop } = this.#desk;
     if (running === undefined) return;

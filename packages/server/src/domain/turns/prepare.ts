@@ -5,22 +5,23 @@ import {
   claudeSettings,
   createMapperState,
   type MapperState,
+  type PermissionMode,
 } from "@holdfast/claude";
 import { guestBundlePath } from "@holdfast/guest";
 import { newId, type SessionAgent } from "@holdfast/protocol";
-import { agentLaunch } from "../agents/launch.ts";
+import { agentLaunch, launchModeOf } from "../agents/launch.ts";
 import { workspaceRules } from "../questions/rules.ts";
 import { GuestAbsentError } from "../sandboxes/guest-link.ts";
 import type { SandboxImage } from "../sandboxes/image.ts";
 import type { LiveSandbox } from "../sandboxes/live-sandbox.ts";
 import { filesMount, stateMount } from "../sandboxes/mounts.ts";
-import { permissionModeOf } from "../sessions/permissions.ts";
 import type { Workspace } from "../sessions/workspaces.ts";
 import { ClaudeProcess, type ProcessOwner } from "./claude-process.ts";
 import { TurnFailure, toFailure } from "./failure.ts";
 import { checkStale, fenceGuest, leaseArgs } from "./guest-fence.ts";
 import { insist } from "./insist.ts";
 import { markProcess, noteProcess } from "./process-rows.ts";
+import { type SessionSettingsRow, sessionSettings } from "./settings-rows.ts";
 import { startInGuest } from "./start-in-guest.ts";
 import { type AppendEvents, Step } from "./steps.ts";
 import type { TurnDeps } from "./turn-deps.ts";
@@ -128,11 +129,14 @@ export async function startProcess(deps: TurnDeps, input: StartInput): Promise<C
   const processId = newId("process");
   const step = Step.begin(append, "claude", "Starting Claude Code");
   await step.running();
-  await noteProcess(deps, { session, sandbox, processId });
+  const settings = await sessionSettings(deps.db, session.id);
+  const launched = settings.permission_mode ?? launchModeOf(session.agent, deps.options.permissionMode);
+  const { model, effort, mode_seq } = settings;
+  await noteProcess(deps, { session, sandbox, processId, told: { launched, model, effort, mode_seq } });
   const scripted = await isScripted(deps, signal);
   const secrets = await secretsOf(deps, input);
   const result = await insist(deps, input, async () => {
-    const args = await startArgs(deps, input, processId);
+    const args = await startArgs(deps, input, { processId, settings });
     const started = await startInGuest(deps, sandbox, {
       args,
       secrets,
@@ -214,12 +218,16 @@ function makeProcess(
   );
 }
 
-async function startArgs(deps: TurnDeps, input: StartInput, processId: string): Promise<string[]> {
+async function startArgs(
+  deps: TurnDeps,
+  input: StartInput,
+  { processId, settings: set }: { processId: string; settings: SessionSettingsRow },
+): Promise<string[]> {
   const { session, conversation, sandbox } = input;
   const ids = [...leaseArgs(session), "--process", processId];
   const { settings, extraArgs, ...launch } = agentLaunch(session.agent, {
     permissionMode: deps.options.permissionMode,
-    sessionMode: await permissionModeOf(deps.db, session.id),
+    session: { mode: set.permission_mode as PermissionMode | null, model: set.model, effort: set.effort },
     rules: await workspaceRules(deps.db, sandbox.workspace.id),
     workspaceMount: filesMount,
   });

@@ -13,6 +13,7 @@ import { findProcess, startProcess } from "./prepare.ts";
 import { ProcessVoice } from "./process-voice.ts";
 import { askForOpen } from "./questions.ts";
 import type { SessionDesk } from "./session-desk.ts";
+import { isOutdatedBySettings, tellSettings } from "./settings.ts";
 import { StallWatch } from "./stall-watch.ts";
 import type { Turn } from "./turn.ts";
 
@@ -86,7 +87,17 @@ export class ProcessHolder {
     // What it asks now may differ from what we know of it.
     const { line, lineId } = askForOpen(randomUUID());
     if (!running.ending) voice.say(line, lineId);
+    this.tell();
     return running;
+  }
+
+  /** The session's settings may have changed. */
+  tell(): void {
+    const { running } = this.#desk;
+    if (running === undefined) return;
+    inBackground(tellSettings(this.#desk, running), (error) =>
+      this.#desk.warn(error, "changed settings were not told to Claude Code"),
+    );
   }
 
   /** It is ended when nobody needs it for a while. */
@@ -115,6 +126,8 @@ export class ProcessHolder {
     await process
       .send(initializeRequest(lineId), lineId, this.#desk.stop.signal)
       .catch((error: unknown) => unlessEnding(running, error));
+    // They may have been changed while it was being started.
+    this.tell();
     return running;
   }
 
@@ -179,7 +192,8 @@ export class ProcessHolder {
     const { inFlight, deps } = this.#desk;
     const { backgroundTasks = 0 } = running.process.mapper;
     if (!inFlight.isEmpty || running.ownTurn || backgroundTasks > 0) return false;
-    return await hasDeletedRules(deps.db, running.process.processId);
+    if (await hasDeletedRules(deps.db, running.process.processId)) return true;
+    return await isOutdatedBySettings(this.#desk, running);
   }
 
   async #close(running: HeldProcess): Promise<void> {

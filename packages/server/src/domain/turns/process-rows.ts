@@ -1,11 +1,17 @@
 import type { LiveSandbox } from "../sandboxes/live-sandbox.ts";
+import type { ToldSettings } from "../sessions/settings.ts";
 import type { Session } from "./prepare.ts";
 import type { TurnDeps } from "./turn-deps.ts";
 
 /** Before it is started: whoever works on the session next must be able to find it. */
 export async function noteProcess(
   { log, clock }: TurnDeps,
-  { session, sandbox, processId }: { session: Session; sandbox: LiveSandbox; processId: string },
+  {
+    session,
+    sandbox,
+    processId,
+    told,
+  }: { session: Session; sandbox: LiveSandbox; processId: string; told: ToldSettings },
 ): Promise<void> {
   await log.transact(async ({ tx, append }) => {
     const { id: sessionId, generation } = session;
@@ -21,6 +27,7 @@ export async function noteProcess(
         stderr_offset: 0,
         state: "starting",
         exit_code: null,
+        settings_json: JSON.stringify(told),
         created_at: clock.now(),
       })
       .execute();

@@ -3,6 +3,7 @@ import { interruptRequest, type MapResult, type Signal } from "@holdfast/claude"
 import { inBackground } from "@holdfast/std";
 import { StaleGenerationError } from "../../ports/event-log.ts";
 import { SandboxGoneError } from "../sandboxes/live-sandbox.ts";
+import type { SettingsLine } from "../sessions/settings.ts";
 import { answerTo } from "./answers.ts";
 import type { LineEffect, ProcessExit, ProcessOwner } from "./claude-process.ts";
 import { sandboxEnded } from "./failure.ts";
@@ -12,6 +13,7 @@ import { joinParts, type LinePart } from "./line-parts.ts";
 import { markTaken } from "./messages-state.ts";
 import { deliverAnswers, onOpenQuestions, onQuestion, onQuestionWithdrawn, withPolicy } from "./questions.ts";
 import type { SessionDesk } from "./session-desk.ts";
+import { onSettingsAnswer, onSettingsLine } from "./settings.ts";
 
 /** What a process says, as its session hears it; and what is said to it on the side. */
 export class ProcessVoice implements ProcessOwner {
@@ -30,7 +32,7 @@ export class ProcessVoice implements ProcessOwner {
     onAnswer(this.#desk, running, result);
     running.answered ||= isAnswer(result);
     running.answeredBefore ||= running.answered;
-    const parts = result.signals.flatMap((signal) => this.#part(running, signal, result) ?? []);
+    const parts = result.signals.flatMap((signal) => this.#parts(running, signal, result));
     return joinParts(result, parts) ?? (result === mapped ? undefined : { events: result.events });
   }
 
@@ -88,11 +90,26 @@ export class ProcessVoice implements ProcessOwner {
     return this.running;
   }
 
+  #parts(running: HeldProcess, signal: Signal, result: MapResult): LinePart[] {
+    const part = this.#part(running, signal, result);
+    const parts = part === undefined ? [] : [part];
+    if (signal.type === "turn_started") parts.push(this.#settings(running, { ...signal, type: "began" }));
+    return parts;
+  }
+
+  #settings(running: HeldProcess, line: SettingsLine): LinePart {
+    return onSettingsLine(this.#desk, running, { line, say: (text, id) => this.say(text, id) });
+  }
+
   #part(running: HeldProcess, signal: Signal, result: MapResult): LinePart | undefined {
     const desk = this.#desk;
     switch (signal.type) {
       case "turn_started":
         return onTurnStarted(desk, running);
+      case "permission_mode":
+        return this.#settings(running, { type: "mode", mode: signal.mode });
+      case "local_command":
+        return this.#settings(running, { type: "command", name: signal.name, args: signal.args });
       case "turn_ended":
         return this.#turnEnded(running, signal, result);
       case "claude_session_id":
@@ -134,6 +151,8 @@ export class ProcessVoice implements ProcessOwner {
   #asked(running: HeldProcess, signal: Signal, result: MapResult): LinePart | undefined {
     const answer = answerTo(signal);
     if (answer !== undefined) return { after: () => this.say(answer) };
+    const taken = signal.type === "control_response" ? onSettingsAnswer(this.#desk, running, signal) : undefined;
+    if (taken !== undefined) return taken;
     const { session, deps } = this.#desk;
     const asking = { id: session.id, processId: running.process.processId, nowMs: deps.clock.now() };
     const effect = questionEffect(asking, signal, result);

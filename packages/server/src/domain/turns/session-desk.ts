@@ -1,5 +1,6 @@
 import type { NewEvent } from "@holdfast/protocol";
 import { type AppendInput, type LogTx, StaleGenerationError } from "../../ports/event-log.ts";
+import { launchModeOf } from "../agents/launch.ts";
 import type { Workspace } from "../sessions/workspaces.ts";
 import { endFailedTurns } from "./end-failed-turn.ts";
 import type { HeldProcess } from "./held-process.ts";
@@ -30,6 +31,11 @@ export class SessionDesk {
     this.deps = deps;
     this.session = session;
     this.workspace = workspace;
+  }
+
+  /** The permission mode of a session that has none of its own. */
+  get launchMode(): string {
+    return launchModeOf(this.session.agent, this.deps.options.permissionMode);
   }
 
   /** Where it is written, and under which lease. */

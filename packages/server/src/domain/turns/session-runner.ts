@@ -91,6 +91,11 @@ export class SessionRunner {
     this.#conversation.answer();
   }
 
+  /** Its settings have changed: a living process is told, the next one is started with them. */
+  configure(): void {
+    this.#conversation.configure();
+  }
+
   /** Ends the running turn and the process. */
   async end(): Promise<void> {
     const deadline = AbortSignal.timeout(endTimeoutMs);

@@ -8,7 +8,7 @@ import { SessionRunner } from "./session-runner.ts";
 import type { TurnDeps } from "./turn-deps.ts";
 
 /** What is asked of the server that works on a session. */
-type TurnAsk = { op: "wake" | "answer" | "interrupt" | "drop" };
+type TurnAsk = { op: "wake" | "answer" | "interrupt" | "drop" | "configure" };
 type Claim = Parameters<Dispatcher["dispatch"]>[1]["claim"];
 
 /** All sessions that are being worked on by this server; what concerns another's goes to that one. */
@@ -23,7 +23,7 @@ export class Turns implements TurnControl {
     this.#deps = deps;
     const { logger, isSaving } = deps;
     this.#runners = new Runners({ open: (sessionId) => SessionRunner.open(deps, sessionId), isSaving, logger });
-    for (const op of ["wake", "answer", "interrupt", "drop"] as const) {
+    for (const op of ["wake", "answer", "interrupt", "drop", "configure"] as const) {
       deps.dispatcher.handle(op, (ask) => this.#do(ask as Ask & TurnAsk & { sessionId: string }));
     }
   }
@@ -43,6 +43,10 @@ export class Turns implements TurnControl {
 
   answer(sessionId: string): void {
     this.#tell(sessionId, { op: "answer" }, true);
+  }
+
+  configure(sessionId: string): void {
+    this.#tell(sessionId, { op: "configure" }, false);
   }
 
   /** Ends turn and process; whoever asks for the session again finds a new runner. */
@@ -138,7 +142,9 @@ export class Turns implements TurnControl {
     if (op === "wake") this.#with(sessionId, (runner) => runner.wake());
     else if (op === "answer") this.#with(sessionId, (runner) => runner.answer());
     else if (op === "drop") await this.#runners.drop(sessionId);
-    else {
+    else if (op === "configure") {
+      if (this.#runners.has(sessionId)) this.#with(sessionId, (runner) => runner.configure());
+    } else {
       // Without a runner nothing of it runs here, unless it has only just come to this server.
       const open = this.#runners.has(sessionId) ? undefined : await this.#openState(sessionId);
       if (open !== undefined) this.#resume(open);

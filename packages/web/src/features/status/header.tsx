@@ -7,6 +7,7 @@ import { formatCost, formatElapsed } from "../../ui/format.ts";
 import { Icon, type IconName } from "../../ui/icons.tsx";
 import { titleOf } from "../sessions/session-words.ts";
 import css from "./header.module.css";
+import { ModeSelect } from "./mode-select.tsx";
 import { SessionMenu } from "./session-menu.tsx";
 
 export interface HeaderProps {
@@ -14,11 +15,15 @@ export interface HeaderProps {
   view: SessionView | null;
   status: Status | null;
   isNew: boolean;
+  /** Null: not known yet. */
+  permissionMode?: string | null;
+  onPermissionMode?: (mode: string) => void;
   onMenu: () => void;
   onSettings: () => void;
 }
 
-export function Header({ session, view, status, isNew, onMenu, onSettings }: HeaderProps) {
+export function Header(props: HeaderProps) {
+  const { session, view, status, isNew, permissionMode = null, onPermissionMode, onMenu, onSettings } = props;
   const mode = status?.model.mode;
   return (
     <header className={css.header}>
@@ -32,6 +37,9 @@ export function Header({ session, view, status, isNew, onMenu, onSettings }: Hea
           <span className={css.pill} data-testid="model-mode" data-mode={mode}>
             {mode === "scripted" ? "Scripted demo" : "Claude"}
           </span>
+        )}
+        {permissionMode !== null && onPermissionMode && (
+          <ModeSelect mode={permissionMode} onChange={onPermissionMode} />
         )}
         {session && (
           <span className={css.cost} data-testid="cost" title="Cost of this session">
