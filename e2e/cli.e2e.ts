@@ -211,7 +211,7 @@ test("stop a turn; stop where none runs", async () => {
   const id = await startEndless();
   expect((await cli("stop", id)).stdout).toBe(`Stopping the turn of ${id}.\n`);
   await expect.poll(async () => jsonLines(await cli("ls", "-o", "json"))[0]?.status, { timeout: 30_000 }).toBe("idle");
-  expect((await cli("stop", "last")).stdout).toBe(`No turn is running in ${id}.\n`);
+  expect((await cli("stop", "last")).stdout).toBe(`Nothing is running in ${id}.\n`);
 });
 
 test("the queue: send while a turn runs, list, change, remove, run now", async () => {

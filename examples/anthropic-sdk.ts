@@ -29,7 +29,8 @@ for await (const event of await client.beta.sessions.events.stream(session.id)) 
   }
   if (event.type === "agent.tool_use") console.log(`🔧 ${event.name} ${JSON.stringify(event.input)}`);
   if (event.type === "session.error") console.error(`❌ ${event.error.message}`);
-  if (event.type === "session.status_idle") break;
+  // All work is over, agents in the background included; before that it is idle only when Claude asks something.
+  if (event.type === "session.status_idle" && event.stop_reason.type !== "requires_action") break;
 }
 
 const kinds = new Map<string, number>();

@@ -21,11 +21,13 @@ ask POST "/v1/sessions/$session/events" >/dev/null --data '{
   "events": [{ "type": "user.message", "content": [{ "type": "text", "text": "Create hello.txt with the text hello" }] }]
 }'
 
-# Every frame is three lines: event, id, data. The turn ends with session.status_idle.
+# Every frame is three lines: event, id, data. session.status_idle comes when all work is over,
+# and before that only with "requires_action": Claude asks something.
 curl --silent --no-buffer --max-time 120 --header "x-api-key: $key" "$url/v1/sessions/$session/events/stream" |
   while read -r line; do
     case $line in
       data:*'"type":"agent.message"'* | data:*'"type":"agent.tool_use"'*) echo "${line#data: }" ;;
+      data:*'"type":"session.status_idle"'*'"requires_action"'*) echo "asks" ;;
       data:*'"type":"session.status_idle"'*) echo "idle"; break ;;
     esac
   done

@@ -10,6 +10,7 @@ export {
 } from "./launch.ts";
 export { showPath } from "./map-assistant.ts";
 export { endProcess, mapLine } from "./map-line.ts";
+export { agentsIn, backgroundTasks, worksOn } from "./map-tasks.ts";
 export type { MapperContext, MapResult } from "./mapping.ts";
 export { claudeSettings, type SettingsInput } from "./settings.ts";
 export type { CanUseToolRequest, PermissionQuestion, Signal, TurnOutcome } from "./signals.ts";
@@ -28,6 +29,7 @@ export {
   setEffortRequest,
   setModelRequest,
   setPermissionModeRequest,
+  stopTaskRequest,
   type UserLine,
   userLine,
 } from "./writers.ts";

@@ -74,6 +74,7 @@ export function claudeBehaviour({ maxRetries }: { maxRetries: number }): Record<
     CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC: "1",
     CLAUDE_CODE_STARTUP_FAILURE_RESULTS: "1",
     CLAUDE_CODE_ENABLE_TODO_TOOLS: "1",
+    CLAUDE_CODE_EMIT_SESSION_STATE_EVENTS: "1",
     CLAUDE_CODE_MAX_RETRIES: String(maxRetries),
   };
 }

@@ -95,7 +95,12 @@ function mapToolUse(mapping: Mapping, line: JsonObject, block: JsonObject): void
   const { sessionId, workspaceMount } = mapping.context;
   const toolUseId = asString(block.id) ?? `line-${mapping.state.lines}`;
   const parent = parentOf(mapping, line);
-  const tool = addTool(mapping.state, { sessionId, toolUseId, parent: asString(line.parent_tool_use_id) });
+  const tool = addTool(mapping.state, {
+    sessionId,
+    toolUseId,
+    parent: asString(line.parent_tool_use_id),
+    name: asString(block.name),
+  });
   mapping.state = tool.state;
   const root = mapping.state.volumeRoot;
   const shown = Object.entries(asObject(block.input)).map(([key, value]): [string, unknown] => [

@@ -1,5 +1,6 @@
 import { clipText, shorten } from "./clip.ts";
 import type { DecodedLine } from "./decode.ts";
+import { eventIdOf } from "./hash.ts";
 import { asNumber, asObject, asString, type JsonObject } from "./json.ts";
 import { mapAssistant } from "./map-assistant.ts";
 import { mapResult } from "./map-result.ts";
@@ -27,8 +28,13 @@ export function endProcess(state: MapperState, context: MapperContext): MapResul
   const mapping = beginMapping(state, context);
   dropDraft(mapping);
   endOpenTools(mapping, "process");
-  const { authFailed: _authFailed, mode: _mode, ...rest } = mapping.state;
-  mapping.state = { ...rest, inTurn: false, begun: false, backgroundTasks: 0, nextResult: 0 };
+  const { authFailed: _authFailed, mode: _mode, sessionState: _sessionState, ...rest } = mapping.state;
+  const none = { backgroundTasks: 0, tasks: [], hadAgents: false };
+  if ((rest.tasks ?? []).length > 0) {
+    const id = eventIdOf(context.sessionId, "no-background", state.lines);
+    emit(mapping, undefined, { id, type: "holdfast.background", tasks: [] });
+  }
+  mapping.state = { ...rest, ...none, inTurn: false, begun: false, nextResult: 0 };
   mapping.quiet = "end of a process";
   return finish(mapping);
 }

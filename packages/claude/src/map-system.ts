@@ -2,6 +2,7 @@ import { clipLine, shorten } from "./clip.ts";
 import { asArray, asNumber, asObject, asString, type JsonObject, strings } from "./json.ts";
 import { showPath } from "./map-assistant.ts";
 import { noteSessionId } from "./map-result.ts";
+import { mapBackgroundTasks, mapSessionState, noteTaskStart } from "./map-tasks.ts";
 import { emit, type Mapping, notice } from "./mapping.ts";
 import { toolEvent } from "./state.ts";
 
@@ -173,20 +174,9 @@ function mapHook(mapping: Mapping, line: JsonObject): void {
   });
 }
 
-function mapBackgroundTasks(mapping: Mapping, line: JsonObject): void {
-  const backgroundTasks = asArray(line.tasks).length;
-  mapping.state = { ...mapping.state, backgroundTasks };
-  mapping.signals.push({ type: "background_tasks", count: backgroundTasks });
-  mapping.quiet = "set of background tasks";
-}
-
-function mapSessionState(mapping: Mapping, line: JsonObject): void {
-  mapping.signals.push({ type: "session_state", state: asString(line.state) ?? "unknown" });
-  mapping.quiet = "session state";
-}
-
 function mapTask(mapping: Mapping, line: JsonObject): void {
   const kind = asString(line.subtype) ?? "task";
+  if (kind === "task_started") noteTaskStart(mapping, line);
   const patch = asObject(line.patch);
   const status = asString(line.status) ?? asString(patch.status);
   const what = asString(line.summary) ?? asString(line.description) ?? asString(line.task_id) ?? "task";

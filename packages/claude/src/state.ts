@@ -33,6 +33,17 @@ export interface ToolEntry {
   readonly open?: boolean;
   /** The tool call whose subagent made it. */
   readonly parent?: string;
+  /** What it begins is no shell, whatever the CLI calls it. */
+  readonly isMonitor?: boolean;
+}
+
+/** What runs in the background of a process. */
+export interface TaskEntry {
+  readonly id: string;
+  readonly kind: "agent" | "shell" | "monitor" | "other";
+  readonly description: string;
+  /** Claude's id of the call that began it. */
+  readonly toolUseId?: string;
 }
 
 /**
@@ -65,6 +76,12 @@ export interface MapperState {
   readonly begun?: boolean;
   /** Live background tasks of the process. */
   readonly backgroundTasks?: number;
+  /** Those of them that are known by name. */
+  readonly tasks?: readonly TaskEntry[];
+  /** As the CLI tells it; absent: it does not. */
+  readonly sessionState?: string;
+  /** An agent has worked since the CLI was idle last: it is over only when it says so again. */
+  readonly hadAgents?: boolean;
   /** Number of the next result of this process; absent when it is not known. */
   readonly nextResult?: number;
   /** The model's API refused the credential in this turn, with this status. */
@@ -109,9 +126,9 @@ export function nextBlockId(
 /** Notes a tool call and gives its event's id. */
 export function addTool(
   state: MapperState,
-  options: { sessionId: string; toolUseId: string; parent?: string | undefined },
+  options: { sessionId: string; toolUseId: string; parent?: string | undefined; name?: string | undefined },
 ): { state: MapperState; eventId: string } {
-  const { sessionId, toolUseId, parent } = options;
+  const { sessionId, toolUseId, parent, name } = options;
   const known = state.tools.find((entry) => entry.id === toolUseId);
   const entry: ToolEntry = {
     id: toolUseId,
@@ -119,6 +136,7 @@ export function addTool(
     uses: (known?.uses ?? 0) + 1,
     open: true,
     ...(parent === undefined ? {} : { parent }),
+    ...(name === "Monitor" ? { isMonitor: true } : {}),
   };
   const others = known === undefined ? state.tools.slice(1 - maxTools) : state.tools.filter((e) => e !== known);
   return { state: { ...state, tools: [...others, entry] }, eventId: toolEventId(sessionId, entry) };

@@ -55,6 +55,11 @@ export function setPermissionModeRequest(requestId: string, mode: PermissionMode
   return controlRequest(requestId, { subtype: "set_permission_mode", mode });
 }
 
+/** Ends one task of the background; one that is not there is no error. */
+export function stopTaskRequest(requestId: string, taskId: string): string {
+  return controlRequest(requestId, { subtype: "stop_task", task_id: taskId });
+}
+
 /** Null: the CLI's own choice. */
 export function setModelRequest(requestId: string, model: string | null): string {
   return controlRequest(requestId, { subtype: "set_model", model: model ?? "default" });

@@ -27,6 +27,6 @@ export async function fenceSession(options: FenceOptions): Promise<{ ended: numb
     socket.destroy();
   }
   let ended = 0;
-  for (const id of options.end) ended += signalMembers(undefined, id, "SIGKILL");
+  for (const id of options.end) ended += signalMembers(undefined, { processId: id, gid: null }, "SIGKILL");
   return { ended };
 }

@@ -1,3 +1,4 @@
+import { readFileSync, writeFileSync } from "node:fs";
 import { expect, test } from "vitest";
 import { readProcess, ticksNow } from "../src/daemon/process-table.ts";
 import { type Client, isAlive, TestGuest, until } from "./_guest.ts";
@@ -69,6 +70,28 @@ test("what an older one starts is its own", async () => {
   expect([server, worker].every(isAlive)).toBe(true);
   await client.request({ type: "signal", processId: "prc_1", generation: 1, signal: "SIGKILL", group: true });
   await until("the end", () => ![server, worker].some(isAlive));
+});
+
+test("what cleared its environment and left everything else is found by its group", async () => {
+  await using guest = new TestGuest();
+  const groups = `${guest.folder}/group`;
+  writeFileSync(groups, `${readFileSync("/etc/group", "utf8")}hf1:x:61001:\nhf2:x:61002:\n`);
+  // A sandbox of its own, as far as users are concerned.
+  const client = await started(guest, {
+    under: ["unshare", "--mount", "sh", "-c", `mount --bind ${groups} /etc/group && exec "$@"`, "sh"],
+    argv: ["runuser", "-u", "nobody", "--", ...shell],
+  });
+  const bare = (name: string) => `(setsid env -i sh -c 'echo ${name} $$; exec sleep 1000' &)`;
+  await client.stdin(bare("first"), "l-1");
+  const first = await pidOf(client, "first");
+  await laterThan(first);
+  await client.stdin(bare("second"), "l-2");
+  const second = await pidOf(client, "second");
+  expect(await end(client, { lineId: "l-2" })).toMatchObject({ ok: true, ended: 1 });
+  await until("its end", () => !isAlive(second));
+  expect(isAlive(first)).toBe(true);
+  await client.request({ type: "signal", processId: "prc_1", generation: 1, signal: "SIGKILL", group: true });
+  await until("the end of all", () => !isAlive(first));
 });
 
 test("a stale generation ends nothing", async () => {

@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { BackgroundTask } from "./background.ts";
 import { ImageBlock, TextBlock } from "./content.ts";
 import { InterruptDetails, MessageDetails, messageChange } from "./message.ts";
 import { ConfirmationDetails, permissionRequest, permissionResolved } from "./question.ts";
@@ -207,6 +208,9 @@ export const Notice = event("holdfast.notice", {
   data: z.record(z.string(), z.unknown()).optional(),
 });
 
+/** What runs beside the turns from now on: all of it. */
+export const Background = event("holdfast.background", { tasks: z.array(BackgroundTask) });
+
 /** A line whose type nobody here knows: stored whole, shown folded. */
 export const Other = event("holdfast.other", {
   line_type: z.string(),
@@ -235,6 +239,7 @@ export const SessionEvent = z.discriminatedUnion("type", [
   Notice,
   PermissionRequested,
   PermissionResolved,
+  Background,
   Other,
 ]);
 export type SessionEvent = z.infer<typeof SessionEvent>;

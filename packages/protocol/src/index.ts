@@ -25,6 +25,7 @@ export {
   PermissionPolicy,
   SessionAgent,
 } from "./agent.ts";
+export { BackgroundTask, TaskStopped } from "./background.ts";
 export {
   Environment,
   EnvironmentConfig,

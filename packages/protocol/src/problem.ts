@@ -198,6 +198,12 @@ export const problems = {
     "No such message waits in this session",
     "List what waits with `GET /v1/sessions/{id}/messages`; a message that was worked on, or removed, is there no more.",
   ),
+  task_not_found: entry(
+    404,
+    "not_found_error",
+    "No such task runs in the background of this session",
+    "`holdfast.background` of `GET /v1/sessions/{id}` lists what runs; it may have come to its end.",
+  ),
   message_taken: entry(
     409,
     "conflict_error",

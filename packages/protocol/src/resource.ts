@@ -1,5 +1,6 @@
 import { z } from "zod";
 import { AgentOverrides, SessionAgent } from "./agent.ts";
+import { BackgroundTask } from "./background.ts";
 import { SentContent } from "./content.ts";
 import { InterruptDetails, MessageDetails } from "./message.ts";
 import { Metadata, MetadataPatch } from "./metadata.ts";
@@ -71,6 +72,7 @@ export const Session = z.object({
     /** Claude waits for somebody's word. */
     needs_answer: z.boolean(),
     settings: SessionSettings,
+    background: z.array(BackgroundTask),
   }),
 });
 export type Session = z.infer<typeof Session>;

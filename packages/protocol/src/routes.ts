@@ -1,6 +1,7 @@
 import { accountRoutes } from "./routes/accounts.ts";
 import { agentRoutes } from "./routes/agents.ts";
 import { apiKeyRoutes } from "./routes/api-keys.ts";
+import { backgroundRoutes } from "./routes/background.ts";
 import { environmentRoutes } from "./routes/environments.ts";
 import { eventRoutes } from "./routes/events.ts";
 import { loginRoutes } from "./routes/logins.ts";
@@ -22,6 +23,7 @@ export const api = {
   sessions: sessionRoutes,
   events: eventRoutes,
   messages: messageRoutes,
+  background: backgroundRoutes,
   streams: streamRoutes,
   raw: rawRoutes,
   accounts: accountRoutes,

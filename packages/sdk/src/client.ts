@@ -12,6 +12,7 @@ import type {
   SandboxExec,
   Status,
   Sweep,
+  TaskStopped,
   Workspace,
   WorkspaceDeleted,
 } from "@holdfast/protocol";
@@ -57,6 +58,7 @@ export function createHoldfast(options: HoldfastOptions) {
     apiKeys: apiKeys(http),
     workspaces: workspaces(http),
     messages: messages(http),
+    background: background(http),
     sandboxes: sandboxes(http),
     credential: credential(http),
     /** Events of many sessions, as they come; comes back by itself. */
@@ -161,6 +163,19 @@ function messages(http: Http) {
     /** It will not run. */
     remove: (sessionId: string, messageId: string, call: CallOptions = {}) =>
       http.json<MessageRemoved>(`${path(sessionId)}/${segment(messageId)}`, { ...call, method: "DELETE" }),
+  };
+}
+
+/** What runs beside a session's turns; the session itself lists it. */
+function background(http: Http) {
+  return {
+    /** Claude is told, and may go on by itself. */
+    stop: (sessionId: string, taskId: string, call: CallOptions = {}) =>
+      http.json<TaskStopped>(`/v1/sessions/${segment(sessionId)}/background/${segment(taskId)}/stop`, {
+        ...call,
+        method: "POST",
+        body: {},
+      }),
   };
 }
 

@@ -76,6 +76,15 @@ export const sessionCommands: readonly Command[] = [
   },
   ...queueCommands,
   {
+    name: "background",
+    summary: "List what runs in a session beside its turns: agents, shells, monitors.",
+    args: ["ID"],
+    options: { server, output },
+    details: "`holdfast stop ID` ends all agents, `holdfast stop ID --task TASK` one of what is listed here.",
+    examples: ["holdfast background last"],
+    load: async () => (await import("../commands/background.ts")).background,
+  },
+  {
     name: "set",
     summary: "Show or change a session's permission mode, model and effort.",
     args: ["ID"],
@@ -119,15 +128,16 @@ export const sessionCommands: readonly Command[] = [
   },
   {
     name: "stop",
-    summary: "Stop a session's running turn (sesn_…), or a sandbox (its id).",
+    summary: "Stop what runs in a session (sesn_…), or a sandbox (its id).",
     args: ["ID"],
     options: {
       message: { value: "MESSAGE", help: "only the turn of this message, as `holdfast queue ID` names it" },
+      task: { value: "TASK", help: "only this agent, shell or monitor, as `holdfast background ID` names it" },
       server,
       output,
     },
     details:
-      "A stopped session keeps its conversation; a stopped sandbox keeps its workspace. Both go on at the next message.\nMessages that wait run on; called twice in a row, it does not stop the turn of the next one.",
+      "The turn that runs ends, and every agent that works in the background; shells and monitors go on. A stopped session\nkeeps its conversation; a stopped sandbox keeps its workspace. Both go on at the next message.\nMessages that wait run on; called twice in a row, it does not stop the turn of the next one.",
     load: async () => (await import("../commands/stop.ts")).stop,
   },
   {

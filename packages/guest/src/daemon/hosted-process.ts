@@ -3,10 +3,12 @@ import { rmSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { messageOf } from "../failure.ts";
 import type { GuestProcess } from "../frames.ts";
-import { withoutLauncher } from "./launcher.ts";
+import { commandOf } from "./groups.ts";
 import { noteBuffers } from "./memory.ts";
 import {
   endOrphans,
+  isGroupInUse,
+  type Mark,
   markerName,
   readProcess,
   sendSignal,
@@ -82,10 +84,11 @@ export class HostedProcess {
 
   static async start(folder: string, options: StartOptions): Promise<HostedProcess> {
     const { processId, sessionId, cwd, argv, env } = options;
-    const [command, ...args] = withoutLauncher(argv, env.PATH);
+    const started = commandOf(argv, { path: env.PATH, isTaken: isGroupInUse });
+    const [command, ...args] = started.argv;
     if (command === undefined) throw new RequestError("bad_request", "argv is empty");
     checkFolder(cwd);
-    const record: ProcessRecord = { processId, sessionId, pid: 0, startTime: "" };
+    const record: ProcessRecord = { processId, sessionId, pid: 0, startTime: "", gid: started.gid };
     let hosted: HostedProcess | undefined;
     try {
       // Before the process: should this program die now, the next one finds it by its marker.
@@ -119,8 +122,8 @@ export class HostedProcess {
     for (const lineId of lineIds) hosted.#lines.set(lineId, { written: Promise.resolve(), ticks: 0 });
     if (exit !== null) return hosted;
     const isSame = record.pid > 0 && readProcess(record.pid)?.startTime === record.startTime;
-    const { pid, processId } = record;
-    signalMembers(isSame ? pid : undefined, processId, "SIGKILL", pid);
+    const { pid } = record;
+    signalMembers(isSame ? pid : undefined, hosted.#mark, "SIGKILL", pid);
     writeExit(folder, lost);
     return hosted;
   }
@@ -139,6 +142,10 @@ export class HostedProcess {
 
   get isRunning(): boolean {
     return this.exit === null;
+  }
+
+  get #mark(): Mark {
+    return { processId: this.processId, gid: this.#record.gid ?? null };
   }
 
   describe(generation: number): GuestProcess {
@@ -193,7 +200,7 @@ export class HostedProcess {
   signal(signal: NodeJS.Signals, group: boolean): number {
     if (group) {
       this.#signalledMs = performance.now();
-      return signalMembers(this.isRunning ? this.pid : undefined, this.processId, signal);
+      return signalMembers(this.isRunning ? this.pid : undefined, this.#mark, signal);
     }
     if (!this.isRunning || this.#status !== undefined) return 0;
     return sendSignal(signalTarget(this.pid), signal) ? 1 : 0;
@@ -204,7 +211,7 @@ export class HostedProcess {
     const ticks = "ms" in since ? ticksNow() - Math.floor(since.ms / 10) : this.#lines.get(since.lineId)?.ticks;
     // A line that was never written has started nothing.
     if (ticks === undefined) return 0;
-    return endOrphans(this.isRunning ? this.pid : undefined, this.processId, ticks);
+    return endOrphans(this.isRunning ? this.pid : undefined, this.#mark, ticks);
   }
 
   /** What is below these offsets may leave the disk; a process that waits for room goes on. */
@@ -255,7 +262,7 @@ export class HostedProcess {
       // Claude ends its tools when it ends by itself; killed, it leaves them behind, and they would run on unseen. After
       // SIGINT it ends with 0, and what a shell has put into the background does not hear that signal.
       const isSignalled = performance.now() - this.#signalledMs < signalledMs;
-      if (isSignalled || wasKilled(code, signal)) signalMembers(this.pid, this.processId, "SIGKILL");
+      if (isSignalled || wasKilled(code, signal)) signalMembers(this.pid, this.#mark, "SIGKILL");
       this.#armDrain();
     });
     child.once("close", () => this.#finish());
@@ -301,8 +308,8 @@ export class HostedProcess {
     if (this.spoolFailed !== null) return;
     const what = isDiskFull(error) ? "The sandbox's disk is full" : "The sandbox's disk failed";
     this.spoolFailed = `${what}: the output of Claude could not be kept (${messageOf(error)}), so it was stopped.`;
-    signalMembers(this.pid, this.processId, "SIGTERM");
-    this.#killTimer = setTimeout(() => signalMembers(this.pid, this.processId, "SIGKILL"), stopGraceMs);
+    signalMembers(this.pid, this.#mark, "SIGTERM");
+    this.#killTimer = setTimeout(() => signalMembers(this.pid, this.#mark, "SIGKILL"), stopGraceMs);
   }
 
   #finish(): void {

@@ -42,10 +42,28 @@ export function readProcess(pid: number): ProcessEntry | undefined {
   };
 }
 
-/** Set in the environment of each child, so that what it leaves behind can be found after its death. */
+/** Set in the environment of each child. By it what it leaves behind is found where it has no group of its own. */
 export const markerName = "HOLDFAST_PROCESS";
 
-function hasMarker(pid: number, processId: string): boolean {
+/** What is common to all that a process has started. */
+export interface Mark {
+  readonly processId: string;
+  /** A supplementary group, which nothing below the process can drop; null: only the environment tells. */
+  readonly gid: number | null;
+}
+
+/** Whether any process has this group. */
+export function isGroupInUse(gid: number): boolean {
+  return readProcessTable().some(({ pid }) => hasGroup(pid, gid));
+}
+
+function hasGroup(pid: number, gid: number): boolean {
+  const list = /^Groups:(.*)$/m.exec(readProcFile(`/proc/${pid}/status`) ?? "")?.[1] ?? "";
+  return list.trim().split(/\s+/).includes(String(gid));
+}
+
+function hasMarker(pid: number, { processId, gid }: Mark): boolean {
+  if (gid !== null) return hasGroup(pid, gid);
   const environment = asOwner(pid, () => readProcFile(`/proc/${pid}/environ`));
   return environment?.split("\u0000").includes(`${markerName}=${processId}`) ?? false;
 }
@@ -88,11 +106,11 @@ function readProcFile(path: string): string | undefined {
 }
 
 /**
- * Everything that belongs to the process `leader` with id `processId`: its descendants, its process group and session,
- * and what left all of these but carries the marker in its environment. `lostLeader`: one that may be gone. The kernel
+ * Everything that belongs to the process `leader` with this mark: its descendants, its process group and session, and
+ * what left all of these but has the mark. `lostLeader`: one that may be gone. The kernel
  * gives nobody the number of a session that has members, so they are its own; the CLI shows its environment to nobody.
  */
-export function findMembers(leader: number | undefined, processId: string, lostLeader = 0): ProcessEntry[] {
+export function findMembers(leader: number | undefined, mark: Mark, lostLeader = 0): ProcessEntry[] {
   const all = readProcessTable();
   const table = all.filter((entry) => !entry.isZombie && entry.pid !== process.pid);
   const lost = lostLeader > 0 && !all.some(({ pid }) => pid === lostLeader) ? lostLeader : undefined;
@@ -101,7 +119,7 @@ export function findMembers(leader: number | undefined, processId: string, lostL
     const isRelated =
       (leader !== undefined && (entry.pid === leader || entry.group === leader || entry.session === leader)) ||
       (lost !== undefined && entry.session === lost);
-    if (isRelated || hasMarker(entry.pid, processId)) members.add(entry);
+    if (isRelated || hasMarker(entry.pid, mark)) members.add(entry);
   }
   addDescendants(members, table);
   return [...members];
@@ -119,18 +137,18 @@ function addDescendants(members: Set<ProcessEntry>, table: readonly ProcessEntry
  * Members of the process that are no longer below `leader` and started at `since` or later, in clock ticks since boot.
  * What an older one of these has started belongs to that one, and stays.
  */
-function findOrphans(leader: number | undefined, processId: string, since: number): ProcessEntry[] {
-  const members = findMembers(leader, processId);
+function findOrphans(leader: number | undefined, mark: Mark, since: number): ProcessEntry[] {
+  const members = findMembers(leader, mark);
   const kept = new Set(members.filter(({ pid, startTime }) => pid === leader || Number(startTime) < since));
   addDescendants(kept, members);
   return members.filter((entry) => !kept.has(entry));
 }
 
 /** Kills them until no new one appears. Gives how many. */
-export function endOrphans(leader: number | undefined, processId: string, since: number): number {
+export function endOrphans(leader: number | undefined, mark: Mark, since: number): number {
   const ended = new Set<number>();
   for (let round = 0; round < killRounds; round++) {
-    const sent = findOrphans(leader, processId, since).filter(({ pid }) => sendSignal(pid, "SIGKILL"));
+    const sent = findOrphans(leader, mark, since).filter(({ pid }) => sendSignal(pid, "SIGKILL"));
     for (const { pid } of sent) ended.add(pid);
     if (sent.length === 0) break;
   }
@@ -165,16 +183,11 @@ export function sendSignal(pid: number, signal: NodeJS.Signals): boolean {
 const killRounds = 10;
 
 /** Signals all members; with SIGKILL again until no new one appears. Gives how many were signalled. */
-export function signalMembers(
-  leader: number | undefined,
-  processId: string,
-  signal: NodeJS.Signals,
-  lostLeader = 0,
-): number {
+export function signalMembers(leader: number | undefined, mark: Mark, signal: NodeJS.Signals, lostLeader = 0): number {
   let signalled = 0;
   const rounds = signal === "SIGKILL" ? killRounds : 1;
   for (let round = 0; round < rounds; round++) {
-    const sent = findMembers(leader, processId, lostLeader).filter((entry) => sendSignal(entry.pid, signal)).length;
+    const sent = findMembers(leader, mark, lostLeader).filter((entry) => sendSignal(entry.pid, signal)).length;
     signalled += sent;
     if (sent === 0) break;
   }

@@ -21,6 +21,8 @@ export interface ProcessRecord {
   readonly sessionId: string;
   /** 0 until it runs. */
   readonly pid: number;
+  /** The supplementary group of all that it starts; null or absent: it has none of its own. */
+  readonly gid?: number | null;
   /** With the pid it names the process beyond reuse of pids. */
   readonly startTime: string;
 }

@@ -5,6 +5,7 @@ import type { AppContext } from "../context.ts";
 import { accountRoutes, apiKeyRoutes } from "./accounts.ts";
 import { agentRoutes } from "./agents.ts";
 import { guardOrigin } from "./auth.ts";
+import { backgroundRoutes } from "./background.ts";
 import { docsRoutes } from "./docs.ts";
 import type { HttpEnv } from "./env.ts";
 import { environmentRoutes } from "./environments.ts";
@@ -55,6 +56,7 @@ export function createApp(context: AppContext): Hono<HttpEnv> {
     ...sessionRoutes(context),
     ...eventRoutes(context),
     ...messageRoutes(context),
+    ...backgroundRoutes(context),
     ...multiStreamRoutes(context),
     ...rawRoutes(context),
     ...accountRoutes(context),

@@ -94,7 +94,9 @@ export interface Schema {
     /** Of the event with which a client changed its settings last, and of the one with which its mode; 0: none did. */
     settings_seq: Generated<number>;
     mode_seq: Generated<number>;
-    /** The reader wants the turn that Claude began by itself to end. */
+    /** `BackgroundTask[]` of its process; null: none. */
+    background_json: string | null;
+    /** The reader wants the turn that Claude began by itself to end, and the agents that work. */
     stop_requested_at: number | null;
     created_at: number;
     updated_at: number;

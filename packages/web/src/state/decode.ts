@@ -31,6 +31,7 @@ const shapes: Record<SessionEventType, Shape> = {
   "holdfast.permission_request": { tool_use_id: "string", kind: "string", title: "string", suggestions: "array" },
   "holdfast.permission_resolved": { tool_use_id: "string", outcome: "string" },
   "holdfast.message": { message_id: "string", state: "string" },
+  "holdfast.background": { tasks: "array" },
   "holdfast.other": { line_type: "string" },
 };
 

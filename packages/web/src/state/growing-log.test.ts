@@ -53,6 +53,7 @@ function anyEvent(random: () => number, seq: number): SessionEvent {
     { type: "user.tool_confirmation", tool_use_id: recent, result: "allow" },
     { type: "user.interrupt" },
     { type: "session.updated", title: "t" },
+    { type: "holdfast.background", tasks: [] },
   ]);
   return { ...made, id: `e${seq}`, seq, processed_at: `2026-11-29T10:00:${seq}Z` } as unknown as SessionEvent;
 }

@@ -218,6 +218,7 @@ function addRow(to: Building, event: SessionEvent): void {
       resolveQuestion(to, event);
       return;
     case "session.updated":
+    case "holdfast.background":
       return;
     case "session.deleted":
       push(to, notice(event.id, "warning", "This session was deleted"));

@@ -1,6 +1,7 @@
 import type { CreateTableBuilder, Kysely } from "kysely";
 import type { Migration } from "kysely/migration";
 import { accountDeletion } from "./account-deletion.ts";
+import { backgroundTables } from "./background-tables.ts";
 import { deletionTables } from "./deletion-tables.ts";
 import { leaseTables } from "./lease-tables.ts";
 import { loginsTables } from "./logins-tables.ts";
@@ -157,5 +158,6 @@ export function migrations(binary: "blob" | "bytea"): Record<string, Migration> 
     "012_account_deletion": { up: accountDeletion },
     "013_retention": { up: retentionIndexes },
     "014_settings": { up: settingsTables },
+    "015_background": { up: backgroundTables },
   };
 }

@@ -13,6 +13,9 @@ export interface ImageInput {
 /** A place of its own: the name must stay `claude`, and what lies at `/usr/local/bin/claude` has mode 755. */
 const claudeFolder = "/usr/local/lib/claude-code";
 
+/** More than a sandbox has room for. */
+const markGroups = 256;
+
 /** Of one RUN: a kernel takes 128 KiB for one argument. */
 const chunkChars = 90_000;
 
@@ -55,6 +58,8 @@ const makeUser = [
   `echo 'claudeuser:x:1000:1000::${homeDir}:/bin/bash' >> /etc/passwd`,
   "echo 'claudeuser:x:1000:' >> /etc/group",
   "echo 'claudeuser:!:20000:0:99999:7:::' >> /etc/shadow",
+  // One for each Claude that runs: what it starts keeps it, and is found by it.
+  `for i in $(seq ${markGroups}); do echo "hf$i:x:$((61000 + i)):" >> /etc/group; done`,
 ].join(" && ");
 
 /** Moved, not copied: the program has hundreds of megabytes. */

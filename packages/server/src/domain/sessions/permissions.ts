@@ -73,6 +73,8 @@ interface Closing {
   requestId?: string;
   /** Only those of this process. */
   processId?: string;
+  /** False: what a subagent asks stays open. */
+  ofAgents?: boolean;
   /** The CLI may still wait: this is what it is told. */
   answer?: PermissionAnswer;
 }
@@ -89,12 +91,17 @@ export async function closeQuestions(tx: Tx, sessionId: string, closing: Closing
   const events: NewEvent[] = [];
   const { outcome, message, answer, nowMs } = closing;
   for (const row of await query.orderBy("created_at").orderBy("request_id").execute()) {
+    if (closing.ofAgents === false && isOfAgent(row)) continue;
     const resolution: Resolution = { tool_use_id: row.event_id, outcome, message };
     const state = answer === undefined ? "closed" : "answered";
     if (await resolve(tx, row, { state, answer: answer ?? null, resolution, nowMs }))
       events.push({ type: "holdfast.permission_resolved", ...resolution });
   }
   return events;
+}
+
+function isOfAgent({ question_json: json }: Row): boolean {
+  return json !== null && (JSON.parse(json) as StoredQuestion).shown.parent_event_id !== undefined;
 }
 
 /** What the session says while it waits. */

@@ -6,6 +6,7 @@ import { defaultAgent } from "../agents/default.ts";
 import { decodeText } from "../text.ts";
 import { workspaceLabel } from "../workspaces/label.ts";
 import { launchModeOf } from "../agents/launch.ts";
+import { backgroundOf } from "./background.ts";
 import { toSettings } from "./settings.ts";
 
 export type SessionRow = Selectable<Schema["sessions"]> & {
@@ -39,6 +40,7 @@ export function toSession(row: SessionRow, permissionMode: PermissionMode): Sess
       last_seq: row.last_seq,
       cost_usd: row.cost_usd,
       needs_answer: Number(row.open_questions) > 0,
+      background: backgroundOf(row),
       settings: toSettings(row, launchModeOf(agent, permissionMode)),
     },
   };

@@ -12,6 +12,7 @@ import {
   type SessionUpdate,
   type SettingsChange,
   type StreamVerdict,
+  type TaskStopped,
   workspaceMetadataKey,
 } from "@holdfast/protocol";
 import type { Clock } from "../../ports/clock.ts";
@@ -27,6 +28,7 @@ import { checkMetadataSize } from "../metadata.ts";
 import type { Page } from "../paging.ts";
 import { readRaw } from "../raw/read-raw.ts";
 import { encodeText } from "../text.ts";
+import { backgroundOf } from "./background.ts";
 import { type Erasures, noteErasure } from "./erasures.ts";
 import { eventsById, type ListEvents, type ListSessions, listEvents, listSessions, sessionRow } from "./lists.ts";
 import { type SessionRow, toSession } from "./present.ts";
@@ -44,6 +46,10 @@ export interface TurnControl {
   interrupt(sessionId: string): void;
   /** A question was answered: the process that asked is to be told. */
   answer(sessionId: string): void;
+  /** As `drop`, without waiting: an archived session's process is ended with all that it does. */
+  end(sessionId: string): void;
+  /** Ends a task of the background. Rejects when the process could not be told. */
+  stopTask(sessionId: string, taskId: string): Promise<void>;
   /** Its settings have changed: a process that lives is told. */
   configure(sessionId: string): void;
   /** Ends turn and process, and forgets the session. */
@@ -149,12 +155,21 @@ export class Sessions {
     return this.#present(await sessionRow(db, accountId, sessionId));
   }
 
-  /** It takes no more events; a running turn is stopped. Safe to repeat. */
+  /** Ends one task of the background; safe to repeat. Throws `task_not_found`. */
+  async stopTask(accountId: string, sessionId: string, taskId: string): Promise<TaskStopped> {
+    const { db, turns } = this.#deps;
+    const row = await sessionRow(db, accountId, sessionId);
+    if (!backgroundOf(row).some(({ id }) => id === taskId)) throw new AppError("task_not_found");
+    await turns.stopTask(sessionId, taskId);
+    return { id: taskId, type: "task_stopped" };
+  }
+
+  /** It takes no more events; whatever runs in it is ended. Safe to repeat. */
   async archive(accountId: string, sessionId: string): Promise<Session> {
     const { db, turns } = this.#deps;
     await sessionRow(db, accountId, sessionId);
     await this.#markArchived(sessionId);
-    turns.interrupt(sessionId);
+    turns.end(sessionId);
     return this.#present(await sessionRow(db, accountId, sessionId));
   }
 
@@ -300,6 +315,7 @@ async function insertSession(tx: Tx, { accountId, workspaceId, agent, input, now
       archived_at: null,
       ...afterChange({ permission_mode: null, model: null, effort: null }, input.holdfast?.settings ?? {}),
       stop_requested_at: null,
+      background_json: null,
       created_at: nowMs,
       updated_at: nowMs,
     })

@@ -25,13 +25,32 @@ export async function noteStop(log: LogTx, stop: Stop): Promise<void> {
   const { sessionId, nowMs } = stop;
   const row = await messageRow(tx, sessionId, named);
   if (row === undefined) throw new AppError("message_not_found");
-  if (row.state === "done") return;
   const rows = await openMessages(tx, sessionId);
+  // What it began goes on: agents, or a turn of Claude's own.
+  if (row.state === "done" && rows.length === 0 && (await isNewest(tx, row)))
+    return await stopOwnTurn(tx, sessionId, nowMs);
+  if (row.state === "done") return;
   const isWorkedOn = inHand(rows).length === 0 ? nextOf(rows)?.id === row.id : row.state !== "queued";
   if (isWorkedOn) return await mark(tx, [row], nowMs);
   // It waits behind another one: it will not run at all.
   if (!(await removeQueued(tx, row.id, nowMs))) return;
   await append({ sessionId, events: [{ type: "holdfast.message", message_id: named, state: "removed" }] });
+}
+
+/** No other message came to its turn after it. */
+async function isNewest(tx: Tx, { session_id: sessionId, seq }: MessageRow): Promise<boolean> {
+  const later = await tx
+    .selectFrom("messages")
+    .innerJoin("events", "events.id", "messages.event_id")
+    .select("messages.id")
+    .where("messages.session_id", "=", sessionId)
+    .where("messages.removed_at", "is", null)
+    .where("events.session_id", "=", sessionId)
+    .where("events.seq", ">", seq)
+    .where("events.type", "=", "user.message")
+    .limit(1)
+    .executeTakeFirst();
+  return later === undefined;
 }
 
 /** The turn that runs, or is being prepared. */
@@ -96,5 +115,5 @@ export async function stopAll({ tx, append }: LogTx, sessionId: string, nowMs: n
     await append({ sessionId, events: [event] });
   }
   await mark(tx, next === undefined ? inHand(rows) : [next], nowMs);
-  if (rows.length === 0) await stopOwnTurn(tx, sessionId, nowMs);
+  await stopOwnTurn(tx, sessionId, nowMs);
 }

@@ -1,4 +1,4 @@
-import type { MapperState } from "@holdfast/claude";
+import { backgroundTasks, type MapperState } from "@holdfast/claude";
 import type { Tx } from "../../ports/database.ts";
 import type { EventLog } from "../../ports/event-log.ts";
 import { packLines, storePacked } from "../raw/pack-lines.ts";
@@ -35,13 +35,19 @@ export async function commitBatch(log: EventLog, input: CommitInput): Promise<vo
       await lock(sessionId, generation);
       if (!(await moveOffsets(tx, input))) return;
       const more = await batch.more?.(tx);
-      const session = { ...batch.session, ...more?.session, mapper_json: JSON.stringify(mapper) };
+      const session = { ...batch.session, ...more?.session, ...mapperColumns(mapper, sessionId) };
       await append({ sessionId, generation, events: [...batch.events, ...(more?.events ?? [])], session });
       if (packed !== undefined) await storePacked(tx, input, packed);
       await batch.also?.(tx);
     },
     { patience },
   );
+}
+
+/** What the codec remembers, and what of it others read. */
+export function mapperColumns(mapper: MapperState, sessionId: string) {
+  const tasks = backgroundTasks(mapper, sessionId);
+  return { mapper_json: JSON.stringify(mapper), background_json: tasks.length === 0 ? null : JSON.stringify(tasks) };
 }
 
 /**

@@ -128,7 +128,7 @@ export class Conversation {
       desk.preparing = undefined;
       if (!desk.stop.signal.aborted) this.#holder.armIdleTimer();
     }
-    if (worked && !desk.stop.signal.aborted) await this.#saveWorkspace();
+    if (worked && !desk.stop.signal.aborted) desk.saveWorkspace();
   }
 
   async #failed(error: unknown): Promise<void> {
@@ -141,14 +141,6 @@ export class Conversation {
     for (const turn of turns) if (desk.stops.has(turn.id)) turn.stop();
     const { preparing } = desk;
     await desk.endFailed(preparing === undefined ? turns : [...turns, preparing], error);
-  }
-
-  async #saveWorkspace(): Promise<void> {
-    const { deps, running, workspace, session } = this.#desk;
-    const current = await deps.sandboxes.current(workspace.id)?.catch(() => undefined);
-    const sandbox = running?.process.sandbox ?? current;
-    if (sandbox === undefined || sandbox.gone.aborted) return;
-    deps.onTurnEnd({ sessionId: session.id, sandbox, generation: session.generation });
   }
 
   /** Exec 2 where it is needed, the lines, their end; again when the process never came to them. */

@@ -1,10 +1,11 @@
-import { endProcess, type MapperState } from "@holdfast/claude";
+import { endProcess, type MapperState, worksOn } from "@holdfast/claude";
 import type { NewEvent } from "@holdfast/protocol";
 import { sleep } from "@holdfast/std";
 import { type LogTx, StaleGenerationError } from "../../ports/event-log.ts";
 import { filesMount } from "../sandboxes/mounts.ts";
 import { closeQuestions } from "../sessions/permissions.ts";
 import { inHand, openMessages } from "../sessions/queue.ts";
+import { mapperColumns } from "./commit-batch.ts";
 import { errorEvent, idleEvent, TurnStopped, toFailure } from "./failure.ts";
 import { markMessage } from "./messages-state.ts";
 import type { SessionDesk } from "./session-desk.ts";
@@ -53,10 +54,14 @@ async function storeEnd(
   // Another message is in Claude's hands, or waits for a process that takes it.
   const ids = turns.map((turn) => turn.id);
   const goesOn = inHand(await openMessages(tx, id)).some((row) => !ids.includes(row.id));
+  // An agent of before works on: the session does.
+  const works = desk.running !== undefined && worksOn(desk.running.process.mapper);
+  const said = works ? events.filter(({ type }) => type !== "session.status_idle") : events;
+  const idle = goesOn || works ? {} : { status: "idle" as const, stop_requested_at: null };
   await append({
     ...desk.target,
-    events: [...(left?.events ?? []), ...closed, ...(goesOn ? [] : events)],
-    session: { ...(goesOn ? {} : { status: "idle" as const, stop_requested_at: null }), ...left?.session },
+    events: [...(left?.events ?? []), ...closed, ...(goesOn ? [] : said)],
+    session: { ...idle, ...left?.session },
   });
   for (const turn of turns) await markMessage(tx, turn.id, "done");
 }
@@ -68,5 +73,5 @@ async function leftByProcess(desk: SessionDesk, tx: LogTx["tx"]) {
   if (row === undefined || row.mapper_json === null) return undefined;
   const before = JSON.parse(row.mapper_json) as MapperState;
   const ended = endProcess(before, { sessionId: id, workspaceMount: filesMount, scripted: false });
-  return { events: ended.events, session: { mapper_json: JSON.stringify(ended.state) } };
+  return { events: ended.events, session: mapperColumns(ended.state, id) };
 }

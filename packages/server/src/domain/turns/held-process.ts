@@ -1,4 +1,4 @@
-import type { MapResult } from "@holdfast/claude";
+import type { MapResult, TurnOutcome } from "@holdfast/claude";
 import { sleep, startTimer, type Timer } from "@holdfast/std";
 import type { LiveSandbox } from "../sandboxes/live-sandbox.ts";
 import type { ClaudeProcess, ProcessExit } from "./claude-process.ts";
@@ -9,6 +9,10 @@ export class HeldProcess {
   #ownTurnSince: number | undefined;
   /** The reader asked for that one's end. */
   stopped = false;
+  /** How the last turn ended. */
+  outcome: TurnOutcome = "completed";
+  /** Since when an agent works, as far as this server has seen it, by `performance.now()`. */
+  agentsSince: number | undefined;
   /** It has printed an `init`: it runs. */
   started = false;
   /** The model has answered something in the turn that runs, or may have: a tool may have run. */

@@ -214,9 +214,11 @@ export class Ingest {
     const { log } = this.#deps;
     const { sessionId, context, owner } = this.#input;
     const ended = endProcess(this.#mapper, context);
-    this.#mapper = ended.state;
     const exit = { code: message.code, signal: message.signal, stderr: this.#stderr.trim() };
-    batch.addExit(ended, owner.onExit(exit));
+    // Its owner still finds what it did until now.
+    const effect = owner.onExit(exit);
+    this.#mapper = ended.state;
+    batch.addExit(ended, effect);
     this.#show(batch.takeEndedDrafts());
     await this.#guard(batch, { exitCode: exit.code });
     this.#show(batch.takeDrafts());

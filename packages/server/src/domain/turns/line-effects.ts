@@ -1,8 +1,8 @@
 import { randomUUID } from "node:crypto";
-import type { MapResult, Signal } from "@holdfast/claude";
+import { type MapResult, type Signal, worksOn } from "@holdfast/claude";
 import type { NewEvent } from "@holdfast/protocol";
 import type { Tx } from "../../ports/database.ts";
-import { closeQuestions } from "../sessions/permissions.ts";
+import { closeQuestions, openQuestions } from "../sessions/permissions.ts";
 import { inHand, openMessages } from "../sessions/queue.ts";
 import type { LineEffect, ProcessExit } from "./claude-process.ts";
 import { errorEvent, idleEvent, TurnFailure } from "./failure.ts";
@@ -11,6 +11,7 @@ import type { LinePart } from "./line-parts.ts";
 import { markMessage, queueAgain, renameMessage } from "./messages-state.ts";
 import { refuseOpen } from "./questions.ts";
 import type { SessionDesk } from "./session-desk.ts";
+import { sessionStatus } from "./session-rows.ts";
 import type { Turn } from "./turn.ts";
 import { addUsage } from "./usage.ts";
 
@@ -24,7 +25,8 @@ export function onTurnStarted(desk: SessionDesk, running: HeldProcess): LinePart
   const own = desk.inFlight.isEmpty && desk.preparing === undefined && !running.ownTurn;
   const first = !running.started;
   return {
-    ...(own ? { before: [{ type: "session.status_running" }] } : {}),
+    // Agents at work have kept it running.
+    ...(own && !worksOn(running.process.mapper) ? { before: [{ type: "session.status_running" }] } : {}),
     session: { ...(own ? { status: "running" as const } : {}), ...(first ? { claude_started: 1 } : {}) },
     after: () => {
       running.started = true;
@@ -46,11 +48,13 @@ export function onTurnEnded(
   const again = turns.filter((turn) => wasHitBySteering(turn, ended));
   const outcome = turns.length > 0 && turns.every(({ stopped }) => stopped) ? "stopped" : ended.outcome;
   const idle = idleEvent(outcome, { retriesExhausted: ended.terminalReason === "api_error" });
+  // The turn is over, the session's work is not.
+  const works = worksOn(result.state);
   return {
     more: async (tx) => {
-      const refused = await refuseOpen(tx, id, desk.deps.clock.now());
+      const refused = await refuseOpen(tx, id, { nowMs: desk.deps.clock.now(), ofAgents: !works });
       // A second result for the same message ends nothing any more.
-      if (turns.length === 0 && !own) return { events: refused };
+      if (works || (turns.length === 0 && !own)) return { events: refused };
       return goIdle(desk, tx, { over: turns, events: [...refused, idle], otherwise: refused });
     },
     also: async (tx) => {
@@ -63,7 +67,28 @@ export function onTurnEnded(
     after: () => {
       running.answered = false;
       if (own || ended.origin !== null) running.ownTurn = false;
+      running.outcome = outcome;
       for (const turn of turns) turn.end({ kind: "done" });
+      if (own && !works) desk.saveWorkspace();
+    },
+  };
+}
+
+/** Agents have come to their end, and nobody looks any more at what they brought. */
+export function onWorkEnded(desk: SessionDesk, running: HeldProcess): LinePart | undefined {
+  if (running.ownTurn || !desk.inFlight.of(running).every(({ finished }) => finished)) return undefined;
+  const idle = idleEvent(running.stopped ? "stopped" : running.outcome);
+  return {
+    more: async (tx) => {
+      const { status } = await sessionStatus(tx, desk.session.id);
+      // It waits for an answer, or was idle all the time.
+      if (status !== "running" || (await openQuestions(tx, desk.session.id)).length > 0) return { events: [] };
+      return await goIdle(desk, tx, { over: [], events: [idle], otherwise: [] });
+    },
+    after: () => {
+      // What begins from now on was not meant.
+      running.stopped = false;
+      desk.saveWorkspace();
     },
   };
 }
@@ -101,7 +126,7 @@ export function onEcho(desk: SessionDesk, running: HeldProcess, echo: Echo): Lin
   // Withdrawn before it began: it has no result of its own.
   return {
     more: async (tx) => {
-      if (running.ownTurn) return { events: [] };
+      if (running.ownTurn || worksOn(running.process.mapper)) return { events: [] };
       return await goIdle(desk, tx, { over: [turn], events: [idleEvent("stopped")], otherwise: [] });
     },
     also: (tx) => markMessage(tx, turn.id, "done"),
@@ -118,7 +143,8 @@ export function onProcessExit(desk: SessionDesk, running: HeldProcess, exit: Pro
   const expire = async (tx: Tx) => ({
     events: await closeQuestions(tx, id, { ...closing, nowMs: desk.deps.clock.now() }),
   });
-  if (turns.length === 0 && !running.ownTurn) return { events: [], more: expire };
+  const works = running.ownTurn || worksOn(running.process.mapper);
+  if (turns.length === 0 && !works) return { events: [], more: expire };
   const conversation = restartAs(running, exit);
   const unheard = turns.filter((turn) => turn.isUntouched && wasKilledUnheard(running, exit));
   const newIds = new Map(unheard.map((turn) => [turn, randomUUID()]));

@@ -1,5 +1,5 @@
 import { randomUUID } from "node:crypto";
-import { initializeRequest } from "@holdfast/claude";
+import { initializeRequest, worksOn } from "@holdfast/claude";
 import { inBackground } from "@holdfast/std";
 import { recall } from "../memory/recall.ts";
 import { hasDeletedRules } from "../questions/rules.ts";
@@ -179,10 +179,9 @@ export class ProcessHolder {
     const desk = this.#desk;
     if (running !== desk.running || desk.preparing !== undefined || !desk.inFlight.isEmpty) return;
     if (running.ending && !running.closing) return await this.#end(running, desk.soon(60_000));
-    const { backgroundTasks = 0 } = running.process.mapper;
     // Waiting for an answer is no idleness, whoever asks.
     const asks = async () => (await openQuestions(desk.deps.db, desk.session.id)).length > 0;
-    if (backgroundTasks > 0 || running.ownTurn || (await asks())) return this.armIdleTimer();
+    if (isAtWork(running) || (await asks())) return this.armIdleTimer();
     if (running !== desk.running || desk.preparing !== undefined || !desk.inFlight.isEmpty) return;
     await this.#close(running);
   }
@@ -190,8 +189,7 @@ export class ProcessHolder {
   /** It was once allowed what must be asked for again. What it works on is not cut off for that. */
   async #isOutdated(running: HeldProcess): Promise<boolean> {
     const { inFlight, deps } = this.#desk;
-    const { backgroundTasks = 0 } = running.process.mapper;
-    if (!inFlight.isEmpty || running.ownTurn || backgroundTasks > 0) return false;
+    if (!inFlight.isEmpty || isAtWork(running)) return false;
     if (await hasDeletedRules(deps.db, running.process.processId)) return true;
     return await isOutdatedBySettings(this.#desk, running);
   }
@@ -205,4 +203,10 @@ export class ProcessHolder {
     await running.process.closeStdin(desk.soon());
     await this.#end(running, desk.soon(60_000));
   }
+}
+
+/** Beside turns of messages. */
+function isAtWork({ process, ownTurn }: HeldProcess): boolean {
+  const { backgroundTasks = 0 } = process.mapper;
+  return ownTurn || backgroundTasks > 0 || worksOn(process.mapper);
 }

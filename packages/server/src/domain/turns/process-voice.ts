@@ -1,5 +1,5 @@
 import { randomUUID } from "node:crypto";
-import { interruptRequest, type MapResult, type Signal } from "@holdfast/claude";
+import { interruptRequest, type MapResult, type Signal, worksOn } from "@holdfast/claude";
 import { inBackground } from "@holdfast/std";
 import { StaleGenerationError } from "../../ports/event-log.ts";
 import { SandboxGoneError } from "../sandboxes/live-sandbox.ts";
@@ -8,7 +8,7 @@ import { answerTo } from "./answers.ts";
 import type { LineEffect, ProcessExit, ProcessOwner } from "./claude-process.ts";
 import { sandboxEnded } from "./failure.ts";
 import type { HeldProcess } from "./held-process.ts";
-import { onAnswer, onEcho, onProcessExit, onTurnEnded, onTurnStarted } from "./line-effects.ts";
+import { onAnswer, onEcho, onProcessExit, onTurnEnded, onTurnStarted, onWorkEnded } from "./line-effects.ts";
 import { joinParts, type LinePart } from "./line-parts.ts";
 import { markTaken } from "./messages-state.ts";
 import { deliverAnswers, onOpenQuestions, onQuestion, onQuestionWithdrawn, withPolicy } from "./questions.ts";
@@ -32,6 +32,7 @@ export class ProcessVoice implements ProcessOwner {
     onAnswer(this.#desk, running, result);
     running.answered ||= isAnswer(result);
     running.answeredBefore ||= running.answered;
+    running.agentsSince = worksOn(result.state) ? (running.agentsSince ?? performance.now()) : undefined;
     const parts = result.signals.flatMap((signal) => this.#parts(running, signal, result));
     return joinParts(result, parts) ?? (result === mapped ? undefined : { events: result.events });
   }
@@ -60,7 +61,7 @@ export class ProcessVoice implements ProcessOwner {
     // A turn whose line has not gone yet gets another process, e.g. in the sandbox that replaces this one.
     for (const turn of desk.inFlight.of(running)) turn.end({ kind: "lost", error });
     if (!desk.inFlight.isEmpty) return;
-    if (!running.ownTurn) {
+    if (!running.ownTurn && !worksOn(running.process.mapper)) {
       // Nobody waits, but the reader may count on what a turn left running.
       if (error instanceof SandboxGoneError && error.why !== undefined)
         desk.append([sandboxEnded(error)]).catch((cause) => desk.warn(cause, "a sandbox's end is not noted"));
@@ -106,6 +107,11 @@ export class ProcessVoice implements ProcessOwner {
     switch (signal.type) {
       case "turn_started":
         return onTurnStarted(desk, running);
+      case "background_tasks":
+      case "session_state": {
+        const isOver = worksOn(running.process.mapper) && !worksOn(result.state);
+        return isOver ? onWorkEnded(desk, running) : undefined;
+      }
       case "permission_mode":
         return this.#settings(running, { type: "mode", mode: signal.mode });
       case "local_command":

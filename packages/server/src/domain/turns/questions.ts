@@ -178,10 +178,14 @@ async function pendingOf(tx: Tx, { id, processId }: Asking): Promise<string[]> {
 
 const turnEnded = "The turn ended before anybody answered";
 
-/** What is still open when a turn ends is refused: nobody will be asked any more. */
-export function refuseOpen(tx: Tx, sessionId: string, nowMs: number): Promise<NewEvent[]> {
+/** What is still open when a turn ends is refused: nobody will be asked any more. `ofAgents`: theirs, too. */
+export function refuseOpen(
+  tx: Tx,
+  sessionId: string,
+  { nowMs, ofAgents }: { nowMs: number; ofAgents: boolean },
+): Promise<NewEvent[]> {
   const answer: PermissionAnswer = { behavior: "deny", message: `${turnEnded}.` };
-  return closeQuestions(tx, sessionId, { outcome: "expired", message: turnEnded, answer, nowMs });
+  return closeQuestions(tx, sessionId, { outcome: "expired", message: turnEnded, answer, nowMs, ofAgents });
 }
 
 const retryMs = { first: 200, most: 5_000 };

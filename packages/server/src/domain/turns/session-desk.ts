@@ -1,4 +1,5 @@
 import type { NewEvent } from "@holdfast/protocol";
+import { inBackground } from "@holdfast/std";
 import { type AppendInput, type LogTx, StaleGenerationError } from "../../ports/event-log.ts";
 import { launchModeOf } from "../agents/launch.ts";
 import type { Workspace } from "../sessions/workspaces.ts";
@@ -102,6 +103,20 @@ export class SessionDesk {
 
   warn(error: unknown, what: string): void {
     if (!this.stop.signal.aborted) this.deps.logger.warn({ err: error, session: this.session.id }, what);
+  }
+
+  /** Claude's work has come to an end. */
+  saveWorkspace(): void {
+    inBackground(this.#saveWorkspace(), (error) => this.warn(error, "a workspace is not saved"));
+  }
+
+  async #saveWorkspace(): Promise<void> {
+    const { deps, running, workspace, session } = this;
+    if (this.stop.signal.aborted) return;
+    const current = await deps.sandboxes.current(workspace.id)?.catch(() => undefined);
+    const sandbox = running?.process.sandbox ?? current;
+    if (sandbox === undefined || sandbox.gone.aborted) return;
+    deps.onTurnEnd({ sessionId: session.id, sandbox, generation: session.generation });
   }
 
   letGo(): void {

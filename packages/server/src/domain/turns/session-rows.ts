@@ -14,3 +14,11 @@ export async function sessionState(db: Database, sessionId: string) {
     mapper: row.mapper_json === null ? null : (JSON.parse(row.mapper_json) as MapperState),
   };
 }
+
+export async function sessionStatus(db: Database, sessionId: string) {
+  return await db
+    .selectFrom("sessions")
+    .select(["status", "archived_at"])
+    .where("id", "=", sessionId)
+    .executeTakeFirstOrThrow();
+}

@@ -1,3 +1,5 @@
+import { randomUUID } from "node:crypto";
+import { stopTaskRequest, worksOn } from "@holdfast/claude";
 import type { SessionAgent } from "@holdfast/protocol";
 import { sleep } from "@holdfast/std";
 import { waitFor } from "../sandboxes/sandboxes.ts";
@@ -9,6 +11,7 @@ import { untilEnded } from "./ending.ts";
 import { idleEvent } from "./failure.ts";
 import { endOpenSteps } from "./open-steps.ts";
 import { SessionDesk } from "./session-desk.ts";
+import { sessionStatus } from "./session-rows.ts";
 import { obeyStops, stopEverything, stopRequested } from "./stopper.ts";
 import { Turn } from "./turn.ts";
 import type { TurnDeps } from "./turn-deps.ts";
@@ -89,6 +92,14 @@ export class SessionRunner {
   /** A question was answered. Without its process nobody waits for that. */
   answer(): void {
     this.#conversation.answer();
+  }
+
+  /** Ends one task of the background. Rejects when its process could not be told. */
+  async stopTask(taskId: string): Promise<void> {
+    const { running } = this.#desk;
+    if (running?.process.alive !== true) return;
+    const id = randomUUID();
+    await running.process.send(stopTaskRequest(id, taskId), id, this.#desk.soon());
   }
 
   /** Its settings have changed: a living process is told, the next one is started with them. */
@@ -181,9 +192,13 @@ export class SessionRunner {
     const desk = this.#desk;
     try {
       const running = await this.#conversation.adopt(() => this.#loop !== undefined);
+      if (running !== undefined && (await isArchived(desk))) {
+        await stopEverything(desk);
+        return await untilEnded(desk, running, { kill: true, signal: desk.soon(endTimeoutMs) });
+      }
       if (!isRunning || this.#loop !== undefined) return;
       if (running === undefined) throw interruptedByRestart("its process has ended");
-      if (running.ownTurn) await stopRequested(desk);
+      if (running.ownTurn || worksOn(running.process.mapper)) await stopRequested(desk);
       // It was being prepared, and what it was for is gone.
       else if ((await desk.row()).status === "running" && desk.inFlight.isEmpty) {
         await desk.append([idleEvent("stopped")], { status: "idle", stop_requested_at: null });
@@ -195,4 +210,9 @@ export class SessionRunner {
       else desk.warn(error, "a process of before was not found again");
     }
   }
+}
+
+/** The server died before it had ended what ran in it. */
+async function isArchived({ deps, session }: SessionDesk): Promise<boolean> {
+  return (await sessionStatus(deps.db, session.id)).archived_at !== null;
 }

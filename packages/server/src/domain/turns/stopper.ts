@@ -1,5 +1,5 @@
 import { randomUUID } from "node:crypto";
-import { interruptRequest } from "@holdfast/claude";
+import { interruptRequest, worksOn } from "@holdfast/claude";
 import { sleep } from "@holdfast/std";
 import type { Database, Schema } from "../../ports/database.ts";
 import { markProcessEnding, untilEnded } from "./ending.ts";
@@ -94,7 +94,8 @@ export async function makeWay(desk: SessionDesk, running: HeldProcess, turn: Tur
 async function stopTurns(desk: SessionDesk, running: HeldProcess, turns: readonly Turn[]): Promise<boolean> {
   // What came after them is wanted still.
   const cancelQueued = desk.inFlight.all.every((turn) => turn.stopped);
-  const isOver = () => turns.every((turn) => turn.finished);
+  // Its agents go with it, unless somebody else's words are in Claude's hands.
+  const isOver = () => turns.every((turn) => turn.finished) && (!cancelQueued || !worksOn(running.process.mapper));
   if (await stopProcess(desk, running, { cancelQueued, isOver })) return true;
   abandonProcess(desk, running);
   const stopped = desk.inFlight.of(running).filter((turn) => turn.stopped);
@@ -114,7 +115,7 @@ async function untilToldOfOthers(desk: SessionDesk, running: HeldProcess): Promi
 }
 
 async function stopOwnTurn(desk: SessionDesk, running: HeldProcess): Promise<void> {
-  if (!running.ownTurn || running.stopped) return;
+  if (!(running.ownTurn || worksOn(running.process.mapper)) || running.stopped) return;
   running.stopped = true;
   const stopping = endOwnTurn(desk, running);
   // It would be taken for what is being stopped.
@@ -123,9 +124,12 @@ async function stopOwnTurn(desk: SessionDesk, running: HeldProcess): Promise<voi
 }
 
 async function endOwnTurn(desk: SessionDesk, running: HeldProcess): Promise<void> {
-  const since = running.ownTurnSince ?? performance.now();
+  const { ownTurnSince, agentsSince } = running;
+  const since = Math.min(ownTurnSince ?? performance.now(), agentsSince ?? performance.now());
+  const { process } = running;
   // Another one may begin at once.
-  const isOver = () => running.ownTurnSince !== since;
+  const isOver = () =>
+    (ownTurnSince === undefined || running.ownTurnSince !== ownTurnSince) && !worksOn(process.mapper);
   if (await stopProcess(desk, running, { cancelQueued: true, isOver })) {
     const sinceMs = Math.ceil(performance.now() - since);
     if (!running.ownTurn) await endOrphans(desk, running, { ms: sinceMs });

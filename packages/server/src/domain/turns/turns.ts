@@ -8,7 +8,7 @@ import { SessionRunner } from "./session-runner.ts";
 import type { TurnDeps } from "./turn-deps.ts";
 
 /** What is asked of the server that works on a session. */
-type TurnAsk = { op: "wake" | "answer" | "interrupt" | "drop" | "configure" };
+type TurnAsk = { op: "wake" | "answer" | "interrupt" | "drop" | "configure" | "stop_task"; taskId?: string };
 type Claim = Parameters<Dispatcher["dispatch"]>[1]["claim"];
 
 /** All sessions that are being worked on by this server; what concerns another's goes to that one. */
@@ -23,7 +23,7 @@ export class Turns implements TurnControl {
     this.#deps = deps;
     const { logger, isSaving } = deps;
     this.#runners = new Runners({ open: (sessionId) => SessionRunner.open(deps, sessionId), isSaving, logger });
-    for (const op of ["wake", "answer", "interrupt", "drop", "configure"] as const) {
+    for (const op of ["wake", "answer", "interrupt", "drop", "configure", "stop_task"] as const) {
       deps.dispatcher.handle(op, (ask) => this.#do(ask as Ask & TurnAsk & { sessionId: string }));
     }
   }
@@ -43,6 +43,14 @@ export class Turns implements TurnControl {
 
   answer(sessionId: string): void {
     this.#tell(sessionId, { op: "answer" }, true);
+  }
+
+  end(sessionId: string): void {
+    this.#tell(sessionId, { op: "drop" }, false);
+  }
+
+  async stopTask(sessionId: string, taskId: string): Promise<void> {
+    await this.#dispatch(sessionId, { op: "stop_task", taskId }, false);
   }
 
   configure(sessionId: string): void {
@@ -138,11 +146,13 @@ export class Turns implements TurnControl {
   }
 
   /** Here, in a workspace of this server. */
-  async #do({ op, sessionId }: TurnAsk & { sessionId: string }): Promise<void> {
+  async #do({ op, sessionId, taskId = "" }: TurnAsk & { sessionId: string }): Promise<void> {
     if (op === "wake") this.#with(sessionId, (runner) => runner.wake());
     else if (op === "answer") this.#with(sessionId, (runner) => runner.answer());
     else if (op === "drop") await this.#runners.drop(sessionId);
-    else if (op === "configure") {
+    else if (op === "stop_task") {
+      if (this.#runners.has(sessionId)) await this.#runners.use(sessionId, (runner) => runner.stopTask(taskId));
+    } else if (op === "configure") {
       if (this.#runners.has(sessionId)) this.#with(sessionId, (runner) => runner.configure());
     } else {
       // Without a runner nothing of it runs here, unless it has only just come to this server.
