@@ -7,7 +7,6 @@ import { formatCost, formatElapsed } from "../../ui/format.ts";
 import { Icon, type IconName } from "../../ui/icons.tsx";
 import { titleOf } from "../sessions/session-words.ts";
 import css from "./header.module.css";
-import { ModeSelect } from "./mode-select.tsx";
 import { SessionMenu } from "./session-menu.tsx";
 
 export interface HeaderProps {
@@ -80,5 +79,32 @@ function StatePill({ activity, stopping, asks }: { activity: Activity; stopping:
       <Icon name={icon} /> {words}
       {activity.working && elapsed >= 1_000 ? ` ${formatElapsed(elapsed)}` : ""}
     </span>
+  );
+}
+
+const modes = {
+  plan: "Plan only",
+  default: "Ask first",
+  acceptEdits: "Accept edits",
+  dontAsk: "Refuse, never ask",
+  bypassPermissions: "Allow all",
+};
+
+/** What Claude may do without asking. It goes into plan mode by itself, too. */
+function ModeSelect({ mode, onChange }: { mode: string; onChange: (mode: string) => void }) {
+  return (
+    <select
+      className={css.pill}
+      aria-label="Permission mode"
+      data-testid="permission-mode"
+      value={mode}
+      onChange={(event) => onChange(event.target.value)}
+    >
+      {Object.entries({ [mode]: mode, ...modes }).map(([name, words]) => (
+        <option key={name} value={name}>
+          {words}
+        </option>
+      ))}
+    </select>
   );
 }
