@@ -112,7 +112,7 @@ function questionOf(mapping: Mapping, line: JsonObject): PermissionQuestion {
 function mapControlResponse(mapping: Mapping, line: JsonObject): void {
   const response = asObject(line.response);
   mapping.quiet = "control_response";
-  noteSettings(mapping, asObject(response.response));
+  noteSettings(mapping, line, asObject(response.response));
   mapping.signals.push({
     type: "control_response",
     requestId: asString(response.request_id) ?? "",
@@ -127,10 +127,12 @@ function mapControlResponse(mapping: Mapping, line: JsonObject): void {
 }
 
 /** What it was set to from outside, and goes on with: the lines that follow say nothing new then. */
-function noteSettings(mapping: Mapping, answer: JsonObject): void {
+function noteSettings(mapping: Mapping, line: JsonObject, answer: JsonObject): void {
   const { initialized } = mapping.state;
   const mode = asString(answer.mode);
   const model = asString(answer.model) ?? initialized?.model;
+  if (mode !== undefined && mode !== (mapping.state.mode ?? initialized?.mode))
+    notice(mapping, line, { kind: "permission_mode", text: `Permission mode: ${mode}`, data: { mode } });
   if (mode !== undefined) mapping.state = { ...mapping.state, mode };
   if (initialized === null || model === undefined) return;
   mapping.state = { ...mapping.state, initialized: { ...initialized, model, mode: mode ?? initialized.mode } };

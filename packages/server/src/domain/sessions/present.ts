@@ -3,9 +3,9 @@ import type { Session, SessionAgent } from "@holdfast/protocol";
 import type { Selectable } from "kysely";
 import type { Schema } from "../../ports/database.ts";
 import { defaultAgent } from "../agents/default.ts";
+import { launchModeOf } from "../agents/launch.ts";
 import { decodeText } from "../text.ts";
 import { workspaceLabel } from "../workspaces/label.ts";
-import { launchModeOf } from "../agents/launch.ts";
 import { backgroundOf } from "./background.ts";
 import { toSettings } from "./settings.ts";
 

@@ -20,8 +20,8 @@ import { type Database, dropDeleted, locked, type Tx } from "../../ports/databas
 import type { EventLog } from "../../ports/event-log.ts";
 import { chooseAgent } from "../agents/choose.ts";
 import { defaultAgent } from "../agents/default.ts";
-import { defaultEnvironmentId } from "../environments/default.ts";
 import { launchModeOf } from "../agents/launch.ts";
+import { defaultEnvironmentId } from "../environments/default.ts";
 import { checkEnvironment } from "../environments/environments.ts";
 import { once, type RequestIdentity } from "../idempotency.ts";
 import { checkMetadataSize } from "../metadata.ts";
