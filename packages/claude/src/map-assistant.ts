@@ -2,6 +2,7 @@ import type { NewEvent } from "@holdfast/protocol";
 import { apiErrorEvent } from "./api-errors.ts";
 import { asArray, asNumber, asObject, asString, type JsonObject } from "./json.ts";
 import { commitDraftBlock, dropDraft } from "./map-stream.ts";
+import { wakeupCall } from "./map-wakeups.ts";
 import { emit, type Mapping, notice } from "./mapping.ts";
 import { addTool, nextBlockId, toolEvent } from "./state.ts";
 
@@ -100,6 +101,7 @@ function mapToolUse(mapping: Mapping, line: JsonObject, block: JsonObject): void
     toolUseId,
     parent: asString(line.parent_tool_use_id),
     name: asString(block.name),
+    wakeup: wakeupCall(asString(block.name), asObject(block.input)),
   });
   mapping.state = tool.state;
   const root = mapping.state.volumeRoot;

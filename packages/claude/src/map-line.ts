@@ -7,6 +7,7 @@ import { mapResult } from "./map-result.ts";
 import { dropDraft, mapStreamEvent } from "./map-stream.ts";
 import { mapOther, mapSystem, maxOtherBytes } from "./map-system.ts";
 import { mapUser } from "./map-user.ts";
+import { noteFired } from "./map-wakeups.ts";
 import { beginMapping, emit, type MapperContext, type Mapping, type MapResult, notice } from "./mapping.ts";
 import { endOpenTools } from "./open-tools.ts";
 import type { CanUseToolRequest, PermissionQuestion, Signal } from "./signals.ts";
@@ -148,6 +149,7 @@ const echoStates: readonly EchoState[] = ["queued", "started", "completed", "can
 
 function mapCommandLifecycle(mapping: Mapping, line: JsonObject): void {
   mapping.quiet = "command_lifecycle";
+  noteFired(mapping, line);
   const uuid = asString(line.command_uuid);
   const state = echoStates.find((known) => known === line.state) ?? "unknown";
   if (uuid !== undefined) mapping.signals.push({ type: "echo", uuid, state });

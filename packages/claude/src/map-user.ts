@@ -2,6 +2,7 @@ import { maxToolResultBytes, type NewEvent } from "@holdfast/protocol";
 import { clipDetails, clipText, countLines, shorten, utf8Bytes } from "./clip.ts";
 import { asArray, asObject, asString, isObject, type JsonObject } from "./json.ts";
 import { parentOf } from "./map-assistant.ts";
+import { noteWakeup } from "./map-wakeups.ts";
 import { emit, type Mapping, notice } from "./mapping.ts";
 import { closeTool, toolEvent } from "./state.ts";
 
@@ -55,6 +56,8 @@ function mapToolResult(mapping: Mapping, line: JsonObject, block: JsonObject): v
   // A line with several results has one `tool_use_result`: it cannot be said whose.
   const alone = asArray(asObject(line.message).content).length === 1;
   const details = alone ? clipDetails(line.tool_use_result) : undefined;
+  const { wakeup } = mapping.state.tools.find(({ id }) => id === toolUseId) ?? {};
+  if (wakeup !== undefined && alone && block.is_error !== true) noteWakeup(mapping, wakeup, line.tool_use_result);
   mapping.state = closeTool(mapping.state, toolUseId);
   emit(mapping, line, {
     type: "agent.tool_result",

@@ -91,5 +91,21 @@ export type Signal =
   /** The model's API refuses the credential and the CLI keeps trying (up to three minutes): interrupt it. */
   | { readonly type: "auth_failed_retrying"; readonly attempt: number; readonly errorStatus: number }
   | { readonly type: "permission_mode"; readonly mode: string }
+  /** Claude wants to be woken: once without a name, of which it has one at a time, or by a job. */
+  | {
+      readonly type: "wakeup_set";
+      readonly kind: "once" | "cron";
+      readonly claudeId: string | null;
+      readonly prompt: string;
+      readonly reason: string;
+      /** Null: it happens once. */
+      readonly cron: string | null;
+      /** Milliseconds since 1970. */
+      readonly dueAt: number;
+      readonly maxAgeMs: number | null;
+    }
+  | { readonly type: "wakeup_cancelled"; readonly claudeId: string }
+  /** The CLI has fired one by itself. */
+  | { readonly type: "wakeup_fired"; readonly kind: "once" | "cron"; readonly dueAt: number | null }
   /** A command of the CLI itself was called in a message: `/model`, without its slash. */
   | { readonly type: "local_command"; readonly name: string; readonly args: string };

@@ -33,8 +33,18 @@ export interface ToolEntry {
   readonly open?: boolean;
   /** The tool call whose subagent made it. */
   readonly parent?: string;
+  /** It asks to be woken. */
+  readonly wakeup?: WakeupCall;
   /** What it begins is no shell, whatever the CLI calls it. */
   readonly isMonitor?: boolean;
+}
+
+/** What a call that sets a wake-up, or takes one back, asked for, until its result says when that is. */
+export interface WakeupCall {
+  readonly tool: "ScheduleWakeup" | "CronCreate" | "CronDelete";
+  readonly prompt: string;
+  readonly reason: string;
+  readonly cron: string | null;
 }
 
 /** What runs in the background of a process. */
@@ -126,9 +136,15 @@ export function nextBlockId(
 /** Notes a tool call and gives its event's id. */
 export function addTool(
   state: MapperState,
-  options: { sessionId: string; toolUseId: string; parent?: string | undefined; name?: string | undefined },
+  options: {
+    sessionId: string;
+    toolUseId: string;
+    parent?: string | undefined;
+    name?: string | undefined;
+    wakeup?: WakeupCall | undefined;
+  },
 ): { state: MapperState; eventId: string } {
-  const { sessionId, toolUseId, parent, name } = options;
+  const { sessionId, toolUseId, parent, name, wakeup } = options;
   const known = state.tools.find((entry) => entry.id === toolUseId);
   const entry: ToolEntry = {
     id: toolUseId,
@@ -137,6 +153,7 @@ export function addTool(
     open: true,
     ...(parent === undefined ? {} : { parent }),
     ...(name === "Monitor" ? { isMonitor: true } : {}),
+    ...(wakeup === undefined ? {} : { wakeup }),
   };
   const others = known === undefined ? state.tools.slice(1 - maxTools) : state.tools.filter((e) => e !== known);
   return { state: { ...state, tools: [...others, entry] }, eventId: toolEventId(sessionId, entry) };
@@ -156,7 +173,11 @@ export function toolParent(state: MapperState, sessionId: string, toolUseId: str
 
 /** Its result came. */
 export function closeTool(state: MapperState, toolUseId: string): MapperState {
-  const tools = state.tools.map((entry) => (entry.id === toolUseId ? { ...entry, open: false } : entry));
+  const tools = state.tools.map((entry) => {
+    if (entry.id !== toolUseId) return entry;
+    const { wakeup: _answered, ...rest } = entry;
+    return { ...rest, open: false };
+  });
   return { ...state, tools };
 }
 

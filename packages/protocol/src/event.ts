@@ -26,7 +26,8 @@ const parent = { parent_event_id: z.string().optional() };
  */
 export const UserMessage = event("user.message", {
   content: z.array(z.union([TextBlock, ImageBlock])),
-  holdfast: MessageDetails.optional(),
+  /** `wakeup_id`: Claude itself asked for it, nobody has written it. */
+  holdfast: MessageDetails.extend({ wakeup_id: z.string().optional() }).optional(),
 });
 
 export const UserInterrupt = event("user.interrupt", { holdfast: InterruptDetails.optional() });
@@ -208,6 +209,15 @@ export const Notice = event("holdfast.notice", {
   data: z.record(z.string(), z.unknown()).optional(),
 });
 
+/** A time at which Claude wants to be woken: it was set, has come, or was taken back. */
+export const Wakeup = event("holdfast.wakeup", {
+  wakeup_id: z.string(),
+  state: z.enum(["scheduled", "fired", "cancelled"]),
+  /** RFC 3339. */
+  due_at: z.string(),
+  reason: z.string(),
+});
+
 /** What runs beside the turns from now on: all of it. */
 export const Background = event("holdfast.background", { tasks: z.array(BackgroundTask) });
 
@@ -240,6 +250,7 @@ export const SessionEvent = z.discriminatedUnion("type", [
   PermissionRequested,
   PermissionResolved,
   Background,
+  Wakeup,
   Other,
 ]);
 export type SessionEvent = z.infer<typeof SessionEvent>;

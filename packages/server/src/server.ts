@@ -41,9 +41,10 @@ import { fromRow } from "./domain/sessions/workspaces.ts";
 import { accountPrefix } from "./domain/storage/account-prefix.ts";
 import { Syncs } from "./domain/storage/syncs.ts";
 import { Turns } from "./domain/turns/turns.ts";
+import { Wakeups } from "./domain/wakeups/wakeups.ts";
 import { Workspaces } from "./domain/workspaces/workspaces.ts";
 import { createApp } from "./http/app.ts";
-import { systemClock } from "./ports/clock.ts";
+import { type Clock, systemClock } from "./ports/clock.ts";
 import type { Database } from "./ports/database.ts";
 import type { EventLog } from "./ports/event-log.ts";
 import type { ModelGateway } from "./ports/model-gateway.ts";
@@ -57,6 +58,8 @@ export interface StartExtras {
   wrapModalClient?: (client: ModalClient) => ModalClient;
   /** For tests: instead of Modal. */
   provider?: SandboxProvider;
+  /** For tests: when wake-ups are due. */
+  clock?: Clock;
   /** For tests: servers that are found dead sooner. */
   leaseTimings?: LeaseTimings;
   /** Read beforehand, by who may read the checkout. */
@@ -325,6 +328,13 @@ function composeTurns({ options, logger, extras, stack }: Composing, parts: Work
       onTurnEnd: (turn) => syncs.schedule(turn),
     }),
   );
+  const wakeups = new Wakeups({
+    db,
+    log,
+    clock: extras.clock ?? systemClock,
+    logger: logger.child({ part: "wakeups" }),
+    wake: (sessionId) => turns.wake(sessionId),
+  });
   // Disposed of before the turns: nothing more is taken over then.
   stack.use(leases);
   const { sweep, strays, ender } = composeSweep({
@@ -370,7 +380,10 @@ function composeTurns({ options, logger, extras, stack }: Composing, parts: Work
           await turns.taken(workspaceIds);
           syncs.takeOver(saving);
         },
-        look: () => turns.look(),
+        look: async () => {
+          await turns.look();
+          await wakeups.look();
+        },
       });
       if (provider !== noProvider) sweep.start(options.sweepEveryMs);
     },

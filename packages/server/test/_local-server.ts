@@ -34,7 +34,7 @@ export interface LocalSystem extends AsyncDisposable {
 
 export async function localSystem(
   options: Partial<ServerOptionsInput> = {},
-  extras: Pick<StartExtras, "leaseTimings"> = {},
+  extras: Pick<StartExtras, "leaseTimings" | "clock"> = {},
 ): Promise<LocalSystem> {
   const stack = new AsyncDisposableStack();
   const dataDir = mkdtempSync(join(tmpdir(), "holdfast-local-"));

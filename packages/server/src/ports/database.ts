@@ -257,6 +257,25 @@ export interface Schema {
     session_id: string | null;
     created_at: number;
   };
+  /** Times at which Claude wants to be woken. */
+  wakeups: {
+    id: string;
+    session_id: string;
+    /** In which it was asked for. */
+    process_id: string;
+    kind: "once" | "cron";
+    /** Claude's name of a job; null: it is the one without a name. */
+    claude_id: string | null;
+    /** `encodeText`, as `reason`. */
+    prompt: string;
+    reason: string;
+    /** Null: it happens once. */
+    cron: string | null;
+    state: WakeupState;
+    due_at: number;
+    expires_at: number | null;
+    created_at: number;
+  };
   /** Conversations of deleted sessions that are still in their workspace's state volume. */
   erasures: {
     workspace_id: string;
@@ -278,6 +297,7 @@ export interface Schema {
 }
 
 export type SessionStatus = "idle" | "running" | "terminated";
+export type WakeupState = "pending" | "fired" | "cancelled";
 export type ProcessState = "starting" | "running" | "ended";
 export type SandboxState = "wanted" | "creating" | "running" | "ended";
 /** `queued` here, `sent` to Claude's stdin, `taken` by Claude (it echoed it), `done` with its turn. */

@@ -220,6 +220,9 @@ function addRow(to: Building, event: SessionEvent): void {
     case "session.updated":
     case "holdfast.background":
       return;
+    case "holdfast.wakeup":
+      if (event.state === "fired") push(to, notice(event.id, "info", "Claude is woken up, as it had planned"));
+      return;
     case "session.deleted":
       push(to, notice(event.id, "warning", "This session was deleted"));
       return;

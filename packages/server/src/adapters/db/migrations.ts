@@ -13,6 +13,7 @@ import { rawTables } from "./raw-tables.ts";
 import { retentionIndexes } from "./retention-indexes.ts";
 import { settingsTables } from "./settings-tables.ts";
 import { straysTable } from "./strays-table.ts";
+import { wakeupsTable } from "./wakeups-table.ts";
 
 // Kysely's migrations know no schema: the schema is what they make.
 type AnyDb = Kysely<unknown>;
@@ -159,5 +160,6 @@ export function migrations(binary: "blob" | "bytea"): Record<string, Migration> 
     "013_retention": { up: retentionIndexes },
     "014_settings": { up: settingsTables },
     "015_background": { up: backgroundTables },
+    "016_wakeups": { up: wakeupsTable },
   };
 }

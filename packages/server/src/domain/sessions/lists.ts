@@ -3,6 +3,7 @@ import { sql } from "kysely";
 import type { Database, SessionStatus as StoredStatus } from "../../ports/database.ts";
 import { decodeEither, decodeNumber, encodeCursor } from "../cursor.ts";
 import type { Page, TimeRange } from "../paging.ts";
+import { pendingWakeups, type WakeupRow } from "../wakeups/wakeup-rows.ts";
 import type { SessionRow } from "./present.ts";
 
 export interface ListSessions {
@@ -58,7 +59,7 @@ export async function sessionRow(db: Database, accountId: string, sessionId: str
 export async function listSessions(
   db: Database,
   accountId: string,
-  options: ListSessions & { present: (row: SessionRow) => Session },
+  options: ListSessions & { present: (row: SessionRow, wakeups: readonly WakeupRow[]) => Session },
 ): Promise<Page<Session> & { prev_page: string | null }> {
   const { limit, order, page } = options;
   const of = "sessions";
@@ -75,10 +76,14 @@ export async function listSessions(
   const rows = found.slice(0, limit);
   if (back) rows.reverse();
   const [first, last] = [rows.at(0)?.id, rows.at(-1)?.id];
+  const wakeups = await pendingWakeups(
+    db,
+    rows.map(({ id }) => id),
+  );
   // Where one came from there is a page; where one goes, if there was one row too many.
   const [hasNext, hasPrevious] = back ? [true, more] : [more, cursor !== undefined];
   return {
-    data: rows.map(options.present),
+    data: rows.map((row) => options.present(row, wakeups)),
     next_page: hasNext && last !== undefined ? encodeCursor({ of, order, last }) : null,
     prev_page: hasPrevious && first !== undefined ? encodeCursor({ of, order, last: first, back: true }) : null,
   };

@@ -5,6 +5,7 @@ import type { Schema } from "../../ports/database.ts";
 import { defaultAgent } from "../agents/default.ts";
 import { launchModeOf } from "../agents/launch.ts";
 import { decodeText } from "../text.ts";
+import { toBackground, type WakeupRow } from "../wakeups/wakeup-rows.ts";
 import { workspaceLabel } from "../workspaces/label.ts";
 import { backgroundOf } from "./background.ts";
 import { toSettings } from "./settings.ts";
@@ -15,8 +16,11 @@ export type SessionRow = Selectable<Schema["sessions"]> & {
   open_questions: number | string | bigint;
 };
 
-/** A row in Managed Agents' shape. `permissionMode`: of the installation. */
-export function toSession(row: SessionRow, permissionMode: PermissionMode): Session {
+/** A row in Managed Agents' shape. `permissionMode`: of the installation; `wakeups`: its own are among them. */
+export function toSession(
+  row: SessionRow,
+  { permissionMode, wakeups }: { permissionMode: PermissionMode; wakeups: readonly WakeupRow[] },
+): Session {
   const agent = row.agent_json === null ? null : (JSON.parse(row.agent_json) as SessionAgent);
   return {
     id: row.id,
@@ -40,7 +44,7 @@ export function toSession(row: SessionRow, permissionMode: PermissionMode): Sess
       last_seq: row.last_seq,
       cost_usd: row.cost_usd,
       needs_answer: Number(row.open_questions) > 0,
-      background: backgroundOf(row),
+      background: [...backgroundOf(row), ...wakeups.filter((each) => each.session_id === row.id).map(toBackground)],
       settings: toSettings(row, launchModeOf(agent, permissionMode)),
     },
   };

@@ -28,6 +28,7 @@ import { checkMetadataSize } from "../metadata.ts";
 import type { Page } from "../paging.ts";
 import { readRaw } from "../raw/read-raw.ts";
 import { encodeText } from "../text.ts";
+import { cancelWakeups, pendingWakeups, type WakeupRow } from "../wakeups/wakeup-rows.ts";
 import { backgroundOf } from "./background.ts";
 import { type Erasures, noteErasure } from "./erasures.ts";
 import { eventsById, type ListEvents, type ListSessions, listEvents, listSessions, sessionRow } from "./lists.ts";
@@ -95,16 +96,19 @@ export class Sessions {
       });
     });
     if (!repeated && events.length > 0) turns.wake(result);
-    return this.#present(await sessionRow(db, accountId, result));
+    return await this.#one(accountId, result);
   }
 
   async get(accountId: string, sessionId: string): Promise<Session> {
-    return this.#present(await sessionRow(this.#deps.db, accountId, sessionId));
+    return await this.#one(accountId, sessionId);
   }
 
   /** Newest first unless asked otherwise. */
   async list(accountId: string, options: ListSessions) {
-    return await listSessions(this.#deps.db, accountId, { ...options, present: (row) => this.#present(row) });
+    return await listSessions(this.#deps.db, accountId, {
+      ...options,
+      present: (row, wakeups) => this.#present(row, wakeups),
+    });
   }
 
   async events(accountId: string, sessionId: string, options: ListEvents): Promise<Page<SessionEvent>> {
@@ -123,7 +127,7 @@ export class Sessions {
    * lives is told of new settings at once.
    */
   async update(accountId: string, sessionId: string, change: SessionUpdate): Promise<Session> {
-    const { db, log, turns, permissionMode } = this.#deps;
+    const { log, turns, permissionMode } = this.#deps;
     const wanted = change.holdfast?.settings;
     await log.transact(async ({ tx, append, lock }) => {
       await lock(sessionId);
@@ -152,13 +156,14 @@ export class Sessions {
       });
     });
     if (wanted !== undefined) turns.configure(sessionId);
-    return this.#present(await sessionRow(db, accountId, sessionId));
+    return await this.#one(accountId, sessionId);
   }
 
   /** Ends one task of the background; safe to repeat. Throws `task_not_found`. */
   async stopTask(accountId: string, sessionId: string, taskId: string): Promise<TaskStopped> {
     const { db, turns } = this.#deps;
     const row = await sessionRow(db, accountId, sessionId);
+    if (await this.#cancelWakeup(sessionId, taskId)) return { id: taskId, type: "task_stopped" };
     if (!backgroundOf(row).some(({ id }) => id === taskId)) throw new AppError("task_not_found");
     await turns.stopTask(sessionId, taskId);
     return { id: taskId, type: "task_stopped" };
@@ -170,7 +175,7 @@ export class Sessions {
     await sessionRow(db, accountId, sessionId);
     await this.#markArchived(sessionId);
     turns.end(sessionId);
-    return this.#present(await sessionRow(db, accountId, sessionId));
+    return await this.#one(accountId, sessionId);
   }
 
   /** Ends its turn and removes all that is stored of it; the workspace and its files stay. */
@@ -250,8 +255,22 @@ export class Sessions {
     return streamPoint(this.#deps.db, { accountId, sessionId, cursor });
   }
 
-  #present(row: SessionRow): Session {
-    return toSession(row, this.#deps.permissionMode);
+  #present(row: SessionRow, wakeups: readonly WakeupRow[]): Session {
+    return toSession(row, { permissionMode: this.#deps.permissionMode, wakeups });
+  }
+
+  async #one(accountId: string, sessionId: string): Promise<Session> {
+    const { db } = this.#deps;
+    return this.#present(await sessionRow(db, accountId, sessionId), await pendingWakeups(db, [sessionId]));
+  }
+
+  async #cancelWakeup(sessionId: string, id: string): Promise<boolean> {
+    return await this.#deps.log.transact(async ({ tx, append, lock }) => {
+      await lock(sessionId);
+      const events = await cancelWakeups(tx, sessionId, { id });
+      if (events.length > 0) await append({ sessionId, events });
+      return events.length > 0;
+    });
   }
 
   async #markArchived(sessionId: string): Promise<void> {
@@ -264,7 +283,10 @@ export class Sessions {
         .where("id", "=", sessionId)
         .where("archived_at", "is", null)
         .executeTakeFirst();
-      if (numUpdatedRows === 1n) await stopAll(logTx, sessionId, nowMs);
+      if (numUpdatedRows !== 1n) return;
+      const events = await cancelWakeups(logTx.tx, sessionId);
+      if (events.length > 0) await logTx.append({ sessionId, events });
+      await stopAll(logTx, sessionId, nowMs);
     });
   }
 }
@@ -325,7 +347,16 @@ async function insertSession(tx: Tx, { accountId, workspaceId, agent, input, now
 
 /** Everything that is stored of a session alone. */
 export async function removeSession(tx: Tx, sessionId: string): Promise<void> {
-  const tables = ["permissions", "messages", "events", "raw_batches", "blobs", "processes", "idempotency"] as const;
+  const tables = [
+    "permissions",
+    "wakeups",
+    "messages",
+    "events",
+    "raw_batches",
+    "blobs",
+    "processes",
+    "idempotency",
+  ] as const;
   for (const table of tables) await tx.deleteFrom(table).where("session_id", "=", sessionId).execute();
   await tx.deleteFrom("sessions").where("id", "=", sessionId).execute();
 }

@@ -14,6 +14,7 @@ import { markTaken } from "./messages-state.ts";
 import { deliverAnswers, onOpenQuestions, onQuestion, onQuestionWithdrawn, withPolicy } from "./questions.ts";
 import type { SessionDesk } from "./session-desk.ts";
 import { onSettingsAnswer, onSettingsLine } from "./settings.ts";
+import { onWakeupCancelled, onWakeupFired, onWakeupSet } from "./wakeup-lines.ts";
 
 /** What a process says, as its session hears it; and what is said to it on the side. */
 export class ProcessVoice implements ProcessOwner {
@@ -112,6 +113,12 @@ export class ProcessVoice implements ProcessOwner {
         const isOver = worksOn(running.process.mapper) && !worksOn(result.state);
         return isOver ? onWorkEnded(desk, running) : undefined;
       }
+      case "wakeup_set":
+        return onWakeupSet(desk, running, signal);
+      case "wakeup_cancelled":
+        return onWakeupCancelled(desk, signal);
+      case "wakeup_fired":
+        return onWakeupFired(desk, signal, (text, id) => this.say(text, id));
       case "permission_mode":
         return this.#settings(running, { type: "mode", mode: signal.mode });
       case "local_command":
