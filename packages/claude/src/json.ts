@@ -41,3 +41,17 @@ export function asNumber(value: unknown): number | undefined {
 export function strings(value: unknown): string[] {
   return asArray(value).filter((item) => typeof item === "string");
 }
+
+/** Above this a number is no amount of anything here: a sum of such would be none, either. */
+const mostAmount = 1e15;
+
+/** 0 for whatever cannot be one. */
+export function asAmount(value: unknown): number {
+  const amount = asNumber(value) ?? 0;
+  return amount >= 0 && amount <= mostAmount ? amount : 0;
+}
+
+/** A whole number; 0 for whatever cannot be one. */
+export function asCount(value: unknown): number {
+  return Math.trunc(asAmount(value));
+}

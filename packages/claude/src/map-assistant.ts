@@ -1,5 +1,6 @@
 import type { NewEvent } from "@holdfast/protocol";
 import { apiErrorEvent } from "./api-errors.ts";
+import { eventIdOf } from "./hash.ts";
 import { asArray, asNumber, asObject, asString, type JsonObject } from "./json.ts";
 import { commitDraftBlock, dropDraft } from "./map-stream.ts";
 import { wakeupCall } from "./map-wakeups.ts";
@@ -71,6 +72,8 @@ function mapText(mapping: Mapping, options: BlockOptions): void {
     ...(Object.keys(details).length === 0 ? {} : { holdfast: details }),
   };
   emit(mapping, line, event);
+  if (asObject(line.message).model === "<synthetic>")
+    mapping.state = { ...mapping.state, localSaid: eventIdOf(text.trim()) };
   if (error !== undefined) emit(mapping, line, apiErrorEvent(error, text, asNumber(line.api_error_status)));
 }
 

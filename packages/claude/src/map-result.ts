@@ -1,7 +1,8 @@
 import type { NewEvent } from "@holdfast/protocol";
 import { apiErrorEvent } from "./api-errors.ts";
 import { clipText } from "./clip.ts";
-import { asNumber, asObject, asString, isObject, type JsonObject, strings } from "./json.ts";
+import { eventIdOf } from "./hash.ts";
+import { asAmount, asCount, asNumber, asObject, asString, isObject, type JsonObject, strings } from "./json.ts";
 import { dropDraft } from "./map-stream.ts";
 import { emit, type Mapping, notice } from "./mapping.ts";
 import { endOpenTools } from "./open-tools.ts";
@@ -25,16 +26,16 @@ export function mapResult(mapping: Mapping, line: JsonObject): void {
   const isRefused = authFailed !== undefined && classified === "stopped";
   const outcome = isRefused ? "failed" : classified;
   const errors = strings(line.errors);
-  const numTurns = asNumber(line.num_turns) ?? 0;
+  const numTurns = asCount(line.num_turns);
   const isLocalCommand = asString(line.local_command) !== undefined;
   const startupFailure = inTurn !== true && numTurns === 0 && line.is_error === true && !isLocalCommand;
   if (!startupFailure) noteSessionId(mapping, asString(line.session_id));
-  const totalCostUsd = asNumber(line.total_cost_usd) ?? 0;
+  const totalCostUsd = asAmount(line.total_cost_usd);
   const costUsd = turnCost(mapping, line, totalCostUsd);
   if (!startupFailure) mapping.state = { ...mapping.state, totalCostUsd };
   const said = asString(line.result) ?? "";
-  // Only a local command's output is told nowhere else; a model's words came with their own lines.
-  if (isLocalCommand && said.trim() !== "") {
+  // A local command's output may have come as words before; a model's words came with their own lines.
+  if (isLocalCommand && said.trim() !== "" && mapping.state.localSaid !== eventIdOf(said.trim())) {
     notice(mapping, line, { kind: "local_command", text: clipText(said, 16 * 1024) });
   }
   if (startupFailure) emit(mapping, line, startupError(line, errors));
@@ -52,8 +53,8 @@ export function mapResult(mapping: Mapping, line: JsonObject): void {
     is_error: line.is_error === true,
     errors,
     num_turns: numTurns,
-    duration_ms: asNumber(line.duration_ms) ?? 0,
-    duration_api_ms: asNumber(line.duration_api_ms) ?? 0,
+    duration_ms: asAmount(line.duration_ms),
+    duration_api_ms: asAmount(line.duration_api_ms),
     cost_usd: costUsd,
     total_cost_usd: totalCostUsd,
     usage: usageOf(asObject(line.usage)),
@@ -71,7 +72,7 @@ export function mapResult(mapping: Mapping, line: JsonObject): void {
     errors,
     userMessageUuids: uuids.length === 0 && uuid !== undefined ? [uuid] : uuids,
     origin: asString(asObject(line.origin).kind) ?? null,
-    queuedTurnCount: asNumber(line.queued_turn_count) ?? 0,
+    queuedTurnCount: asCount(line.queued_turn_count),
     resultIndex: asNumber(line.result_index) ?? null,
     startupFailure,
     conversationNotFound: startupFailure && errors.some((error) => error.includes("No conversation found")),
@@ -80,8 +81,8 @@ export function mapResult(mapping: Mapping, line: JsonObject): void {
 
 /** The CLI numbers its results: a gap is output that never reached us. */
 function noteResult(mapping: Mapping, line: JsonObject, startupFailure: boolean): void {
-  const { nextResult: expected, authFailed: _authFailed, ...state } = mapping.state;
-  const index = asNumber(line.result_index);
+  const { nextResult: expected, authFailed: _authFailed, localSaid: _said, ...state } = mapping.state;
+  const index = line.result_index === undefined ? undefined : asCount(line.result_index);
   const next = index === undefined ? expected : index + 1;
   const isKnown = next !== undefined && !startupFailure;
   mapping.state = { ...state, inTurn: false, ...(isKnown ? { nextResult: next } : {}) };
@@ -110,7 +111,7 @@ export function noteSessionId(mapping: Mapping, id: string | undefined): void {
 function turnCost(mapping: Mapping, line: JsonObject, total: number): number {
   const own = line.model_usage_since_last_result;
   if (isObject(own)) {
-    return Object.values(own).reduce<number>((sum, model) => sum + (asNumber(asObject(model).costUSD) ?? 0), 0);
+    return Object.values(own).reduce<number>((sum, model) => sum + asAmount(asObject(model).costUSD), 0);
   }
   const before = mapping.state.totalCostUsd ?? 0;
   return total >= before ? total - before : total;
@@ -120,10 +121,10 @@ type Usage = Extract<NewEvent, { type: "holdfast.turn_result" }>["usage"];
 
 function usageOf(usage: JsonObject): Usage {
   return {
-    input_tokens: asNumber(usage.input_tokens) ?? 0,
-    output_tokens: asNumber(usage.output_tokens) ?? 0,
-    cache_read_input_tokens: asNumber(usage.cache_read_input_tokens) ?? 0,
-    cache_creation_input_tokens: asNumber(usage.cache_creation_input_tokens) ?? 0,
+    input_tokens: asCount(usage.input_tokens),
+    output_tokens: asCount(usage.output_tokens),
+    cache_read_input_tokens: asCount(usage.cache_read_input_tokens),
+    cache_creation_input_tokens: asCount(usage.cache_creation_input_tokens),
   };
 }
 

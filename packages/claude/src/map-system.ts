@@ -28,6 +28,7 @@ const quietSubtypes = new Map<string, string>([
   ["ui_invalidate", "redraw of a terminal"],
   ["commands_changed", "list of slash commands"],
   ["files_persisted", "a file was stored by the CLI"],
+  ["session_title_changed", "title that the CLI has for itself"],
 ]);
 
 type Handler = (mapping: Mapping, line: JsonObject) => void;
@@ -140,6 +141,7 @@ function mapCompacted(mapping: Mapping, line: JsonObject): void {
   const meta = asObject(line.compact_metadata);
   const before = asNumber(meta.pre_tokens);
   const after = asNumber(meta.post_tokens);
+  mapping.state = { ...mapping.state, summaryComes: true };
   emit(mapping, line, { type: "agent.thread_context_compacted" });
   notice(mapping, line, {
     kind: "compact_boundary",
@@ -235,13 +237,20 @@ const bannerTexts = new Map<string, string>([
   ["model_refusal_no_fallback", "The model refused to answer"],
   ["model_refusal_fallback", "The model refused to answer; another model goes on"],
   ["model_fallback", "Claude goes on with another model"],
+  // By the key of a notification, whose own words are for terminals.
+  [
+    "stop-hook-error",
+    "A Stop hook of the settings failed, or wanted Claude to go on. Claude Code does not say what it printed: run its command by hand to see that.",
+  ],
 ]);
 
 function mapBanner(mapping: Mapping, line: JsonObject): void {
   const kind = asString(line.subtype) ?? "informational";
   const level = asString(line.level) ?? "info";
-  const text = asString(line.content) || asString(line.text) || bannerTexts.get(kind) || kind;
-  const isWarning = level === "warning" || kind.startsWith("model_");
+  const known = bannerTexts.get(asString(line.key) ?? "");
+  const said = (asString(line.content) || asString(line.text) || "").replace(/ · ctrl\+\w to \w+$/, "");
+  const text = known ?? (said || bannerTexts.get(kind) || kind);
+  const isWarning = level === "warning" || known !== undefined || kind.startsWith("model_");
   notice(mapping, line, {
     kind,
     level: level === "error" ? "error" : isWarning ? "warning" : "info",

@@ -33,6 +33,7 @@ export function mapBackgroundTasks(mapping: Mapping, line: JsonObject): void {
   const known = mapping.state.tasks ?? [];
   const tasks = all.slice(0, maxTasks).map((task) => taskOf(mapping.state, asObject(task), known));
   setTasks(mapping, tasks, all.length);
+  for (const { toolUseId } of tasks) noteTool(mapping, toolUseId, { background: true });
   mapping.signals.push({ type: "background_tasks", count: all.length });
   mapping.quiet = "set of background tasks";
   if (!isSame(known, tasks)) tell(mapping, line);
@@ -42,6 +43,7 @@ export function mapBackgroundTasks(mapping: Mapping, line: JsonObject): void {
 export function noteTaskStart(mapping: Mapping, line: JsonObject): void {
   const id = asString(line.task_id);
   const toolUseId = asString(line.tool_use_id);
+  noteTool(mapping, toolUseId, { taskId: id, background: line.is_backgrounded === true });
   const known = mapping.state.tasks ?? [];
   if (toolUseId === undefined || !known.some((task) => task.id === id && task.toolUseId === undefined)) return;
   const isMonitor = mapping.state.tools.some((tool) => tool.id === toolUseId && tool.isMonitor === true);
@@ -65,10 +67,23 @@ function taskOf(state: MapperState, task: JsonObject, known: readonly TaskEntry[
   const id = asString(task.task_id) ?? "";
   const before = known.find((each) => each.id === id);
   const description = shorten(asString(task.description) ?? before?.description ?? "", maxDescriptionBytes);
-  const toolUseId = asString(task.tool_use_id) ?? before?.toolUseId;
+  const begunBy = state.tools.find((tool) => tool.taskId === id)?.id;
+  const toolUseId = asString(task.tool_use_id) ?? before?.toolUseId ?? begunBy;
   const isMonitor = state.tools.some((tool) => tool.id === toolUseId && tool.isMonitor === true);
   const kind = isMonitor ? "monitor" : (kinds.get(asString(task.task_type) ?? "") ?? "other");
   return { id, kind, description, ...(toolUseId === undefined ? {} : { toolUseId }) };
+}
+
+function noteTool(
+  mapping: Mapping,
+  toolUseId: string | undefined,
+  known: { taskId?: string | undefined; background: boolean },
+): void {
+  const { background, taskId } = known;
+  const tools = mapping.state.tools.map((tool) =>
+    tool.id === toolUseId ? { ...tool, background, ...(taskId === undefined ? {} : { taskId }) } : tool,
+  );
+  mapping.state = { ...mapping.state, tools };
 }
 
 const kinds = new Map<string, TaskEntry["kind"]>([

@@ -30,6 +30,9 @@ function mapWords(mapping: Mapping, line: JsonObject, blocks: readonly JsonObjec
     mapping.quiet = "prompt of a subagent, shown with its tool call";
   } else if (/^\[Request interrupted by user/.test(text)) {
     notice(mapping, line, { kind: "interrupted", text: "Stopped by the user" });
+  } else if (line.isSynthetic === true && mapping.state.summaryComes === true) {
+    mapping.state = { ...mapping.state, summaryComes: false };
+    mapping.quiet = "what the model is told instead of a compacted conversation";
   } else {
     const kind = line.isSynthetic === true ? "synthetic" : "user_text";
     notice(mapping, line, { kind, text: shorten(text, 4096) });

@@ -8,11 +8,12 @@ export function endOpenTools(mapping: Mapping, why: "turn" | "process"): void {
   for (const tool of open) if (why === "process" || !isBackground(mapping, tool)) endTool(mapping, tool, why);
 }
 
-/** Its subagent was started by a call that has its result already. */
+/** Its subagent works in the background; without word of that: it was started by a call that has its result already. */
 function isBackground(mapping: Mapping, { parent }: ToolEntry): boolean {
   if (parent === undefined) return false;
   const above = mapping.state.tools.find(({ id }) => id === parent);
-  return above === undefined || above.open !== true || isBackground(mapping, above);
+  if (above === undefined) return true;
+  return (above.background ?? above.open !== true) || isBackground(mapping, above);
 }
 
 function endTool(mapping: Mapping, tool: ToolEntry, why: "turn" | "process"): void {

@@ -33,6 +33,10 @@ export interface ToolEntry {
   readonly open?: boolean;
   /** The tool call whose subagent made it. */
   readonly parent?: string;
+  /** Of what it began, e.g. a subagent. */
+  readonly taskId?: string;
+  /** What it began goes on without it; absent: not known. */
+  readonly background?: boolean;
   /** It asks to be woken. */
   readonly wakeup?: WakeupCall;
   /** What it begins is no shell, whatever the CLI calls it. */
@@ -92,6 +96,10 @@ export interface MapperState {
   readonly sessionState?: string;
   /** An agent has worked since the CLI was idle last: it is over only when it says so again. */
   readonly hadAgents?: boolean;
+  /** What the CLI said last in its own words, and not the model's. */
+  readonly localSaid?: string;
+  /** The conversation was compacted, and what the model is told instead has not come. */
+  readonly summaryComes?: boolean;
   /** Number of the next result of this process; absent when it is not known. */
   readonly nextResult?: number;
   /** The model's API refused the credential in this turn, with this status. */

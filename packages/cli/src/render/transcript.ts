@@ -135,7 +135,7 @@ export class Transcript {
         this.#note(event.text, event.level === "info" ? "dim" : "yellow");
         return;
       case "agent.thread_context_compacted":
-        this.#note("The conversation was compacted");
+        // A notice with the numbers follows.
         return;
       case "session.error":
         this.#error(event);

@@ -76,7 +76,7 @@ export class Sessions {
   }
 
   async create(accountId: string, input: SessionCreate, identity: RequestIdentity): Promise<Session> {
-    const { db, log, clock, installationId, turns } = this.#deps;
+    const { log, clock, installationId, turns } = this.#deps;
     const nowMs = clock.now();
     const events = input.initial_events ?? [];
     checkMessages(events, "initial_events");

@@ -64,6 +64,7 @@ export class Ingest {
   #committed: number;
   #told: number;
   #stderr = "";
+  readonly #stderrText = new TextDecoder();
   /** The next line is the end of one whose beginning is lost. */
   #torn = false;
   /** Lines that made no event yet and wait for the next commit. */
@@ -106,7 +107,9 @@ export class Ingest {
 
   stderr(offset: number, bytes: Uint8Array): void {
     const fresh = this.#fresh("stderr", offset, bytes);
-    if (fresh !== undefined) this.#stderr = (this.#stderr + new TextDecoder().decode(fresh)).slice(-stderrTailBytes);
+    // A character may come in two pieces.
+    const text = fresh === undefined ? "" : this.#stderrText.decode(fresh, { stream: true });
+    this.#stderr = (this.#stderr + text).slice(-stderrTailBytes);
   }
 
   spoolFailed(message: string): void {
