@@ -13,13 +13,15 @@ export class UsageError extends Error {
   }
 }
 
-/** A failure in three sentences; printed without a stack, exit code 1. */
+/** A failure in three sentences; printed without a stack, exit code 1 unless it has another. */
 export class CliError extends Error {
   override name = "CliError";
   readonly why: string;
   readonly todo: string;
-  constructor(what: string, why: string, todo: string, options?: { cause?: unknown }) {
-    super(what, options);
+  readonly exitCode: number;
+  constructor(what: string, why: string, todo: string, options: { cause?: unknown; exitCode?: number } = {}) {
+    super(what, { cause: options.cause });
+    this.exitCode = options.exitCode ?? 1;
     this.why = why;
     this.todo = todo;
   }

@@ -21,7 +21,7 @@ export async function run(argv: string[], signal: AbortSignal): Promise<number> 
     if (signal.aborted && !(error instanceof CliError)) return 130;
     const failure = error instanceof CliError ? error : await (await import("./failure.ts")).inWords(error);
     out.error(failure.message, failure.why, failure.todo);
-    return 1;
+    return failure.exitCode;
   }
 }
 

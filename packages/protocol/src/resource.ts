@@ -8,7 +8,9 @@ import { ConfirmationDetails } from "./question.ts";
 import { SessionSettings, SettingsChange } from "./settings.ts";
 
 /** Names of workspaces become parts of volume names: nothing that could be a path. */
-export const WorkspaceName = z.string().regex(/^[a-z0-9][a-z0-9_-]{0,63}$/);
+export const WorkspaceName = z
+  .string()
+  .regex(/^[a-z0-9][a-z0-9_-]{0,63}$/, "has 1 to 64 small letters, digits, - and _, the first no - or _");
 
 /** The name in `metadata` that chooses a session's workspace. */
 export const workspaceMetadataKey = "holdfast.workspace";

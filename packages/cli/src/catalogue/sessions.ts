@@ -13,6 +13,7 @@ export const sessionCommands: readonly Command[] = [
         short: "w",
         help: "the files to work on (default: your account's default workspace)",
       },
+      create: { help: "make the workspace where it is new, without asking" },
       session: { value: "ID", short: "s", help: "go on in this session instead of a new one" },
       title: { value: "TEXT", help: "what the session is called (default: the prompt's beginning)" },
       quiet: { short: "q", help: "only what Claude says" },

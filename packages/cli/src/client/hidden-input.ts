@@ -17,15 +17,17 @@ function ask(
 ): Promise<string> {
   const { promise, resolve, reject } = Promise.withResolvers<string>();
   let typed = "";
-  const cancelled = () => new CliError("Nothing was stored", "You ended the input.", "");
+  const cancelled = (exitCode?: number) =>
+    new CliError("Nothing was stored", "You ended the input.", "", exitCode === undefined ? {} : { exitCode });
   const onData = (chunk: Buffer) => {
     for (const char of chunk.toString()) {
       if (char === "\r" || char === "\n") return resolve(typed);
-      if (char === "\u0003" || char === "\u0004") return reject(cancelled());
+      if (char === "\u0003") return reject(cancelled(130));
+      if (char === "\u0004") return reject(cancelled());
       typed = char === "\u007f" || char === "\b" ? typed.slice(0, -1) : typed + char;
     }
   };
-  const onAbort = () => reject(cancelled());
+  const onAbort = () => reject(cancelled(130));
   // Before the question: what is typed at once must not be shown either.
   stdin.setRawMode(true);
   out.stderr.write(`${question}: `);

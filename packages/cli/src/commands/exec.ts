@@ -8,6 +8,7 @@ export const exec: Handler = async (input, context) => {
   const server = connection(input, context);
   const sandbox = await sandboxOf(server, target, signal);
   const seconds = textOption(input, "timeout");
+  const since = performance.now();
   await using run = await server.holdfast.sandboxes.exec(sandbox.id, command, {
     signal,
     ...(input.options.root === true ? { user: "root" } : {}),
@@ -23,5 +24,7 @@ export const exec: Handler = async (input, context) => {
   }
   const code = await run.exitCode;
   out.data({ type: "exit", code });
+  const isOver = seconds !== undefined && performance.now() - since >= Number(seconds) * 1000;
+  if (isOver && code !== 0) out.progress(`The time limit of ${seconds} s is over: the command was ended.`);
   return code;
 };

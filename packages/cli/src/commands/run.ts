@@ -1,4 +1,5 @@
 import { inBackground } from "@holdfast/std";
+import { confirm } from "../client/confirm.ts";
 import { type Connection, connectByToken, findConnection } from "../client/connection.ts";
 import { promptFrom, titleOf } from "../client/prompt.ts";
 import { Prompter } from "../client/prompter.ts";
@@ -26,11 +27,16 @@ async function runOn(
 ): Promise<number> {
   const { out, signal } = context;
   const sessions = new Sessions(connection);
+  if (!(await isWorkspaceMeant(connection, input, context))) {
+    out.progress("Nothing was begun.");
+    return 1;
+  }
   const sessionId = await sessionFor(sessions, { prompt, input, signal });
   out.progress(`Session ${sessionId}`);
   // Not cut off by Ctrl-C: whether the message arrived must be known to stop what it begins.
   const sent = await sessions.send(sessionId, prompt);
   if (sent === undefined) throw new Error("the server did not say which message it took");
+  out.data({ type: "holdfast.run", session_id: sessionId, message_id: sent.id });
   using viewer = createViewer(context, { quiet: input.options.quiet === true, echo: false });
   const failed = (error: unknown) => {
     inBackground(
@@ -93,6 +99,19 @@ function exitCodeOf(end: TurnEnd, sessionId: string, { out }: CommandContext): n
   }
   if (end.stop_reason.type === "retries_exhausted") return 1;
   return (end.holdfast?.outcome ?? "completed") === "completed" ? 0 : 1;
+}
+
+/** A name that is new may be a slip: whoever sits at a terminal is asked. */
+async function isWorkspaceMeant(
+  { holdfast }: Connection,
+  input: ParsedInput,
+  context: CommandContext,
+): Promise<boolean> {
+  const name = textOption(input, "workspace");
+  const { stdin, out, signal } = context;
+  if (name === undefined || input.options.create === true || stdin.isTTY !== true || out.json) return true;
+  for await (const each of holdfast.workspaces.list({ signal })) if (each.name === name) return true;
+  return await confirm(`There is no workspace ${JSON.stringify(name)} yet. Make it?`, input, context);
 }
 
 async function sessionFor(

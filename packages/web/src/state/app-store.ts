@@ -147,7 +147,7 @@ export class AppStore implements Disposable {
     try {
       await this.api.changeSettings(id, { permission_mode: mode });
     } catch (error) {
-      this.report(`The permission mode could not be changed. ${wordsOf(error)}`);
+      this.report(`The mode could not be changed. ${wordsOf(error)}`);
     }
   }
 

@@ -221,7 +221,7 @@ function addRow(to: Building, event: SessionEvent): void {
     case "holdfast.background":
       return;
     case "holdfast.wakeup":
-      if (event.state === "fired") push(to, notice(event.id, "info", "Claude is woken up, as it had planned"));
+      if (event.state === "fired") push(to, notice(event.id, "info", "Claude is woken up"));
       return;
     case "session.deleted":
       push(to, notice(event.id, "warning", "This session was deleted"));

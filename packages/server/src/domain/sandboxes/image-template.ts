@@ -36,6 +36,8 @@ export function claudeCodeTemplate({ base, claudeVersion, extraCommands, guestBu
       title: "Guest program",
       commands: [
         "RUN mkdir -p /opt/holdfast /mnt/workspace /mnt/state && chown 0:0 /opt/holdfast && chmod 755 /opt/holdfast",
+        // One for each Claude that runs: what it starts keeps it, and is found by it.
+        `RUN for i in $(seq ${markGroups}); do echo "hf$i:x:$((61000 + i)):" >> /etc/group; done`,
         ...guestCommands(guestBundle),
         ...extraCommands,
         // Modal ran execs as the image's user once and ignores it today: root under both.

@@ -24,7 +24,7 @@ export async function ensureWorkspace(
   if (!WorkspaceName.safeParse(input.name).success) {
     throw new AppError("workspace_name_invalid", {
       detail: `"${input.name.slice(0, 80)}" is not a workspace name`,
-      errors: [{ path: "metadata.holdfast.workspace", message: "must match ^[a-z0-9][a-z0-9_-]{0,63}$" }],
+      errors: [{ path: "metadata.holdfast.workspace", message: "has 1 to 64 small letters, digits, - and _" }],
     });
   }
   await holdAccount(tx, input.accountId);

@@ -83,10 +83,10 @@ function StatePill({ activity, stopping, asks }: { activity: Activity; stopping:
 }
 
 const modes = {
-  plan: "Plan only",
-  default: "Ask first",
+  plan: "Plan",
+  default: "Ask",
   acceptEdits: "Accept edits",
-  dontAsk: "Refuse, never ask",
+  dontAsk: "Refuse",
   bypassPermissions: "Allow all",
 };
 
