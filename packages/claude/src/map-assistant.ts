@@ -3,6 +3,7 @@ import { apiErrorEvent } from "./api-errors.ts";
 import { eventIdOf } from "./hash.ts";
 import { asArray, asNumber, asObject, asString, type JsonObject } from "./json.ts";
 import { commitDraftBlock, dropDraft } from "./map-stream.ts";
+import { todoCall } from "./map-todos.ts";
 import { wakeupCall } from "./map-wakeups.ts";
 import { emit, type Mapping, notice } from "./mapping.ts";
 import { addTool, nextBlockId, toolEvent } from "./state.ts";
@@ -104,6 +105,7 @@ function mapToolUse(mapping: Mapping, line: JsonObject, block: JsonObject): void
     toolUseId,
     parent: asString(line.parent_tool_use_id),
     name: asString(block.name),
+    todo: todoCall(asString(block.name), line, asObject(block.input)),
     wakeup: wakeupCall(asString(block.name), asObject(block.input)),
   });
   mapping.state = tool.state;

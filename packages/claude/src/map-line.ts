@@ -6,6 +6,7 @@ import { mapAssistant } from "./map-assistant.ts";
 import { mapResult } from "./map-result.ts";
 import { dropDraft, mapStreamEvent } from "./map-stream.ts";
 import { mapOther, mapSystem, maxOtherBytes } from "./map-system.ts";
+import { clearTodos } from "./map-todos.ts";
 import { mapUser } from "./map-user.ts";
 import { noteFired } from "./map-wakeups.ts";
 import { beginMapping, emit, type MapperContext, type Mapping, type MapResult, notice } from "./mapping.ts";
@@ -158,6 +159,7 @@ function mapCommandLifecycle(mapping: Mapping, line: JsonObject): void {
 function mapConversationReset(mapping: Mapping, line: JsonObject): void {
   // The next result counts from 0 again; its own lines carry the new session id.
   mapping.state = { ...mapping.state, totalCostUsd: 0 };
+  clearTodos(mapping, line);
   notice(mapping, line, { kind: "conversation_reset", text: "The conversation was cleared; Claude starts anew" });
 }
 

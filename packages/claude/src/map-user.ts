@@ -2,6 +2,7 @@ import { maxToolResultBytes, type NewEvent } from "@holdfast/protocol";
 import { clipDetails, clipText, countLines, shorten, utf8Bytes } from "./clip.ts";
 import { asArray, asObject, asString, isObject, type JsonObject } from "./json.ts";
 import { parentOf } from "./map-assistant.ts";
+import { noteTodos } from "./map-todos.ts";
 import { noteWakeup } from "./map-wakeups.ts";
 import { emit, type Mapping, notice } from "./mapping.ts";
 import { closeTool, toolEvent } from "./state.ts";
@@ -59,8 +60,9 @@ function mapToolResult(mapping: Mapping, line: JsonObject, block: JsonObject): v
   // A line with several results has one `tool_use_result`: it cannot be said whose.
   const alone = asArray(asObject(line.message).content).length === 1;
   const details = alone ? clipDetails(line.tool_use_result) : undefined;
-  const { wakeup } = mapping.state.tools.find(({ id }) => id === toolUseId) ?? {};
+  const { wakeup, todo } = mapping.state.tools.find(({ id }) => id === toolUseId) ?? {};
   if (wakeup !== undefined && alone && block.is_error !== true) noteWakeup(mapping, wakeup, line.tool_use_result);
+  const changesTodos = todo !== undefined && alone && block.is_error !== true;
   mapping.state = closeTool(mapping.state, toolUseId);
   emit(mapping, line, {
     type: "agent.tool_result",
@@ -75,6 +77,7 @@ function mapToolResult(mapping: Mapping, line: JsonObject, block: JsonObject): v
       ...(details === undefined ? {} : { details }),
     },
   });
+  if (changesTodos) noteTodos(mapping, line, { call: todo, value: line.tool_use_result });
 }
 
 function resultContent(value: unknown): { content: ResultContent; texts: string[]; clipped: boolean } {

@@ -1,3 +1,4 @@
+import type { Todo } from "@holdfast/protocol";
 import { eventIdOf } from "./hash.ts";
 
 /** A text or thinking block that streams and is not an event yet. */
@@ -37,6 +38,8 @@ export interface ToolEntry {
   readonly taskId?: string;
   /** What it began goes on without it; absent: not known. */
   readonly background?: boolean;
+  /** It reads or changes the list of what is to be done. */
+  readonly todo?: TodoCall;
   /** It asks to be woken. */
   readonly wakeup?: WakeupCall;
   /** What it begins is no shell, whatever the CLI calls it. */
@@ -49,6 +52,12 @@ export interface WakeupCall {
   readonly prompt: string;
   readonly reason: string;
   readonly cron: string | null;
+}
+
+export interface TodoCall {
+  readonly tool: "TodoWrite" | "TaskCreate" | "TaskUpdate" | "TaskList";
+  /** The words that an entry gets. */
+  readonly subject?: string;
 }
 
 /** What runs in the background of a process. */
@@ -92,6 +101,8 @@ export interface MapperState {
   readonly backgroundTasks?: number;
   /** Those of them that are known by name. */
   readonly tasks?: readonly TaskEntry[];
+  /** What Claude notes of its work, over all processes. */
+  readonly todos?: readonly Todo[];
   /** As the CLI tells it; absent: it does not. */
   readonly sessionState?: string;
   /** An agent has worked since the CLI was idle last: it is over only when it says so again. */
@@ -150,9 +161,10 @@ export function addTool(
     parent?: string | undefined;
     name?: string | undefined;
     wakeup?: WakeupCall | undefined;
+    todo?: TodoCall | undefined;
   },
 ): { state: MapperState; eventId: string } {
-  const { sessionId, toolUseId, parent, name, wakeup } = options;
+  const { sessionId, toolUseId, parent, name, wakeup, todo } = options;
   const known = state.tools.find((entry) => entry.id === toolUseId);
   const entry: ToolEntry = {
     id: toolUseId,
@@ -162,6 +174,7 @@ export function addTool(
     ...(parent === undefined ? {} : { parent }),
     ...(name === "Monitor" ? { isMonitor: true } : {}),
     ...(wakeup === undefined ? {} : { wakeup }),
+    ...(todo === undefined ? {} : { todo }),
   };
   const others = known === undefined ? state.tools.slice(1 - maxTools) : state.tools.filter((e) => e !== known);
   return { state: { ...state, tools: [...others, entry] }, eventId: toolEventId(sessionId, entry) };
@@ -183,7 +196,7 @@ export function toolParent(state: MapperState, sessionId: string, toolUseId: str
 export function closeTool(state: MapperState, toolUseId: string): MapperState {
   const tools = state.tools.map((entry) => {
     if (entry.id !== toolUseId) return entry;
-    const { wakeup: _answered, ...rest } = entry;
+    const { wakeup: _wakeup, todo: _todo, ...rest } = entry;
     return { ...rest, open: false };
   });
   return { ...state, tools };

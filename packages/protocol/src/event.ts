@@ -4,6 +4,7 @@ import { ImageBlock, TextBlock } from "./content.ts";
 import { InterruptDetails, MessageDetails, messageChange } from "./message.ts";
 import { ConfirmationDetails, permissionRequest, permissionResolved } from "./question.ts";
 import { SessionSettings } from "./settings.ts";
+import { Todo } from "./todo.ts";
 
 const common = {
   id: z.string(),
@@ -209,6 +210,9 @@ export const Notice = event("holdfast.notice", {
   data: z.record(z.string(), z.unknown()).optional(),
 });
 
+/** The list that Claude keeps of its work, whole, whenever it changes. */
+export const Todos = event("holdfast.todos", { todos: z.array(Todo) });
+
 /** A time at which Claude wants to be woken: it was set, has come, or was taken back. */
 export const Wakeup = event("holdfast.wakeup", {
   wakeup_id: z.string(),
@@ -251,6 +255,7 @@ export const SessionEvent = z.discriminatedUnion("type", [
   PermissionResolved,
   Background,
   Wakeup,
+  Todos,
   Other,
 ]);
 export type SessionEvent = z.infer<typeof SessionEvent>;

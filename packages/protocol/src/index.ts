@@ -84,4 +84,5 @@ export {
   StreamStart,
   StreamVerdict,
 } from "./stream.ts";
+export { Todo } from "./todo.ts";
 export { Workspace, WorkspaceDeleted, WorkspaceWrite } from "./workspace.ts";

@@ -6,6 +6,7 @@ import { InterruptDetails, MessageDetails } from "./message.ts";
 import { Metadata, MetadataPatch } from "./metadata.ts";
 import { ConfirmationDetails } from "./question.ts";
 import { SessionSettings, SettingsChange } from "./settings.ts";
+import { Todo } from "./todo.ts";
 
 /** Names of workspaces become parts of volume names: nothing that could be a path. */
 export const WorkspaceName = z
@@ -75,6 +76,8 @@ export const Session = z.object({
     needs_answer: z.boolean(),
     settings: SessionSettings,
     background: z.array(BackgroundTask),
+    /** What Claude notes of its work. */
+    todos: z.array(Todo),
   }),
 });
 export type Session = z.infer<typeof Session>;

@@ -94,7 +94,15 @@ export class ReplayServer implements AsyncDisposable {
       stats: {},
       usage: {},
       vault_ids: [],
-      holdfast: { workspace: "default", last_seq: 0, cost_usd: 0, needs_answer: false, settings, background: [] },
+      holdfast: {
+        workspace: "default",
+        last_seq: 0,
+        cost_usd: 0,
+        needs_answer: false,
+        settings,
+        background: [],
+        todos: [],
+      },
     };
     const entry: Entry = { session, events: [], drafts: new Map() };
     this.sessions.set(id, entry);

@@ -96,6 +96,8 @@ export interface Schema {
     mode_seq: Generated<number>;
     /** `BackgroundTask[]` of its process; null: none. */
     background_json: string | null;
+    /** `Todo[]`; null: none. */
+    todos_json: string | null;
     /** The reader wants the turn that Claude began by itself to end, and the agents that work. */
     stop_requested_at: number | null;
     created_at: number;

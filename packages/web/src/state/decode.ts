@@ -32,6 +32,7 @@ const shapes: Record<SessionEventType, Shape> = {
   "holdfast.permission_resolved": { tool_use_id: "string", outcome: "string" },
   "holdfast.message": { message_id: "string", state: "string" },
   "holdfast.background": { tasks: "array" },
+  "holdfast.todos": { todos: "array" },
   "holdfast.wakeup": { state: "string", due_at: "string" },
   "holdfast.other": { line_type: "string" },
 };

@@ -219,6 +219,7 @@ function addRow(to: Building, event: SessionEvent): void {
       return;
     case "session.updated":
     case "holdfast.background":
+    case "holdfast.todos":
       return;
     case "holdfast.wakeup":
       if (event.state === "fired") push(to, notice(event.id, "info", "Claude is woken up"));

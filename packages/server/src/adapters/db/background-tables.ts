@@ -1,6 +1,7 @@
 import type { Kysely } from "kysely";
 
-/** What runs beside a session's turns. */
+/** What runs beside a session's turns, and what Claude notes of its work. */
 export async function backgroundTables(db: Kysely<unknown>): Promise<void> {
-  await db.schema.alterTable("sessions").addColumn("background_json", "text").execute();
+  for (const column of ["background_json", "todos_json"])
+    await db.schema.alterTable("sessions").addColumn(column, "text").execute();
 }

@@ -1,5 +1,5 @@
 import type { PermissionMode } from "@holdfast/claude";
-import type { Session, SessionAgent } from "@holdfast/protocol";
+import type { Session, SessionAgent, Todo } from "@holdfast/protocol";
 import type { Selectable } from "kysely";
 import type { Schema } from "../../ports/database.ts";
 import { defaultAgent } from "../agents/default.ts";
@@ -45,6 +45,7 @@ export function toSession(
       cost_usd: row.cost_usd,
       needs_answer: Number(row.open_questions) > 0,
       background: [...backgroundOf(row), ...wakeups.filter((each) => each.session_id === row.id).map(toBackground)],
+      todos: row.todos_json === null ? [] : (JSON.parse(row.todos_json) as Todo[]),
       settings: toSettings(row, launchModeOf(agent, permissionMode)),
     },
   };

@@ -338,6 +338,7 @@ async function insertSession(tx: Tx, { accountId, workspaceId, agent, input, now
       ...afterChange({ permission_mode: null, model: null, effort: null }, input.holdfast?.settings ?? {}),
       stop_requested_at: null,
       background_json: null,
+      todos_json: null,
       created_at: nowMs,
       updated_at: nowMs,
     })

@@ -47,7 +47,12 @@ export async function commitBatch(log: EventLog, input: CommitInput): Promise<vo
 /** What the codec remembers, and what of it others read. */
 export function mapperColumns(mapper: MapperState, sessionId: string) {
   const tasks = backgroundTasks(mapper, sessionId);
-  return { mapper_json: JSON.stringify(mapper), background_json: tasks.length === 0 ? null : JSON.stringify(tasks) };
+  const todos = mapper.todos ?? [];
+  return {
+    mapper_json: JSON.stringify(mapper),
+    background_json: tasks.length === 0 ? null : JSON.stringify(tasks),
+    todos_json: todos.length === 0 ? null : JSON.stringify(todos),
+  };
 }
 
 /**
