@@ -80,7 +80,8 @@ const backgroundOf = async (session: LocalSession) =>
 /** Everything that is due now was looked at. */
 async function looked(): Promise<void> {
   const { session, claude } = await armed(wakeup("witness", clock.nowMs - 1));
-  await ended(session, claude);
+  // It is due: another process may begin as soon as this one has ended.
+  await claude.exit(0);
   await session.until("the witness", (events) => woken(events).length === 1);
 }
 
