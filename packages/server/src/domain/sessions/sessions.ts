@@ -174,6 +174,8 @@ export class Sessions {
     const { db, turns } = this.#deps;
     await sessionRow(db, accountId, sessionId);
     await this.#markArchived(sessionId);
+    // Also where nobody works on it: what waits there is said to have been stopped.
+    turns.interrupt(sessionId);
     turns.end(sessionId);
     return await this.#one(accountId, sessionId);
   }

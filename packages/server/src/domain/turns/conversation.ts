@@ -128,7 +128,7 @@ export class Conversation {
       desk.preparing = undefined;
       if (!desk.stop.signal.aborted) this.#holder.armIdleTimer();
     }
-    if (worked && !desk.stop.signal.aborted) desk.saveWorkspace();
+    if (worked && !desk.stop.signal.aborted) await desk.saveWorkspace();
   }
 
   async #failed(error: unknown): Promise<void> {

@@ -69,7 +69,7 @@ export function onTurnEnded(
       if (own || ended.origin !== null) running.ownTurn = false;
       running.outcome = outcome;
       for (const turn of turns) turn.end({ kind: "done" });
-      if (own && !works) desk.saveWorkspace();
+      if (own && !works) desk.saveSoon();
     },
   };
 }
@@ -88,7 +88,7 @@ export function onWorkEnded(desk: SessionDesk, running: HeldProcess): LinePart |
     after: () => {
       // What begins from now on was not meant.
       running.stopped = false;
-      desk.saveWorkspace();
+      desk.saveSoon();
     },
   };
 }

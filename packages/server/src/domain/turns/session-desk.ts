@@ -105,12 +105,13 @@ export class SessionDesk {
     if (!this.stop.signal.aborted) this.deps.logger.warn({ err: error, session: this.session.id }, what);
   }
 
-  /** Claude's work has come to an end. */
-  saveWorkspace(): void {
-    inBackground(this.#saveWorkspace(), (error) => this.warn(error, "a workspace is not saved"));
+  /** What Claude did by itself has come to an end: as after a turn. */
+  saveSoon(): void {
+    inBackground(this.saveWorkspace(), (error) => this.warn(error, "a workspace is not saved"));
   }
 
-  async #saveWorkspace(): Promise<void> {
+  /** Resolves when its save is begun. */
+  async saveWorkspace(): Promise<void> {
     const { deps, running, workspace, session } = this;
     if (this.stop.signal.aborted) return;
     const current = await deps.sandboxes.current(workspace.id)?.catch(() => undefined);

@@ -29,12 +29,27 @@ export function wakeupEvent(
   return { type: "holdfast.wakeup", wakeup_id: row.id, state, due_at: due, reason: decodeText(row.reason) };
 }
 
+/** Of one session. */
+const mostPending = 100;
+/** What is over is remembered for so long: Claude Code may still fire it by itself. */
+const rememberMs = 2 * 24 * 60 * 60_000;
+
 /** Of those without a name the last one counts. */
 export async function storeWakeup(
   tx: Tx,
   { sessionId, processId, nowMs }: { sessionId: string; processId: string; nowMs: number },
   wakeup: NewWakeup,
 ): Promise<NewEvent[]> {
+  await tx
+    .deleteFrom("wakeups")
+    .where("session_id", "=", sessionId)
+    .where("state", "!=", "pending")
+    .where("due_at", "<", nowMs - rememberMs)
+    .execute();
+  if ((await pendingWakeups(tx, [sessionId])).length >= mostPending) {
+    const text = `${mostPending} wake-ups wait in this session already: this one is lost when Claude Code's process ends`;
+    return [{ type: "holdfast.notice", kind: "wakeup_lost", level: "warning", text }];
+  }
   const replaced = wakeup.kind === "once" ? await cancelWakeups(tx, sessionId, { kind: "once" }) : [];
   const row: WakeupRow = {
     id: `wake_${randomUUID().replaceAll("-", "")}`,
