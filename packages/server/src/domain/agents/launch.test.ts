@@ -25,7 +25,9 @@ test("files that Claude can write are trusted exactly where nothing is asked", (
   }
   for (const permissionMode of ["default", "acceptEdits", "plan"] as const) {
     expect(distrusts({ permissionMode })).toBe("commands and rules");
-    expect(distrusts({ permissionMode, session: { ...context.session, mode: "bypassPermissions" } })).toBe("commands and rules");
+    expect(distrusts({ permissionMode, session: { ...context.session, mode: "bypassPermissions" } })).toBe(
+      "commands and rules",
+    );
   }
   expect(distrusts({}, agentWith("always_allow"))).toBeUndefined();
   expect(distrusts({}, agentWith("always_ask"))).toBe("commands");

@@ -2,6 +2,7 @@ import { expect, test } from "vitest";
 import {
   afterChange,
   afterLine,
+  isOutdated,
   needsOtherProcess,
   permissiveness,
   type Settings,
@@ -88,13 +89,14 @@ class World {
 
   start(): void {
     const mode = this.wanted;
-    const told = { launched: mode, mode_seq: this.modeSeq, model: null, effort: null };
+    const told = { launched: mode, launch_seq: this.modeSeq, mode_seq: this.modeSeq, model: null, effort: null };
     this.process = { mode, told, begun: false, inbox: [] };
   }
 
   /** A message: the process begins a turn, or another one does where it must. */
   turn(): void {
-    if (this.process === undefined || needsOtherProcess(this.process.told, this.wanted)) this.start();
+    const wanted = { mode: this.wanted, modeSeq: this.modeSeq };
+    if (this.process === undefined || isOutdated(this.process.told, wanted)) this.start();
     const process = this.process;
     if (process === undefined) return;
     this.read(began(process.mode, { isFirst: !process.begun }));

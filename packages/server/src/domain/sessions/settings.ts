@@ -111,6 +111,8 @@ export function settingsEvent(settings: Settings, launchMode: string): NewEvent 
 export interface ToldSettings {
   /** In which mode it was started: only a process that was started so may change to `bypassPermissions`. */
   launched: string;
+  /** As `mode_seq`, when it was started. */
+  launch_seq: number;
   /** Up to which event the client's choices of a mode are known to it. */
   mode_seq: number;
   model: string | null;
@@ -120,4 +122,14 @@ export interface ToldSettings {
 /** Whether a process must be replaced to have this mode. */
 export function needsOtherProcess(told: ToldSettings, mode: string): boolean {
   return mode === "bypassPermissions" && told.launched !== "bypassPermissions";
+}
+
+/**
+ * Whether the next turn wants another process. One that was started to ask nothing trusts the workspace's own hooks and
+ * rules; where a client wants to be asked from now on, it may not go on so.
+ */
+export function isOutdated(told: ToldSettings, { mode, modeSeq }: { mode: string; modeSeq: number }): boolean {
+  if (needsOtherProcess(told, mode)) return true;
+  const asks = mode !== "bypassPermissions" && mode !== "plan";
+  return asks && told.launched === "bypassPermissions" && told.launch_seq < modeSeq;
 }

@@ -132,7 +132,12 @@ export async function startProcess(deps: TurnDeps, input: StartInput): Promise<C
   const settings = await sessionSettings(deps.db, session.id);
   const launched = settings.permission_mode ?? launchModeOf(session.agent, deps.options.permissionMode);
   const { model, effort, mode_seq } = settings;
-  await noteProcess(deps, { session, sandbox, processId, told: { launched, model, effort, mode_seq } });
+  await noteProcess(deps, {
+    session,
+    sandbox,
+    processId,
+    told: { launched, launch_seq: mode_seq, model, effort, mode_seq },
+  });
   const scripted = await isScripted(deps, signal);
   const secrets = await secretsOf(deps, input);
   const result = await insist(deps, input, async () => {

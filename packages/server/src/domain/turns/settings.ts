@@ -9,6 +9,7 @@ import {
 import type { NewEvent } from "@holdfast/protocol";
 import {
   afterLine,
+  isOutdated,
   isSame,
   needsOtherProcess,
   type Settings,
@@ -113,7 +114,8 @@ export async function tellSettings(desk: SessionDesk, running: HeldProcess): Pro
 export async function isOutdatedBySettings(desk: SessionDesk, running: HeldProcess): Promise<boolean> {
   const told = await processSettings(desk.deps.db, running.process.processId);
   const row = await sessionSettings(desk.deps.db, desk.session.id);
-  return told !== null && needsOtherProcess(told, row.permission_mode ?? desk.launchMode);
+  const wanted = { mode: row.permission_mode ?? desk.launchMode, modeSeq: row.mode_seq };
+  return told !== null && isOutdated(told, wanted);
 }
 
 const modelOf = ({ session }: SessionDesk, row: Settings) => row.model ?? session.agent?.model.id ?? null;
