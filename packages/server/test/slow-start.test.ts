@@ -68,9 +68,8 @@ test("a model that was asked has no limit, however long it is silent, and hooks 
   const session = await it.session();
   await session.send("go");
   const stalled = async () => (await session.eventsOf("holdfast.notice")).filter(({ kind }) => kind === "stalled");
-  await expect
-    .poll(async () => (await stalled())[0]?.data, { timeout: 10_000 })
-    .toMatchObject({ waiting_for: "model" });
+  // A start that takes its time on a busy machine may be told before.
+  await expect.poll(async () => (await stalled()).at(-1)?.data).toMatchObject({ waiting_for: "model" });
   // Longer than the limit of a start.
   await new Promise((resolve) => setTimeout(resolve, 2_000));
   end.resolve();
