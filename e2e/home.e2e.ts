@@ -7,7 +7,7 @@ import { terminal } from "./_pty.ts";
 let kit: TestKit;
 let sessionId: string;
 beforeAll(async () => {
-  kit = await createTestKit();
+  kit = await createTestKit({ saves: false });
   ({ sessionId } = await kit.turn("hello"));
 });
 afterAll(() => kit?.[Symbol.asyncDispose]());

@@ -7,6 +7,7 @@ test.each([
   ["ignored, as today", false],
 ])("a turn works where the image's USER is %s", async (_what, honourImageUser) => {
   await using kit = await createTestKit({
+    saves: false,
     adjust: (name, options) => (name === "engine" ? { ...options, honourImageUser } : options),
   });
   const { events } = await kit.turn("Create a file user.txt that says user, then run `id -un`");

@@ -11,6 +11,7 @@ let gateway: { adminUrl: string; adminToken: string };
 const figures: string[] = [];
 beforeAll(async () => {
   kit = await createTestKit({
+    saves: false,
     adjust: (name, options) => {
       if (name === "server") gateway = options.gateway as typeof gateway;
       return name === "gateway" ? { ...options, scriptedModel: { allowScripts: true } } : options;

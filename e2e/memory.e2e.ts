@@ -11,7 +11,7 @@ const settings: Record<string, object> = {
 
 let kit: TestKit;
 beforeAll(async () => {
-  kit = await createTestKit({ adjust: (name, given) => ({ ...given, ...settings[name] }) });
+  kit = await createTestKit({ saves: false, adjust: (name, given) => ({ ...given, ...settings[name] }) });
 });
 afterAll(() => kit?.[Symbol.asyncDispose]());
 

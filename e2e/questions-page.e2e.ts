@@ -6,7 +6,7 @@ import { launchBrowser, send, visit } from "./_browser.ts";
 let kit: TestKit;
 let browser: Browser;
 beforeAll(async () => {
-  kit = await createTestKit();
+  kit = await createTestKit({ saves: false });
   browser = await launchBrowser();
   // The first turn builds and starts what the others then find ready.
   await kit.turn("list the files");

@@ -14,6 +14,7 @@ let home: string;
 beforeAll(async () => {
   home = mkdtempSync(join(tmpdir(), "holdfast-questions-"));
   kit = await createTestKit({
+    saves: false,
     adjust: (name, options) =>
       name === "server"
         ? { ...options, sandbox: { ...(options.sandbox as object), permissionMode: "default" } }

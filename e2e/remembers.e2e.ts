@@ -11,7 +11,7 @@ let model: HeardModel;
 let kit: TestKit;
 beforeAll(async () => {
   model = await heardModel();
-  kit = await createTestKit({ adjust: model.adjust });
+  kit = await createTestKit({ saves: false, adjust: model.adjust });
 });
 afterAll(async () => {
   await kit?.[Symbol.asyncDispose]();

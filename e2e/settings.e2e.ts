@@ -7,7 +7,7 @@ let model: HeardModel;
 let kit: TestKit;
 beforeAll(async () => {
   model = await heardModel();
-  kit = await createTestKit({ adjust: model.adjust });
+  kit = await createTestKit({ saves: false, adjust: model.adjust });
   await kit.turn("hello");
   await sh("cat > /tmp/listen.py && (setsid python3 /tmp/listen.py > /dev/null 2>&1 &)", listener);
   const both = [9998, 9999].map((port) => `until (echo > /dev/tcp/127.0.0.1/${port}) 2> /dev/null; do sleep 0.1; done`);

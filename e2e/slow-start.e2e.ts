@@ -7,6 +7,7 @@ const limitMs = 8_000;
 beforeAll(async () => {
   const sandbox = { stallNoticeMs: 2_000, startLimitMs: limitMs };
   kit = await createTestKit({
+    saves: false,
     adjust: (name, options) =>
       name === "server" ? { ...options, sandbox: { ...(options.sandbox as object), ...sandbox } } : options,
   });

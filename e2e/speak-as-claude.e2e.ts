@@ -3,7 +3,7 @@ import { afterAll, beforeAll, expect, test } from "vitest";
 
 let kit: TestKit;
 beforeAll(async () => {
-  kit = await createTestKit();
+  kit = await createTestKit({ saves: false });
 });
 afterAll(() => kit?.[Symbol.asyncDispose]());
 

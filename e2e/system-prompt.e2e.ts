@@ -14,7 +14,7 @@ test("a conversation that goes on is under the system prompt that its agent has 
   stack.defer(() => rmSync(dataDir, { recursive: true, force: true }));
   const model = stack.use(await heardModel());
   const begun = await (async () => {
-    await using kit = await createTestKit({ adjust: model.adjust, dataDir });
+    await using kit = await createTestKit({ saves: false, adjust: model.adjust, dataDir });
     const { beta } = kit.account.client;
     const agent = await beta.agents.create({ name: "a", model: "claude-sonnet-4-6", system: "You are HERON." });
     const session = await beta.sessions.create({ agent: agent.id, environment_id: "env_default" });
@@ -27,7 +27,7 @@ test("a conversation that goes on is under the system prompt that its agent has 
   expect(database.prepare(change).run(begun.sessionId).changes).toBe(1);
   database.close();
 
-  await using kit = await createTestKit({ adjust: model.adjust, dataDir });
+  await using kit = await createTestKit({ saves: false, adjust: model.adjust, dataDir });
   const account = { ...begun.account, client: new Anthropic({ baseURL: kit.url, apiKey: begun.account.apiKey }) };
   const { events } = await kit.turn("what was the word?", { sessionId: begun.sessionId, account });
   expect(eventsOf(events, "holdfast.turn_result")[0]?.outcome).toBe("completed");

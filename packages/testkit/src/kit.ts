@@ -25,6 +25,8 @@ export interface TestKitOptions {
   adjust?: NonNullable<StartOptions["adjust"]>;
   /** PostgreSQL instead of a SQLite file. */
   databaseUrl?: string;
+  /** False: no S3 is set, for tests that do not look at what is saved; it would take a processor a second per turn. */
+  saves?: boolean;
   /** Otherwise a rejection that nobody handled, or a service that ended by an exception, fails the kit's disposal. */
   expectsFaults?: boolean;
   /** Kept after the end, and used again when given; default: a temporary one. */
@@ -102,7 +104,8 @@ async function buildKit(options: TestKitOptions, stack: AsyncDisposableStack): P
       engineUrl = modal.serverUrl;
       modalOptions = { tokenId: modal.tokenId, tokenSecret: modal.tokenSecret };
       recorder.target = engineUrl;
-      return options.record === true ? { ...adjusted, modal: { ...modal, serverUrl: recorder.url } } : adjusted;
+      const set = options.saves === false ? { ...adjusted, s3: null } : adjusted;
+      return options.record === true ? { ...set, modal: { ...modal, serverUrl: recorder.url } } : set;
     },
   });
   if (options.expectsFaults !== true) stack.defer(() => refuseFaults(system));
