@@ -71,10 +71,12 @@ test("run in a pipe: the transcript on stdout, the rest on stderr, no colours, e
   expect(run.stderr).toMatch(/^Session sesn_\w+\n$/);
 });
 
-test("run -o json: one event a line, dense, from the prompt to idle; nothing else", async () => {
+test("run -o json: the session, then one event a line, dense, from the prompt to idle; nothing else", async () => {
   const run = await cli("run", "list the files", "-o", "json");
   expect(run).toMatchObject({ code: 0, stderr: "" });
-  const events = jsonLines(run) as unknown as SessionEvent[];
+  const [begun, ...lines] = jsonLines(run);
+  expect(begun).toMatchObject({ type: "holdfast.run", session_id: expect.stringMatching(/^sesn_/) });
+  const events = lines as unknown as SessionEvent[];
   expect(events.at(-1)?.type).toBe("session.status_idle");
   const seqs = events.map((event) => event.seq);
   expect(seqs).toEqual(seqs.map((_, i) => (seqs[0] ?? 0) + i));

@@ -222,7 +222,7 @@ test("the engine and the server are killed while it waits: the answer still reac
 test("in a terminal: run asks, and takes words for an answer; attach answers from another one", async () => {
   const env = { HOLDFAST_URL: kit.url, HOLDFAST_API_KEY: kit.account.apiKey, XDG_CONFIG_HOME: home };
   const turns = script([bash("touch first"), bash("touch second"), { text: "Finished." }]);
-  const tty = terminal(["run", "-w", "tty", turns], env);
+  const tty = terminal(["run", "-w", "tty", "--create", turns], env);
   await tty.until("❓ Claude wants to run a command");
   await tty.until(/why not > $/);
   expect(tty.text()).toContain("a1  Always allow Bash(touch first *)");
