@@ -1,5 +1,6 @@
 import type { SessionEvent } from "@holdfast/protocol";
-import { type Finding, noCounts, some } from "./check-turn.ts";
+import { some } from "./check-turn.ts";
+import { type Finding, noCounts } from "./finding.ts";
 import { compareItems, type Item, isSaid, itemsOfLines, itemsOfLog } from "./items.ts";
 import type { Kind } from "./kind.ts";
 

@@ -1,5 +1,5 @@
 import type { SessionEvent } from "@holdfast/protocol";
-import type { Finding } from "./check-turn.ts";
+import type { Finding } from "./finding.ts";
 import type { Installation, InstallationOptions } from "./installation.ts";
 import type { Random } from "./random.ts";
 

@@ -1,7 +1,8 @@
 import { newId, type SessionEvent } from "@holdfast/protocol";
 import { sleep } from "@holdfast/std";
 import { checkSession } from "./check-session.ts";
-import { type Finding, some } from "./check-turn.ts";
+import { some } from "./check-turn.ts";
+import type { Finding } from "./finding.ts";
 import type { Installation } from "./installation.ts";
 import type { Kind } from "./kind.ts";
 import type { Random } from "./random.ts";

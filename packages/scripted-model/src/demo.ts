@@ -1,7 +1,8 @@
 import { posix } from "node:path";
+import type { Flow } from "./flow.ts";
 import { ABILITIES, longText, MARKDOWN_SAMPLE, numberParts } from "./phrases.ts";
 import { parsePlan, type Step, shellQuote } from "./plan.ts";
-import { type ModelRequest, type PastToolUse, withoutReminders } from "./request.ts";
+import { type ModelRequest, withoutReminders } from "./request.ts";
 import { TodoList } from "./todo.ts";
 import type { ScriptToolUse, ScriptTurn } from "./types.ts";
 
@@ -15,9 +16,6 @@ export function nextDemoTurn(request: ModelRequest): ScriptTurn {
   }
   return step.value ?? { text: "That was all I had to do here." };
 }
-
-/** Yields one answer after the other and gets the tool calls of each back, with their results. */
-export type Flow<Result> = Generator<ScriptTurn, Result, readonly PastToolUse[]>;
 
 interface Outcome {
   readonly ok: boolean;

@@ -1,4 +1,4 @@
-import type { Flow } from "./demo.ts";
+import type { Flow } from "./flow.ts";
 import type { ModelRequest } from "./request.ts";
 import type { ScriptToolUse, ScriptTurn } from "./types.ts";
 

@@ -1,10 +1,10 @@
 import { join } from "node:path";
-import type { Ready, ServiceSpec } from "./child.ts";
+import type { Ready, Service, ServiceSpec } from "./child.ts";
 import type { Secrets } from "./secrets.ts";
-import type { RunningSystem } from "./system.ts";
 
 type Name = ServiceSpec["name"];
-type Services = RunningSystem["services"];
+/** Those that run. */
+export type Services = Record<Name, Service>;
 
 export interface PlanInput {
   dataDir: string;

@@ -7,7 +7,7 @@ import { CliError } from "../command.ts";
 import { makeLoginUrl } from "../local/login-url.ts";
 import { Service, type ServiceSpec } from "./child.ts";
 import { lockDataDir } from "./lock.ts";
-import { type PlanInput, plan } from "./plan.ts";
+import { type PlanInput, plan, type Services } from "./plan.ts";
 import { rememberedPorts, rememberPorts } from "./ports.ts";
 import { predecessorsGone } from "./predecessors.ts";
 import { Restarts } from "./restarts.ts";
@@ -32,7 +32,7 @@ export interface RunningSystem extends AsyncDisposable {
   url: string;
   /** Logs a browser in, once, within a quarter of an hour. Another one each time that it is read. */
   readonly loginUrl: string;
-  services: Record<ServiceSpec["name"], Service>;
+  services: Services;
   /** Of all processes since the start, those of services that have ended included. Zeros are told too. */
   faults(): { unhandledRejections: FaultCounts; crashes: FaultCounts };
   /** With `endTurns`, turns, sandboxes and everything they hold are ended; without, they wait for the next start. */

@@ -9,20 +9,7 @@ import { closeElsewhere, errnoOf } from "./calls.ts";
 import { mountImage } from "./image.ts";
 import { makeImage, runTool, smallestImage } from "./make-image.ts";
 import { limitEmptyDirectory, projectOfTree, releaseProject } from "./project.ts";
-import type { DiskKind } from "./types.ts";
-
-export interface MissingKind {
-  why: string;
-  todo: string;
-}
-
-/** What a directory's disk can do, found by doing it. */
-export interface DiskProbe {
-  kind: DiskKind;
-  /** Why the better kinds are missing; absent where they work, or a better one does. */
-  project?: MissingKind;
-  image?: MissingKind;
-}
+import type { DiskKind, DiskProbe, MissingKind } from "./types.ts";
 
 const mib = 2 ** 20;
 /** Of the range that accounts get: no privilege lets such an id write past a limit. */

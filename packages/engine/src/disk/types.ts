@@ -1,12 +1,27 @@
-import type { DiskLimit } from "../runtime/types.ts";
-
-export type { DiskLimit };
+/** How much a tree of files may take. */
+export interface DiskLimit {
+  bytes: number;
+  inodes: number;
+}
 
 /**
  * `project`: the file system counts and refuses. `image`: a file system of its own in a file of that size. `soft`: a
  * plain directory, counted now and then.
  */
 export type DiskKind = "project" | "image" | "soft";
+
+export interface MissingKind {
+  why: string;
+  todo: string;
+}
+
+/** What a directory's disk can do, found by doing it. */
+export interface DiskProbe {
+  kind: DiskKind;
+  /** Why the better kinds are missing; absent where they work, or a better one does. */
+  project?: MissingKind;
+  image?: MissingKind;
+}
 
 export interface DiskUse {
   bytes: number;

@@ -1,7 +1,7 @@
 import { mkdirSync, readdirSync } from "node:fs";
 import { setTimeout as delay } from "node:timers/promises";
 import type { Disks } from "../disk/disks.ts";
-import type { DiskProbe } from "../disk/probe.ts";
+import type { DiskProbe } from "../disk/types.ts";
 import { DiskReserve, isNoRoom } from "../disk-reserve.ts";
 import { AccountGroups } from "./account-groups.ts";
 import type { AccountLimits } from "./account-limits.ts";

@@ -1,6 +1,5 @@
 import { FrameDecoder as Decoder, encodeFrame as encode, type FrameLayout } from "@holdfast/std";
-import type { DiskProbe } from "../disk/probe.ts";
-import type { DiskLimit } from "../disk/types.ts";
+import type { DiskLimit, DiskProbe } from "../disk/types.ts";
 import type { ExecState, ExitStatus, RuntimeErrorCode, SandboxState } from "../runtime/types.ts";
 
 /**

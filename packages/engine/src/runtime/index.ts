@@ -1,6 +1,7 @@
+export type { IsolationProblem } from "./isolation-problem.ts";
 export { createRuntime, type RuntimeLog, type RuntimeOptions } from "./oci-runtime.ts";
 export type { OciRuntimeName } from "./oci-runtime-choice.ts";
-export { type IsolationProblem, type IsolationReport, probeIsolation } from "./probe.ts";
+export { type IsolationReport, probeIsolation } from "./probe.ts";
 export {
   type ExecSpec,
   type ExecState,

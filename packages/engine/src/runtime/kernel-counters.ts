@@ -1,5 +1,5 @@
 import { readFileSync } from "node:fs";
-import type { IsolationProblem } from "./probe.ts";
+import type { IsolationProblem } from "./isolation-problem.ts";
 
 /** What the machine as a whole must have enough of for many accounts, and how much that is. */
 const WANTED_ON_MACHINE = [

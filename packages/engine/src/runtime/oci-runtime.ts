@@ -1,8 +1,7 @@
 import { mkdirSync, readFileSync } from "node:fs";
 import { inBackground } from "@holdfast/std";
-import type { DiskProbe } from "../disk/probe.ts";
 import type { Reserves } from "../disk/shortage.ts";
-import type { DiskKind, DiskLimit } from "../disk/types.ts";
+import type { DiskKind, DiskLimit, DiskProbe } from "../disk/types.ts";
 import type { AccountLimits } from "../keeper/account-limits.ts";
 import { cgroupMode } from "../keeper/cgroup.ts";
 import { defaultOutputLimits } from "../keeper/output-ledger.ts";

@@ -6,17 +6,10 @@ import { promisify } from "node:util";
 import { isNoRoom } from "../disk-reserve.ts";
 import { type CgroupMode, cgroupMode } from "../keeper/cgroup.ts";
 import { RUNTIME_ENV } from "../keeper/oci-command.ts";
+import type { IsolationProblem } from "./isolation-problem.ts";
 import { counterProblems } from "./kernel-counters.ts";
 import { type PossibleLimits, possibleLimits } from "./limits.ts";
 import { type FoundRuntime, findRuntime, type OciRuntimeName } from "./oci-runtime-choice.ts";
-
-export interface IsolationProblem {
-  what: string;
-  why: string;
-  todo: string;
-  /** Whether sandboxes cannot run at all because of it. */
-  fatal: boolean;
-}
 
 export interface IsolationReport {
   /** True when sandboxes can run. */

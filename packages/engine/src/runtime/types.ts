@@ -1,4 +1,4 @@
-import type { DiskProbe } from "../disk/probe.ts";
+import type { DiskLimit, DiskProbe } from "../disk/types.ts";
 
 /**
  * The engine's seam to isolation. `services/` and `behaviour/` speak to this interface only; `runtime/oci.ts`
@@ -17,12 +17,6 @@ export interface SandboxMount {
   idmapped: boolean;
   /** For a volume: what it may take, and the directory below its root that is shown (made if missing, no link followed). */
   volume?: DiskLimit & { subPath?: string };
-}
-
-/** How much a tree of files may take. */
-export interface DiskLimit {
-  bytes: number;
-  inodes: number;
 }
 
 /** Hard limits; undefined means no limit of that kind. */

@@ -1,16 +1,20 @@
 import { join } from "node:path";
 import type { GuestProcess } from "../frames.ts";
 import type { RunPaths } from "../run-paths.ts";
-import type { Connection } from "./connection.ts";
 import { Fences } from "./fences.ts";
 import { HostedProcess, type StartOptions } from "./hosted-process.ts";
 import { loadRecords } from "./record.ts";
 import { RequestError } from "./request-error.ts";
 
+/** One that is told when the generation that it wrote under is over. */
+export interface Overtaken {
+  overtake(sessionId: string, generation: number): void;
+}
+
 /** All processes of this sandbox, present and past, and who may write to them. */
 export class Host implements AsyncDisposable {
   readonly fences: Fences;
-  readonly connections = new Set<Connection>();
+  readonly connections = new Set<Overtaken>();
   readonly #spoolFolder: string;
   readonly #spoolLimitBytes: number;
   readonly #processes = new Map<string, HostedProcess>();

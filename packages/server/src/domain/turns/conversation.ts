@@ -7,6 +7,7 @@ import { openQuestions } from "../sessions/permissions.ts";
 import { inHand, nextOf, openMessages } from "../sessions/queue.ts";
 import { interruptedByRestart } from "./answers.ts";
 import { claimNext, claimSteering } from "./claim.ts";
+import { endFailed } from "./end-failed-turn.ts";
 import { TurnFailure, TurnStopped } from "./failure.ts";
 import { type HeldProcess, unlessEnding } from "./held-process.ts";
 import { lastWords, restartAs } from "./line-effects.ts";
@@ -140,7 +141,7 @@ export class Conversation {
     if (turns.length > 0 && desk.running !== undefined) abandonProcess(desk, desk.running);
     for (const turn of turns) if (desk.stops.has(turn.id)) turn.stop();
     const { preparing } = desk;
-    await desk.endFailed(preparing === undefined ? turns : [...turns, preparing], error);
+    await endFailed(desk, preparing === undefined ? turns : [...turns, preparing], error);
   }
 
   /** Exec 2 where it is needed, the lines, their end; again when the process never came to them. */

@@ -14,10 +14,20 @@ import type { Turn } from "./turn.ts";
 const retryMs = 2_000;
 
 /**
- * Says why turns ended, and makes the session idle again: the next message works. Waits for a full disk; rejects when
- * the lease is lost or the session is let go. Without turns it was one that Claude had begun by itself.
+ * Says why turns ended, and makes the session idle again: the next message works. Without turns it was one that Claude
+ * had begun by itself. Waits for a full disk; a lease that is lost meanwhile ends the desk's work.
  */
-export async function endFailedTurns(desk: SessionDesk, turns: readonly Turn[], error: unknown): Promise<void> {
+export async function endFailed(desk: SessionDesk, turns: readonly Turn[], error: unknown): Promise<void> {
+  try {
+    await endFailedTurns(desk, turns, error);
+  } catch (lost) {
+    if (lost instanceof StaleGenerationError) desk.lostLease(lost);
+    else if (!desk.stop.signal.aborted) throw lost;
+  }
+}
+
+/** Rejects when the lease is lost or the session is let go. */
+async function endFailedTurns(desk: SessionDesk, turns: readonly Turn[], error: unknown): Promise<void> {
   const { log, logger } = desk.deps;
   const { id } = desk.session;
   const stopped = error instanceof TurnStopped || (turns.length > 0 && turns.every((turn) => turn.stopped));

@@ -1,7 +1,8 @@
 import type { MapResult, TurnOutcome } from "@holdfast/claude";
 import { sleep, startTimer, type Timer } from "@holdfast/std";
 import type { LiveSandbox } from "../sandboxes/live-sandbox.ts";
-import type { ClaudeProcess, ProcessExit } from "./claude-process.ts";
+import type { ClaudeProcess } from "./claude-process.ts";
+import type { ProcessExit } from "./process-owner.ts";
 
 /** A session's process between and during its turns. While it is held, its sandbox is in use. */
 export class HeldProcess {

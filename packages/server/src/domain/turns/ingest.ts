@@ -5,9 +5,9 @@ import type { DraftFrame } from "@holdfast/protocol";
 import { sleep } from "@holdfast/std";
 import { StaleGenerationError } from "../../ports/event-log.ts";
 import { isDiskFull } from "../disk-full.ts";
-import type { ClaudeProcessDeps, ClaudeProcessInput } from "./claude-process.ts";
 import { commitBatch, SpoolTakenError } from "./commit-batch.ts";
 import { LineBatch, type SpooledLine } from "./line-batch.ts";
+import type { ClaudeProcessDeps, ClaudeProcessInput } from "./process-owner.ts";
 import { missingOutput, spoolFailed } from "./spool-trouble.ts";
 
 type Exit = Extract<GuestMessage, { type: "exit" }>;

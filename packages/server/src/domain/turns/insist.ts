@@ -1,7 +1,7 @@
 import { LeaseLostError } from "../leases/membership.ts";
 import type { LiveSandbox } from "../sandboxes/live-sandbox.ts";
 import { GuestStaleError } from "./guest-fence.ts";
-import type { Session } from "./prepare.ts";
+import type { Session } from "./session.ts";
 import type { AppendEvents } from "./steps.ts";
 import type { TurnDeps } from "./turn-deps.ts";
 

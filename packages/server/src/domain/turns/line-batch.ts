@@ -1,6 +1,6 @@
 import { decodeLine, type MapperContext, type MapperState, type MapResult, mapLine } from "@holdfast/claude";
 import type { DraftFrame, NewEvent } from "@holdfast/protocol";
-import type { LineEffect, ProcessOwner } from "./claude-process.ts";
+import type { LineEffect, ProcessOwner } from "./process-owner.ts";
 
 /** A line of the CLI and where it stood in its process's output. */
 export interface SpooledLine {

@@ -1,6 +1,6 @@
 import type { MapResult } from "@holdfast/claude";
 import type { NewEvent } from "@holdfast/protocol";
-import type { LineEffect } from "./claude-process.ts";
+import type { LineEffect } from "./process-owner.ts";
 
 /** What one signal of a line adds to the line's own events. */
 export interface LinePart extends Omit<LineEffect, "events"> {

@@ -6,7 +6,7 @@ import { runExec } from "../sandboxes/run-exec.ts";
 import { TurnFailure } from "./failure.ts";
 import { checkStale, leaseArgs } from "./guest-fence.ts";
 import { insist } from "./insist.ts";
-import type { PrepareInput, Session } from "./prepare.ts";
+import type { PrepareInput, Session } from "./session.ts";
 import { Step } from "./steps.ts";
 import type { TurnDeps } from "./turn-deps.ts";
 

@@ -8,7 +8,7 @@ import {
   type PermissionMode,
 } from "@holdfast/claude";
 import { guestBundlePath } from "@holdfast/guest";
-import { newId, type SessionAgent } from "@holdfast/protocol";
+import { newId } from "@holdfast/protocol";
 import { agentLaunch, launchModeOf } from "../agents/launch.ts";
 import { workspaceRules } from "../questions/rules.ts";
 import { GuestAbsentError } from "../sandboxes/guest-link.ts";
@@ -16,33 +16,20 @@ import type { SandboxImage } from "../sandboxes/image.ts";
 import type { LiveSandbox } from "../sandboxes/live-sandbox.ts";
 import { filesMount, stateMount } from "../sandboxes/mounts.ts";
 import type { Workspace } from "../sessions/workspaces.ts";
-import { ClaudeProcess, type ProcessOwner } from "./claude-process.ts";
+import { ClaudeProcess } from "./claude-process.ts";
 import { TurnFailure, toFailure } from "./failure.ts";
 import { checkStale, fenceGuest, leaseArgs } from "./guest-fence.ts";
 import { insist } from "./insist.ts";
+import type { ProcessOwner } from "./process-owner.ts";
 import { markProcess, noteProcess } from "./process-rows.ts";
+import type { PrepareInput, Session } from "./session.ts";
 import { type SessionSettingsRow, sessionSettings } from "./settings-rows.ts";
 import { startInGuest } from "./start-in-guest.ts";
-import { type AppendEvents, Step } from "./steps.ts";
+import { Step } from "./steps.ts";
 import type { TurnDeps } from "./turn-deps.ts";
 
 /** Waits of a minute and a half in all: a gateway that is started again, with all of the service, is found again. */
 const behaviour = claudeBehaviour({ maxRetries: 8 });
-
-export interface Session {
-  id: string;
-  accountId: string;
-  generation: number;
-  /** Null: the built-in one. */
-  agent: SessionAgent | null;
-  environmentId: string;
-}
-
-export interface PrepareInput {
-  session: Session;
-  append: AppendEvents;
-  signal: AbortSignal;
-}
 
 /** The workspace's sandbox, with the image and itself told as steps where they take time. */
 export async function ensureSandbox(

@@ -1,6 +1,6 @@
 import type { LiveSandbox } from "../sandboxes/live-sandbox.ts";
 import type { ToldSettings } from "../sessions/settings.ts";
-import type { Session } from "./prepare.ts";
+import type { Session } from "./session.ts";
 import type { TurnDeps } from "./turn-deps.ts";
 
 /** Before it is started: whoever works on the session next must be able to find it. */

@@ -5,12 +5,13 @@ import { StaleGenerationError } from "../../ports/event-log.ts";
 import { SandboxGoneError } from "../sandboxes/live-sandbox.ts";
 import type { SettingsLine } from "../sessions/settings.ts";
 import { answerTo } from "./answers.ts";
-import type { LineEffect, ProcessExit, ProcessOwner } from "./claude-process.ts";
+import { endFailed } from "./end-failed-turn.ts";
 import { sandboxEnded } from "./failure.ts";
 import type { HeldProcess } from "./held-process.ts";
 import { onAnswer, onEcho, onProcessExit, onTurnEnded, onTurnStarted, onWorkEnded } from "./line-effects.ts";
 import { joinParts, type LinePart } from "./line-parts.ts";
 import { markTaken } from "./messages-state.ts";
+import type { LineEffect, ProcessExit, ProcessOwner } from "./process-owner.ts";
 import { deliverAnswers, onOpenQuestions, onQuestion, onQuestionWithdrawn, withPolicy } from "./questions.ts";
 import type { SessionDesk } from "./session-desk.ts";
 import { onSettingsAnswer, onSettingsLine } from "./settings.ts";
@@ -69,7 +70,7 @@ export class ProcessVoice implements ProcessOwner {
       return;
     }
     running.ownTurn = false;
-    desk.endFailed([], error).catch((cause) => desk.warn(cause, "the end of a turn is not noted"));
+    endFailed(desk, [], error).catch((cause) => desk.warn(cause, "the end of a turn is not noted"));
   }
 
   /** Without waiting: the caller may be what reads the answer. */

@@ -17,7 +17,8 @@ import { sessionRules } from "../questions/rules.ts";
 import { allowedBy, type StoredSuggestion } from "../questions/suggestions.ts";
 import { filesMount } from "../sandboxes/mounts.ts";
 import { askedEvent, closeQuestions, openQuestions } from "../sessions/permissions.ts";
-import type { ClaudeProcess, LineEffect } from "./claude-process.ts";
+import type { ClaudeProcess } from "./claude-process.ts";
+import type { LineEffect } from "./process-owner.ts";
 
 /** Tool calls say what the agent's policy says of them. */
 export function withPolicy(result: MapResult, agent: SessionAgent | null): MapResult {

@@ -3,10 +3,9 @@ import { inBackground } from "@holdfast/std";
 import { type AppendInput, type LogTx, StaleGenerationError } from "../../ports/event-log.ts";
 import { launchModeOf } from "../agents/launch.ts";
 import type { Workspace } from "../sessions/workspaces.ts";
-import { endFailedTurns } from "./end-failed-turn.ts";
 import type { HeldProcess } from "./held-process.ts";
 import { InFlight } from "./in-flight.ts";
-import type { Session } from "./prepare.ts";
+import type { Session } from "./session.ts";
 import { sessionState } from "./session-rows.ts";
 import type { Turn } from "./turn.ts";
 import type { TurnDeps } from "./turn-deps.ts";
@@ -124,16 +123,6 @@ export class SessionDesk {
     const { running } = this;
     this.running = undefined;
     running?.letGo();
-  }
-
-  /** Ends these turns, or the one that Claude began by itself, and says why. */
-  async endFailed(turns: readonly Turn[], error: unknown): Promise<void> {
-    try {
-      await endFailedTurns(this, turns, error);
-    } catch (lost) {
-      if (lost instanceof StaleGenerationError) this.lostLease(lost);
-      else if (!this.stop.signal.aborted) throw lost;
-    }
   }
 
   lostLease(error: StaleGenerationError): void {

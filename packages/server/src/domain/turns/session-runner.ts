@@ -7,6 +7,7 @@ import { inHand, nextOf, openMessages } from "../sessions/queue.ts";
 import { fromRow } from "../sessions/workspaces.ts";
 import { interruptedByRestart } from "./answers.ts";
 import { Conversation } from "./conversation.ts";
+import { endFailed } from "./end-failed-turn.ts";
 import { untilEnded } from "./ending.ts";
 import { idleEvent } from "./failure.ts";
 import { endOpenSteps } from "./open-steps.ts";
@@ -206,7 +207,7 @@ export class SessionRunner {
       obeyStops(desk);
     } catch (error) {
       if (desk.stop.signal.aborted) return;
-      if (isRunning) await desk.endFailed([], error);
+      if (isRunning) await endFailed(desk, [], error);
       else desk.warn(error, "a process of before was not found again");
     }
   }

@@ -1,7 +1,7 @@
 import { eventIdOf } from "@holdfast/claude";
 import type { NewEvent } from "@holdfast/protocol";
-import type { LineEffect } from "./claude-process.ts";
 import { errorEvent, TurnFailure } from "./failure.ts";
+import type { LineEffect } from "./process-owner.ts";
 
 /** The sandbox's disk took no more output. The guest says so on every connection; the log once per process. */
 export function spoolFailed(sessionId: string, processId: string, message: string): LineEffect {

@@ -2,6 +2,7 @@ import { randomUUID } from "node:crypto";
 import { interruptRequest, worksOn } from "@holdfast/claude";
 import { sleep } from "@holdfast/std";
 import type { Database, Schema } from "../../ports/database.ts";
+import { endFailed } from "./end-failed-turn.ts";
 import { markProcessEnding, untilEnded } from "./ending.ts";
 import { TurnStopped } from "./failure.ts";
 import type { HeldProcess } from "./held-process.ts";
@@ -99,7 +100,7 @@ async function stopTurns(desk: SessionDesk, running: HeldProcess, turns: readonl
   if (await stopProcess(desk, running, { cancelQueued, isOver })) return true;
   abandonProcess(desk, running);
   const stopped = desk.inFlight.of(running).filter((turn) => turn.stopped);
-  if (stopped.length > 0) await desk.endFailed(stopped, new TurnStopped("its process could not be reached"));
+  if (stopped.length > 0) await endFailed(desk, stopped, new TurnStopped("its process could not be reached"));
   if (desk.inFlight.of(running).length > 0) await untilToldOfOthers(desk, running);
   return false;
 }
@@ -110,7 +111,7 @@ async function untilToldOfOthers(desk: SessionDesk, running: HeldProcess): Promi
     await untilEnded(desk, running, { kill: true, signal: desk.stop.signal });
   } catch (error) {
     const left = desk.inFlight.of(running);
-    if (left.length > 0 && !desk.stop.signal.aborted) await desk.endFailed(left, error);
+    if (left.length > 0 && !desk.stop.signal.aborted) await endFailed(desk, left, error);
   }
 }
 
@@ -137,7 +138,7 @@ async function endOwnTurn(desk: SessionDesk, running: HeldProcess): Promise<void
   }
   abandonProcess(desk, running);
   running.ownTurn = false;
-  await desk.endFailed([], new TurnStopped("its process could not be reached"));
+  await endFailed(desk, [], new TurnStopped("its process could not be reached"));
 }
 
 /** True when it is over; false when nothing helped in time. */

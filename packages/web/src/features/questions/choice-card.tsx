@@ -1,9 +1,9 @@
 import type { ChoiceQuestion } from "@holdfast/protocol";
 import { Button } from "../../ui/button.tsx";
 import { useKept } from "../transcript/contexts.ts";
+import type { CardProps } from "./card-props.ts";
 import { type Choice, chosen, noChoice, toggled } from "./choices.ts";
 import { denial } from "./deny-field.tsx";
-import type { CardProps } from "./question-row.tsx";
 import css from "./questions.module.css";
 
 type Choices = Readonly<Record<string, Choice>>;

@@ -1,8 +1,8 @@
 import { Markdown } from "../../markdown/markdown.tsx";
 import { Button } from "../../ui/button.tsx";
 import { useKept } from "../transcript/contexts.ts";
+import type { CardProps } from "./card-props.ts";
 import { DenyField, denial } from "./deny-field.tsx";
-import type { CardProps } from "./question-row.tsx";
 import css from "./questions.module.css";
 
 /** Is this plan right? */

@@ -11,14 +11,6 @@ import css from "./questions.module.css";
 import { ResolvedQuestion } from "./resolved-question.tsx";
 import { ToolCard } from "./tool-card.tsx";
 
-/** What each kind of card can say. */
-export interface CardProps {
-  row: QuestionRow;
-  /** An answer is on its way. */
-  busy: boolean;
-  answer: (answer: Omit<Answer, "tool_use_id">) => void;
-}
-
 /** Claude waits for somebody's word. Not modal: the focus stays where one types, and comes here by Alt+P. */
 export function QuestionRowView({ row }: { row: QuestionRow }) {
   const { session, follow } = useTranscript();

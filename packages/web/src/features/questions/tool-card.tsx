@@ -1,8 +1,8 @@
 import { Button } from "../../ui/button.tsx";
 import { useKept } from "../transcript/contexts.ts";
 import { CallInput } from "./call-input.tsx";
+import type { CardProps } from "./card-props.ts";
 import { DenyField, denial } from "./deny-field.tsx";
-import type { CardProps } from "./question-row.tsx";
 import css from "./questions.module.css";
 
 /** May this tool run? */

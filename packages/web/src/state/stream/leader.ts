@@ -1,6 +1,5 @@
 import { StreamHub } from "./hub.ts";
-import type { HubLink, Listener } from "./link.ts";
-import type { HubMessage, PageMessage } from "./messages.ts";
+import type { HubLink, HubMessage, Listener, PageMessage } from "./messages.ts";
 
 const name = "holdfast-stream";
 

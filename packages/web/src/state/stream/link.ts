@@ -1,12 +1,5 @@
-import type { HubMessage, PageMessage } from "./messages.ts";
+import type { HubLink, HubMessage, Listener, PageMessage } from "./messages.ts";
 import workerUrl from "./worker.ts?sharedworker&url";
-
-/** A page's connection to the hub, wherever that is. */
-export interface HubLink extends Disposable {
-  post: (message: PageMessage) => void;
-}
-
-export type Listener = (message: HubMessage) => void;
 
 /** A worker that has not answered by then never will. */
 const answerMs = 5_000;

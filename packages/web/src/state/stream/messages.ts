@@ -42,3 +42,10 @@ export type HubMessage =
   | { type: "trouble"; text: string }
   /** The hub does not know the page (any more): it should say what it wants. */
   | { type: "who" };
+
+/** A page's connection to the hub, wherever that is. */
+export interface HubLink extends Disposable {
+  post: (message: PageMessage) => void;
+}
+
+export type Listener = (message: HubMessage) => void;

@@ -1,7 +1,7 @@
 import { decodeFrame, isRecord } from "../decode.ts";
 import type { LogInput } from "../log.ts";
-import { type HubLink, type Listener, linkToHub } from "./link.ts";
-import type { ConnectionState, HubMessage } from "./messages.ts";
+import { linkToHub } from "./link.ts";
+import type { ConnectionState, HubLink, HubMessage, Listener } from "./messages.ts";
 
 /** One session that the page follows. */
 export interface Follower {
