@@ -1,4 +1,4 @@
-import { refuse } from "./errors.ts";
+import { refuse } from "../errors.ts";
 
 /**
  * What requests can ask for and the engine does not do, by message of the protocol and field: said by name when it is

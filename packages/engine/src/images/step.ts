@@ -1,5 +1,5 @@
 import { rmSync } from "node:fs";
-import { ulid } from "../behaviour/ids.ts";
+import { ulid } from "../ids.ts";
 import type { Network } from "../network/types.ts";
 import type { Runtime } from "../runtime/types.ts";
 import { settingsDir } from "./build-settings.ts";

@@ -1,6 +1,6 @@
 import { ServerError, Status } from "nice-grpc";
 import { describe, expect, it } from "vitest";
-import { refuse } from "../behaviour/errors.ts";
+import { refuse } from "../errors.ts";
 import { RuntimeError } from "../runtime/types.ts";
 import { toServerError } from "./errors.ts";
 

@@ -1,8 +1,8 @@
 import { isAbort } from "@holdfast/std";
 import { type CallContext, ServerError, type ServerMiddleware, type ServerMiddlewareCall, Status } from "nice-grpc";
 import type { Logger } from "pino";
-import { EngineError } from "../behaviour/errors.ts";
 import { isNoRoom } from "../disk-reserve.ts";
+import { EngineError } from "../errors.ts";
 import { RuntimeError, type RuntimeErrorCode } from "../runtime/types.ts";
 
 const runtimeStatus: Record<RuntimeErrorCode, Status> = {

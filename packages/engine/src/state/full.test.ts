@@ -2,9 +2,9 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { newSandboxIds } from "../behaviour/ids.ts";
 import { createSandboxRecords, type SandboxRecords } from "../behaviour/sandbox/records.ts";
 import { isNoRoom } from "../disk-reserve.ts";
+import { newSandboxIds } from "../ids.ts";
 import { toServerError } from "../services/errors.ts";
 import { openStore, type Store } from "./store.ts";
 

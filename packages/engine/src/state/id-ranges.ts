@@ -1,4 +1,4 @@
-import { refuse } from "../behaviour/errors.ts";
+import { refuse } from "../errors.ts";
 import type { Store } from "./store.ts";
 
 /** Host ids per owner: what one user namespace maps. */

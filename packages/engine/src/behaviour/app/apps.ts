@@ -1,6 +1,6 @@
+import { refuse } from "../../errors.ts";
+import { newId, shown } from "../../ids.ts";
 import { isTaken, type Store } from "../../state/store.ts";
-import { refuse } from "../errors.ts";
-import { newId, shown } from "../ids.ts";
 
 export interface App {
   id: string;

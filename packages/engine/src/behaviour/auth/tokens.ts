@@ -1,5 +1,5 @@
 import { createHash, createHmac, timingSafeEqual } from "node:crypto";
-import { refuse } from "../errors.ts";
+import { refuse } from "../../errors.ts";
 
 /** Lives long enough to keep refreshes rare; the SDK refreshes at half of it. */
 const authTokenLifeS = 12 * 3600;

@@ -1,12 +1,12 @@
 import { inBackground } from "@holdfast/std";
 import type { Logger } from "pino";
 import type { EngineOptions } from "../../config/options.ts";
+import { refuse } from "../../errors.ts";
+import { shown } from "../../ids.ts";
 import { asUser } from "../../images/users.ts";
 import type { TaskExecStartRequest } from "../../proto/messages.ts";
 import type { ExecSpec, ExitStatus, Runtime } from "../../runtime/types.ts";
 import type { Store } from "../../state/store.ts";
-import { refuse } from "../errors.ts";
-import { shown } from "../ids.ts";
 import type { Images } from "../image/images.ts";
 import { refuseNotDone } from "../options.ts";
 import { runAs, sandboxEnv, workdirOf } from "../sandbox/launch.ts";

@@ -1,6 +1,6 @@
 import { Status } from "nice-grpc";
+import { EngineError } from "../../errors.ts";
 import type { Runtime } from "../../runtime/types.ts";
-import { EngineError } from "../errors.ts";
 import type { SandboxRecord } from "../sandbox/records.ts";
 import type { Sandboxes } from "../sandbox/sandboxes.ts";
 

@@ -1,13 +1,13 @@
 import { timeoutSignal } from "@holdfast/std";
 import type { MachineSettings } from "../../config/environment.ts";
 import type { EngineOptions } from "../../config/options.ts";
+import { EngineError } from "../../errors.ts";
 import { buildImage } from "../../images/builder.ts";
 import type { LayerStore } from "../../images/layer-store.ts";
 import type { Network } from "../../network/types.ts";
 import type { Runtime } from "../../runtime/types.ts";
 import { hostIdBase } from "../../state/id-ranges.ts";
 import type { Store } from "../../state/store.ts";
-import { EngineError } from "../errors.ts";
 import type { Secrets } from "../secret/secrets.ts";
 import type { Images, RunBuild } from "./images.ts";
 

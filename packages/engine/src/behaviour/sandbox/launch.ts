@@ -1,11 +1,11 @@
 import { lstatSync } from "node:fs";
 import type { DiskLimit } from "../../disk/types.ts";
+import { refuse } from "../../errors.ts";
 import type { BuiltImage } from "../../images/builder.ts";
 import { pathInside } from "../../images/inside.ts";
 import { asUser, type ImageUser, resolveUser } from "../../images/users.ts";
 import type { SandboxNetwork } from "../../network/types.ts";
 import type { SandboxMount, SandboxSpec } from "../../runtime/types.ts";
-import { refuse } from "../errors.ts";
 import type { SandboxRecord } from "./records.ts";
 
 /**

@@ -2,9 +2,9 @@ import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { newSandboxIds } from "../../ids.ts";
 import { hostIdBase, rangeSize } from "../../state/id-ranges.ts";
 import { openStore, type Store } from "../../state/store.ts";
-import { newSandboxIds } from "../ids.ts";
 import { createSandboxRecords, type NewSandbox, type SandboxRecords } from "./records.ts";
 
 let dir: string;

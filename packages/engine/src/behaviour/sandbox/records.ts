@@ -1,9 +1,9 @@
 import { isNoRoom } from "../../disk-reserve.ts";
+import { refuse } from "../../errors.ts";
+import { isId, shown } from "../../ids.ts";
 import type { GenericResult, SandboxTag } from "../../proto/messages.ts";
 import { seal, unseal } from "../../state/seal.ts";
 import { isTaken, type Row, type Store } from "../../state/store.ts";
-import { refuse } from "../errors.ts";
-import { isId, shown } from "../ids.ts";
 import type { StoredSpec } from "./spec.ts";
 
 export type SandboxStatus = "creating" | "running" | "finished";

@@ -1,11 +1,11 @@
 import { isIP } from "node:net";
 import { posix } from "node:path";
 import type { EngineOptions } from "../../config/options.ts";
+import { refuse } from "../../errors.ts";
+import { shown } from "../../ids.ts";
 import type { NetworkPolicy } from "../../network/types.ts";
 import type { NetworkAccess, PtyInfo, SandboxDefinition, SandboxTag, VolumeMount } from "../../proto/messages.ts";
 import type { SandboxLimits } from "../../runtime/types.ts";
-import { refuse } from "../errors.ts";
-import { shown } from "../ids.ts";
 import { refuseNotDone } from "../options.ts";
 
 /** A sandbox as it was asked for, checked; kept in the state. Holds no secret values. */

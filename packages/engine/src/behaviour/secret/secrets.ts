@@ -1,8 +1,8 @@
+import { refuse } from "../../errors.ts";
+import { newId, shown } from "../../ids.ts";
 import type { SecretSource } from "../../proto/messages.ts";
 import { fingerprint, seal, unseal } from "../../state/seal.ts";
 import type { Store } from "../../state/store.ts";
-import { refuse } from "../errors.ts";
-import { newId, shown } from "../ids.ts";
 
 export type Variables = Record<string, string>;
 

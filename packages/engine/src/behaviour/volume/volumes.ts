@@ -3,9 +3,9 @@ import { join } from "node:path";
 import type { EngineOptions } from "../../config/options.ts";
 import { goneSuffix, quickUsage, removeTree, removeTreeSync, setAside } from "../../disk/trees.ts";
 import type { DiskLimit } from "../../disk/types.ts";
+import { refuse } from "../../errors.ts";
+import { isId, newId, shown } from "../../ids.ts";
 import { isTaken, type Row, type Store } from "../../state/store.ts";
-import { refuse } from "../errors.ts";
-import { isId, newId, shown } from "../ids.ts";
 import { volumeLimit } from "./limits.ts";
 
 export interface Volume {

@@ -1,6 +1,6 @@
 import type { App } from "../../behaviour/app/apps.ts";
-import { refuse } from "../../behaviour/errors.ts";
-import { shown } from "../../behaviour/ids.ts";
+import { refuse } from "../../errors.ts";
+import { shown } from "../../ids.ts";
 import { type AppHandleMetadata, Creation } from "../../proto/messages.ts";
 import type { ModalClientService } from "../../proto/services.ts";
 import { checkEnvironment } from "../auth/service.ts";

@@ -1,5 +1,5 @@
-import { refuse } from "../../behaviour/errors.ts";
-import { shown } from "../../behaviour/ids.ts";
+import { refuse } from "../../errors.ts";
+import { shown } from "../../ids.ts";
 import type { ModalClientService } from "../../proto/services.ts";
 import type { ServiceContext } from "../context.ts";
 

@@ -1,6 +1,6 @@
-import { refuse } from "../../behaviour/errors.ts";
 import type { ImageRecord } from "../../behaviour/image/images.ts";
 import { refuseNotDone } from "../../behaviour/options.ts";
+import { refuse } from "../../errors.ts";
 import { type GenericResult, type ImageMetadata, ResultStatus } from "../../proto/messages.ts";
 import type { ModalClientService } from "../../proto/services.ts";
 import type { ServiceContext } from "../context.ts";

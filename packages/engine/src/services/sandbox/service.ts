@@ -1,9 +1,9 @@
-import { refuse } from "../../behaviour/errors.ts";
-import { newSandboxIds, shown } from "../../behaviour/ids.ts";
 import { refuseNotDone } from "../../behaviour/options.ts";
 import type { SandboxRecord } from "../../behaviour/sandbox/records.ts";
 import { mustLive } from "../../behaviour/sandbox/sandboxes.ts";
 import { checkName, checkTags, toStoredSpec } from "../../behaviour/sandbox/spec.ts";
+import { refuse } from "../../errors.ts";
+import { newSandboxIds, shown } from "../../ids.ts";
 import type {
   CommandRouterAccess,
   SandboxCreateV2Request,

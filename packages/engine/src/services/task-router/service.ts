@@ -1,13 +1,13 @@
 import { withDeadline } from "@holdfast/std";
 import type { CallContext } from "nice-grpc";
-import { refuse } from "../../behaviour/errors.ts";
 import { checkExecId, mainExec } from "../../behaviour/exec/execs.ts";
 import { createInput, type Input } from "../../behaviour/exec/input.ts";
-import { shown } from "../../behaviour/ids.ts";
 import { waitUntilReady } from "../../behaviour/sandbox/readiness.ts";
 import type { SandboxRecord } from "../../behaviour/sandbox/records.ts";
 import { mustLive } from "../../behaviour/sandbox/sandboxes.ts";
 import { toPolicy } from "../../behaviour/sandbox/spec.ts";
+import { refuse } from "../../errors.ts";
+import { shown } from "../../ids.ts";
 import type { TaskExecExit, TaskExecIdRequest } from "../../proto/messages.ts";
 import type { TaskCommandRouterService } from "../../proto/services.ts";
 import { type ExitStatus, type Runtime, RuntimeError } from "../../runtime/types.ts";
