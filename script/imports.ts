@@ -1,5 +1,5 @@
 // Whether every import goes in an allowed direction: between packages, and between the layers of one. Circles are
-// Biome's (`noImportCycles`). The tables are what docs/decisions/018-rooms.md says.
+// Biome's (`noImportCycles`). Why: docs/decisions/020-rooms.md.
 import { globSync, readFileSync } from "node:fs";
 import { dirname, join, normalize, relative } from "node:path";
 

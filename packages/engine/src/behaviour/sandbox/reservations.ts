@@ -1,4 +1,4 @@
-import { refuse } from "../errors.ts";
+import { refuse } from "../../errors.ts";
 import type { StoredSpec } from "./spec.ts";
 
 /** What a sandbox is counted with that reserves nothing; as on Modal. */

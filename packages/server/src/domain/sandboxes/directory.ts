@@ -1,9 +1,9 @@
 import { AppError, type Sandbox } from "@holdfast/protocol";
 import type { Database } from "../../ports/database.ts";
 import { afterPage, type Page, type PageRequest, toPage } from "../paging.ts";
-import { fromRow } from "../sessions/workspaces.ts";
 import { decodeText } from "../text.ts";
 import { workspaceLabel } from "../workspaces/label.ts";
+import { fromRow } from "../workspaces/workspace-rows.ts";
 import type { LiveSandbox } from "./live-sandbox.ts";
 import type { SandboxCalls } from "./sandbox-calls.ts";
 import type { StrayEnder } from "./stray-ender.ts";

@@ -1,6 +1,6 @@
 import { retry } from "@holdfast/std";
 import type { SandboxHandle } from "../../ports/sandbox-provider.ts";
-import type { Workspace } from "../sessions/workspaces.ts";
+import type { Workspace } from "../workspaces/workspace-rows.ts";
 import { GuestAbsentError, GuestLink } from "./guest-link.ts";
 
 /** A sandbox that cannot be reached for longer is given up by who waits; it ends by its own deadline. */

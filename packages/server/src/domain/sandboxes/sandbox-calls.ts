@@ -4,7 +4,7 @@ import type { Database } from "../../ports/database.ts";
 import type { SandboxProvider } from "../../ports/sandbox-provider.ts";
 import type { Dispatcher } from "../leases/dispatcher.ts";
 import type { Leases } from "../leases/leases.ts";
-import { fromRow, type Workspace } from "../sessions/workspaces.ts";
+import { fromRow, type Workspace } from "../workspaces/workspace-rows.ts";
 import type { LiveSandbox } from "./live-sandbox.ts";
 import type { Sandboxes } from "./sandboxes.ts";
 import { VisitedSandbox } from "./visited-sandbox.ts";

@@ -1,7 +1,7 @@
 import { retry } from "@holdfast/std";
 import type { Logger } from "pino";
 import { ProviderAwayError, type SandboxHandle, type SandboxProvider } from "../../ports/sandbox-provider.ts";
-import type { Workspace } from "../sessions/workspaces.ts";
+import type { Workspace } from "../workspaces/workspace-rows.ts";
 import type { SandboxRows } from "./sandbox-rows.ts";
 
 interface FinderDeps {

@@ -3,7 +3,7 @@ import type { Clock } from "../../ports/clock.ts";
 import type { Database, SandboxState, Tx } from "../../ports/database.ts";
 import type { Leases } from "../leases/leases.ts";
 import { LeaseLostError } from "../leases/membership.ts";
-import type { Workspace } from "../sessions/workspaces.ts";
+import type { Workspace } from "../workspaces/workspace-rows.ts";
 
 type Tags = Readonly<Record<string, string>>;
 

@@ -3,7 +3,7 @@ import type { Logger } from "pino";
 import type { Clock } from "../../ports/clock.ts";
 import type { Database } from "../../ports/database.ts";
 import type { SandboxHandle, SandboxProvider } from "../../ports/sandbox-provider.ts";
-import { fromRow } from "../sessions/workspaces.ts";
+import { fromRow } from "../workspaces/workspace-rows.ts";
 import type { Sandboxes } from "./sandboxes.ts";
 import { settleRow } from "./settle.ts";
 import type { StrayEnder } from "./stray-ender.ts";

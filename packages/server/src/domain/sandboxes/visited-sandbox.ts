@@ -1,5 +1,5 @@
 import type { SandboxHandle } from "../../ports/sandbox-provider.ts";
-import type { Workspace } from "../sessions/workspaces.ts";
+import type { Workspace } from "../workspaces/workspace-rows.ts";
 import { LiveSandbox } from "./live-sandbox.ts";
 
 export interface VisitedSandboxOptions {

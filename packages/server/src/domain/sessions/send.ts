@@ -1,10 +1,10 @@
-import { randomUUID } from "node:crypto";
 import { AppError, maxPromptBytes, type NewEvent, newId, type SendEvents, type SessionEvent } from "@holdfast/protocol";
 import { sql } from "kysely";
 import type { Tx } from "../../ports/database.ts";
 import type { LogTx } from "../../ports/event-log.ts";
 import type { RequestIdentity } from "../idempotency.ts";
-import { answerQuestion, openQuestions } from "./permissions.ts";
+import { enqueue } from "../messages/message-rows.ts";
+import { answerQuestion, openQuestions } from "../questions/question-rows.ts";
 import { noteStop } from "./stops.ts";
 
 type Sent = SendEvents["events"][number];
@@ -145,32 +145,6 @@ async function answerQuestions(tx: Tx, { sessionId, events, by, nowMs }: StoreIn
     resolved.push(await answerQuestion(tx, { id: sessionId, nowMs }, confirmation));
   }
   return resolved;
-}
-
-interface Enqueued {
-  event: Extract<SessionEvent, { type: "user.message" }>;
-  sessionId: string;
-  nowMs: number;
-  clientId: string | undefined;
-}
-
-async function enqueue(tx: Tx, { event, sessionId, nowMs, clientId }: Enqueued): Promise<void> {
-  await tx
-    .insertInto("messages")
-    .values({
-      id: randomUUID(),
-      session_id: sessionId,
-      event_id: event.id,
-      content_json: JSON.stringify(event.content),
-      state: "queued",
-      delivery: event.holdfast?.delivery ?? "next",
-      client_id: clientId ?? null,
-      created_at: nowMs,
-      edited_at: null,
-      removed_at: null,
-      stop_requested_at: null,
-    })
-    .execute();
 }
 
 /** Throws `too_many_messages`. `instead`: the message that the one given takes the place of. */

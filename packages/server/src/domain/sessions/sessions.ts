@@ -29,6 +29,7 @@ import type { Page } from "../paging.ts";
 import { readRaw } from "../raw/read-raw.ts";
 import { encodeText } from "../text.ts";
 import { cancelWakeups, pendingWakeups, type WakeupRow } from "../wakeups/wakeup-rows.ts";
+import { defaultWorkspaceName, ensureWorkspace } from "../workspaces/workspace-rows.ts";
 import { backgroundOf } from "./background.ts";
 import { type Erasures, noteErasure } from "./erasures.ts";
 import { eventsById, type ListEvents, type ListSessions, listEvents, listSessions, sessionRow } from "./lists.ts";
@@ -37,7 +38,6 @@ import { checkMessages, storeEvents } from "./send.ts";
 import { afterChange, toSettings } from "./settings.ts";
 import { stopAll } from "./stops.ts";
 import { streamPoint } from "./stream-point.ts";
-import { defaultWorkspaceName, ensureWorkspace } from "./workspaces.ts";
 
 /** What happens to sessions beside the database. */
 export interface TurnControl {

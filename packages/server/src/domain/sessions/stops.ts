@@ -1,8 +1,16 @@
 import { AppError, type EventOf } from "@holdfast/protocol";
 import type { Tx } from "../../ports/database.ts";
 import type { LogTx } from "../../ports/event-log.ts";
-import { openQuestions } from "./permissions.ts";
-import { inHand, type MessageRow, messageRow, nextOf, openMessages, removeQueued } from "./queue.ts";
+import {
+  inHand,
+  type MessageRow,
+  markStopped,
+  messageRow,
+  nextOf,
+  openMessages,
+  removeQueued,
+} from "../messages/message-rows.ts";
+import { openQuestions } from "../questions/question-rows.ts";
 
 /** A second press within this, of someone who names no turn, means the same turn as the first. */
 const samePressMs = 1_000;
@@ -31,7 +39,7 @@ export async function noteStop(log: LogTx, stop: Stop): Promise<void> {
     return await stopOwnTurn(tx, sessionId, nowMs);
   if (row.state === "done") return;
   const isWorkedOn = inHand(rows).length === 0 ? nextOf(rows)?.id === row.id : row.state !== "queued";
-  if (isWorkedOn) return await mark(tx, [row], nowMs);
+  if (isWorkedOn) return await markStopped(tx, [row], nowMs);
   // It waits behind another one: it will not run at all.
   if (!(await removeQueued(tx, row.id, nowMs))) return;
   await append({ sessionId, events: [{ type: "holdfast.message", message_id: named, state: "removed" }] });
@@ -62,7 +70,7 @@ async function stopRunning(tx: Tx, { sessionId, event, nowMs }: Stop): Promise<v
   if (running.length === 0) return await stopOwnTurn(tx, sessionId, nowMs);
   const before = await lastPress(tx, { sessionId, before: event.seq, since: nowMs - samePressMs });
   // What waited when the button was pressed first was not meant, then or now.
-  await mark(tx, before === undefined ? running : running.filter(({ seq }) => seq > before), nowMs);
+  await markStopped(tx, before === undefined ? running : running.filter(({ seq }) => seq > before), nowMs);
 }
 
 /** A turn that Claude began by itself. Nothing happens when the session is idle. */
@@ -71,18 +79,6 @@ async function stopOwnTurn(tx: Tx, sessionId: string, nowMs: number): Promise<vo
   let query = tx.updateTable("sessions").set({ stop_requested_at: nowMs }).where("id", "=", sessionId);
   if (!asks) query = query.where("status", "=", "running");
   await query.execute();
-}
-
-async function mark(tx: Tx, rows: readonly MessageRow[], nowMs: number): Promise<void> {
-  for (const { id } of rows) {
-    await tx
-      .updateTable("messages")
-      .set({ stop_requested_at: nowMs })
-      .where("id", "=", id)
-      .where("state", "!=", "done")
-      .where("stop_requested_at", "is", null)
-      .execute();
-  }
 }
 
 /** Seq of the newest interrupt that named no turn. */
@@ -114,6 +110,6 @@ export async function stopAll({ tx, append }: LogTx, sessionId: string, nowMs: n
     const event = { type: "holdfast.message" as const, message_id: row.event_id, state: "removed" as const };
     await append({ sessionId, events: [event] });
   }
-  await mark(tx, next === undefined ? inHand(rows) : [next], nowMs);
+  await markStopped(tx, next === undefined ? inHand(rows) : [next], nowMs);
   await stopOwnTurn(tx, sessionId, nowMs);
 }

@@ -1,6 +1,5 @@
-import type { Tx } from "../../ports/database.ts";
-import type { MessageRow } from "../sessions/queue.ts";
-import { inHand, nextOf, openMessages } from "../sessions/queue.ts";
+import type { MessageRow } from "../messages/message-rows.ts";
+import { inHand, nextOf, openMessages, takeQueued } from "../messages/message-rows.ts";
 import { TurnStopped } from "./failure.ts";
 import type { SessionDesk } from "./session-desk.ts";
 import type { Turn } from "./turn.ts";
@@ -13,7 +12,7 @@ export async function claimNext(desk: SessionDesk, turn: Turn): Promise<MessageR
     // Its end is the end of this one.
     if (row !== undefined) turn.id = row.id;
     if (row === undefined || row.stop_requested_at !== null) throw new TurnStopped("nothing is left to do");
-    await take(tx, row);
+    await takeQueued(tx, row);
     const content = row.edited_at === null ? {} : { content: JSON.parse(row.content_json) as never };
     await append({
       ...desk.target,
@@ -33,7 +32,7 @@ export async function claimSteering(desk: SessionDesk): Promise<MessageRow | und
     // Without a turn that runs it is simply the next one; with one that is being stopped it would be hit, too.
     if (running.length === 0 || running.some((each) => each.stop_requested_at !== null)) return undefined;
     if (row?.delivery !== "now" || row.stop_requested_at !== null) return undefined;
-    await take(tx, row);
+    await takeQueued(tx, row);
     const content = row.edited_at === null ? {} : { content: JSON.parse(row.content_json) as never };
     await append({
       ...desk.target,
@@ -41,8 +40,4 @@ export async function claimSteering(desk: SessionDesk): Promise<MessageRow | und
     });
     return row;
   });
-}
-
-async function take(tx: Tx, { id }: MessageRow): Promise<void> {
-  await tx.updateTable("messages").set({ state: "sent" }).where("id", "=", id).where("state", "=", "queued").execute();
 }

@@ -2,12 +2,11 @@ import { endProcess, type MapperState, worksOn } from "@holdfast/claude";
 import type { NewEvent } from "@holdfast/protocol";
 import { sleep } from "@holdfast/std";
 import { type LogTx, StaleGenerationError } from "../../ports/event-log.ts";
+import { inHand, markMessage, openMessages } from "../messages/message-rows.ts";
+import { closeQuestions } from "../questions/question-rows.ts";
 import { filesMount } from "../sandboxes/mounts.ts";
-import { closeQuestions } from "../sessions/permissions.ts";
-import { inHand, openMessages } from "../sessions/queue.ts";
 import { mapperColumns } from "./commit-batch.ts";
 import { errorEvent, idleEvent, TurnStopped, toFailure } from "./failure.ts";
-import { markMessage } from "./messages-state.ts";
 import type { SessionDesk } from "./session-desk.ts";
 import type { Turn } from "./turn.ts";
 

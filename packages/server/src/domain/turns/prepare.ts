@@ -15,7 +15,7 @@ import { GuestAbsentError } from "../sandboxes/guest-link.ts";
 import type { SandboxImage } from "../sandboxes/image.ts";
 import type { LiveSandbox } from "../sandboxes/live-sandbox.ts";
 import { filesMount, stateMount } from "../sandboxes/mounts.ts";
-import type { Workspace } from "../sessions/workspaces.ts";
+import type { Workspace } from "../workspaces/workspace-rows.ts";
 import { ClaudeProcess } from "./claude-process.ts";
 import { TurnFailure, toFailure } from "./failure.ts";
 import { checkStale, fenceGuest, leaseArgs } from "./guest-fence.ts";

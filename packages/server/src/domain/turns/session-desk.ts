@@ -2,7 +2,7 @@ import type { NewEvent } from "@holdfast/protocol";
 import { inBackground } from "@holdfast/std";
 import { type AppendInput, type LogTx, StaleGenerationError } from "../../ports/event-log.ts";
 import { launchModeOf } from "../agents/launch.ts";
-import type { Workspace } from "../sessions/workspaces.ts";
+import type { Workspace } from "../workspaces/workspace-rows.ts";
 import type { HeldProcess } from "./held-process.ts";
 import { InFlight } from "./in-flight.ts";
 import type { Session } from "./session.ts";

@@ -1,9 +1,9 @@
-import { randomUUID } from "node:crypto";
-import { newId, type SessionEvent } from "@holdfast/protocol";
+import { type EventOf, newId } from "@holdfast/protocol";
 import type { Logger } from "pino";
 import type { Clock } from "../../ports/clock.ts";
 import type { Database, Tx } from "../../ports/database.ts";
 import type { EventLog, LogTx } from "../../ports/event-log.ts";
+import { enqueue } from "../messages/message-rows.ts";
 import { decodeText } from "../text.ts";
 import { markFired, type WakeupRow, wakeupEvent } from "./wakeup-rows.ts";
 
@@ -101,21 +101,10 @@ async function send(
     ...(starts ? { session: { status: "running" as const } } : {}),
     atMs: nowMs,
   });
-  const { id: eventId } = said as SessionEvent;
-  await tx
-    .insertInto("messages")
-    .values({
-      id: randomUUID(),
-      session_id: row.session_id,
-      event_id: eventId,
-      content_json: JSON.stringify(content),
-      state: "queued",
-      delivery: "next",
-      client_id: `${row.id}:${row.due_at}`,
-      created_at: nowMs,
-      edited_at: null,
-      removed_at: null,
-      stop_requested_at: null,
-    })
-    .execute();
+  await enqueue(tx, {
+    event: said as EventOf<"user.message">,
+    sessionId: row.session_id,
+    nowMs,
+    clientId: `${row.id}:${row.due_at}`,
+  });
 }

@@ -6,14 +6,8 @@ import type { Clock } from "../../ports/clock.ts";
 import { type Database, locked, lockName, type Schema, type Tx } from "../../ports/database.ts";
 import type { EventLog } from "../../ports/event-log.ts";
 import { afterPage, type Page, type PageRequest, toPage } from "../paging.ts";
-import {
-  defaultWorkspaceName,
-  ensureWorkspace,
-  fromRow,
-  type Workspace,
-  workspaceLock,
-} from "../sessions/workspaces.ts";
 import { deletedName, workspaceLabel } from "./label.ts";
+import { defaultWorkspaceName, ensureWorkspace, fromRow, type Workspace, workspaceLock } from "./workspace-rows.ts";
 
 export interface WorkspacesDeps {
   db: Database;

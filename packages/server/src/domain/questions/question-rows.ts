@@ -2,9 +2,9 @@ import type { PermissionAnswer } from "@holdfast/claude";
 import { AppError, type NewEvent } from "@holdfast/protocol";
 import type { Selectable } from "kysely";
 import type { Database, Schema, Tx } from "../../ports/database.ts";
-import { type Confirmation, decide, type Resolution } from "../questions/answer.ts";
-import { choicesOf, type StoredQuestion } from "../questions/present.ts";
-import { rememberRules } from "../questions/rules.ts";
+import { type Confirmation, decide, type Resolution } from "./answer.ts";
+import { choicesOf, type StoredQuestion } from "./present.ts";
+import { rememberRules } from "./rules.ts";
 
 type Row = Selectable<Schema["permissions"]>;
 

@@ -1,10 +1,10 @@
 import { AppError, type Message, type MessageUpdate, type NewEvent } from "@holdfast/protocol";
 import type { Tx } from "../../ports/database.ts";
 import type { LogTx } from "../../ports/event-log.ts";
-import { sessionRow } from "./lists.ts";
-import { type MessageRow, messageRow, openMessages, removeQueued, toMessage } from "./queue.ts";
-import { checkMessage, checkRoom } from "./send.ts";
-import type { SessionsDeps } from "./sessions.ts";
+import { sessionRow } from "../sessions/lists.ts";
+import { checkMessage, checkRoom } from "../sessions/send.ts";
+import type { SessionsDeps } from "../sessions/sessions.ts";
+import { changeQueued, type MessageRow, messageRow, openMessages, removeQueued, toMessage } from "./message-rows.ts";
 
 interface Target {
   accountId: string;
@@ -73,16 +73,6 @@ async function removeMessage({ tx, append }: LogTx, row: MessageRow, nowMs: numb
   if (!(await removeQueued(tx, row.id, nowMs))) throw taken();
   const event: NewEvent = { type: "holdfast.message", message_id: row.event_id, state: "removed" };
   await append({ sessionId: row.session_id, events: [event] });
-}
-
-async function changeQueued(tx: Tx, id: string, changed: Partial<MessageRow>): Promise<boolean> {
-  const { numUpdatedRows } = await tx
-    .updateTable("messages")
-    .set(changed)
-    .where("id", "=", id)
-    .where("state", "=", "queued")
-    .executeTakeFirst();
-  return numUpdatedRows === 1n;
 }
 
 async function waiting(tx: Tx, { sessionId, messageId }: Target): Promise<MessageRow> {

@@ -11,14 +11,14 @@ import { sleep } from "@holdfast/std";
 import type { Logger } from "pino";
 import type { Database, Tx } from "../../ports/database.ts";
 import { policyOf } from "../agents/launch.ts";
-import type { Resolution } from "../questions/answer.ts";
-import { present, type Shown, type StoredQuestion } from "../questions/present.ts";
-import { sessionRules } from "../questions/rules.ts";
-import { allowedBy, type StoredSuggestion } from "../questions/suggestions.ts";
 import { filesMount } from "../sandboxes/mounts.ts";
-import { askedEvent, closeQuestions, openQuestions } from "../sessions/permissions.ts";
-import type { ClaudeProcess } from "./claude-process.ts";
-import type { LineEffect } from "./process-owner.ts";
+import type { ClaudeProcess } from "../turns/claude-process.ts";
+import type { LineEffect } from "../turns/process-owner.ts";
+import type { Resolution } from "./answer.ts";
+import { present, type Shown, type StoredQuestion } from "./present.ts";
+import { askedEvent, closeQuestions, openQuestions } from "./question-rows.ts";
+import { sessionRules } from "./rules.ts";
+import { allowedBy, type StoredSuggestion } from "./suggestions.ts";
 
 /** Tool calls say what the agent's policy says of them. */
 export function withPolicy(result: MapResult, agent: SessionAgent | null): MapResult {
