@@ -1,8 +1,8 @@
+import fs from "node:fs";
 import { flushCompileCache } from "node:module";
-import { guardProcess } from "@holdfast/std";
+import { dropPrivileges, guardProcess } from "@holdfast/std";
 import { pino } from "pino";
 import { readOptionsFile } from "./config/options.ts";
-import { dropPrivileges } from "./privileges.ts";
 import { type Gateway, startGateway } from "./server.ts";
 
 /** One JSON line on stdout tells the parent how it went; the logs go to stderr. */
@@ -17,7 +17,7 @@ async function start(): Promise<Gateway> {
   const options = await readOptionsFile();
   // As root still: what was compiled is kept for the next start where no service may write.
   flushCompileCache();
-  await dropPrivileges({ dataDir: options.dataDir, uid: options.uid, gid: options.gid });
+  dropPrivileges({ process, fs }, { dataDir: options.dataDir, uid: options.uid, gid: options.gid });
   const redact = ["req.headers", "headers", "apiKey", "token", "body"];
   const log = pino({ name: "gateway", level: options.logLevel, redact }, pino.destination({ dest: 2, sync: true }));
   return await startGateway(options, { log });

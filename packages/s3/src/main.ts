@@ -1,8 +1,8 @@
+import fs from "node:fs";
 import { flushCompileCache } from "node:module";
-import { guardProcess } from "@holdfast/std";
+import { dropPrivileges, guardProcess } from "@holdfast/std";
 import pino from "pino";
 import { readProcessOptions, type S3ProcessOptions } from "./config/options.ts";
-import { dropPrivileges } from "./privileges.ts";
 import { type S3Server, startS3Server } from "./server/server.ts";
 
 function say(line: object): void {
@@ -20,8 +20,9 @@ async function start(options: S3ProcessOptions): Promise<S3Server> {
     beforeData: () => {
       // As root still: what was compiled is kept for the next start where no service may write.
       flushCompileCache();
-      const { path, uid } = dropPrivileges({ dataDir: options.dataDir, uid: options.uid, gid: options.gid });
-      logger.info({ uid }, "running as");
+      const { dataDir, uid, gid } = options;
+      const path = dropPrivileges({ process, fs }, { dataDir, uid, gid, enter: true });
+      logger.info({ uid: process.geteuid?.() }, "running as");
       return path;
     },
   });

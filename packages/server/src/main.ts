@@ -1,9 +1,9 @@
+import fs from "node:fs";
 import { flushCompileCache } from "node:module";
 import { createInterface } from "node:readline";
-import { addCounts, type FaultCounts, guardProcess, readCounts } from "@holdfast/std";
+import { addCounts, dropPrivileges, type FaultCounts, guardProcess, readCounts } from "@holdfast/std";
 import { pino } from "pino";
 import { parseOptions, readOptionsFile } from "./config/options.ts";
-import { dropPrivileges } from "./config/privileges.ts";
 import { readWebFiles } from "./config/web-files.ts";
 import { bundledGuest } from "./domain/sandboxes/bundled-guest.ts";
 import { DatabaseOpenError } from "./ports/database.ts";
@@ -26,7 +26,7 @@ async function start(): Promise<Server> {
   const [web, guestBundle] = await Promise.all([readWebFiles(options.webDir), bundledGuest()]);
   // As root still: what was compiled is kept for the next start where no service may write.
   flushCompileCache();
-  dropPrivileges({ dataDir: options.dataDir, uid: options.uid, gid: options.gid });
+  dropPrivileges({ process, fs }, { dataDir: options.dataDir, uid: options.uid, gid: options.gid });
   const redact = ["req.headers", "headers", "apiKey", "token", "secrets"];
   const logger = pino({ name: "server", level: options.logLevel, redact }, pino.destination({ dest: 2, sync: true }));
   return await startServer(options, {

@@ -19,6 +19,33 @@ export function sleep(ms: number, signal?: AbortSignal): Promise<void> {
   });
 }
 
+/** `sleep` that does not throw: false when the signal aborted. */
+export async function pause(ms: number, signal: AbortSignal): Promise<boolean> {
+  try {
+    await sleep(ms, signal);
+    return true;
+  } catch (error) {
+    if (!signal.aborted) throw error;
+    return false;
+  }
+}
+
+/** `promise`, unless the signal aborts first: then its reason is thrown, and what becomes of the promise is nobody's. */
+export async function waitFor<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
+  // Nobody awaits it when the signal comes first.
+  promise.catch(() => undefined);
+  signal.throwIfAborted();
+  const aborted = Promise.withResolvers<never>();
+  const onAbort = () => aborted.reject(signal.reason);
+  signal.addEventListener("abort", onAbort, { once: true });
+  try {
+    return await Promise.race([promise, aborted.promise]);
+  } finally {
+    signal.removeEventListener("abort", onAbort);
+    aborted.promise.catch(() => undefined);
+  }
+}
+
 /** Says which step ran out of time; `name` is `TimeoutError`, as with `AbortSignal.timeout`. */
 export class DeadlineError extends Error {
   override name = "TimeoutError";

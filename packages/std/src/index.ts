@@ -1,4 +1,4 @@
-export { DeadlineError, isAbort, sleep, withDeadline } from "./abort.ts";
+export { DeadlineError, isAbort, pause, sleep, waitFor, withDeadline } from "./abort.ts";
 export { inBackground } from "./background.ts";
 export { FairTurns } from "./fair-turns.ts";
 export {
@@ -30,6 +30,7 @@ export {
   loginLinkPayload,
   parseLoginLinkToken,
 } from "./login-link.ts";
+export { type DropOptions, dropPrivileges, type GivingFiles, type PrivilegedProcess } from "./privileges.ts";
 export {
   encodeProxyHeader,
   type ProxyAddress,

@@ -1,10 +1,9 @@
 import { randomUUID } from "node:crypto";
-import { DeadlineError } from "@holdfast/std";
+import { DeadlineError, pause } from "@holdfast/std";
 import type { Logger } from "pino";
 import type { ServerBus } from "../../ports/server-bus.ts";
 import type { Leases, Owner } from "./leases.ts";
 import { LeaseLostError } from "./membership.ts";
-import { pause } from "./pause.ts";
 import { type Ask, AskFailedError, Relay } from "./relay.ts";
 
 export interface DispatcherDeps {

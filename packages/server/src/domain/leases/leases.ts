@@ -1,10 +1,9 @@
-import { Recent } from "@holdfast/std";
+import { pause, Recent } from "@holdfast/std";
 import type { Logger } from "pino";
 import type { Database, Tx } from "../../ports/database.ts";
 import { type Beat, HeartbeatJudge } from "./heartbeat-judge.ts";
 import { LeaseLostError, type LeaseTimings, type Membership } from "./membership.ts";
 import { isOrphan, orphansWithWork } from "./orphans.ts";
-import { pause } from "./pause.ts";
 import type { Term } from "./term.ts";
 
 export interface LeasesDeps {

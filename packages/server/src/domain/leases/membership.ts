@@ -1,8 +1,8 @@
 import { newId } from "@holdfast/protocol";
+import { pause } from "@holdfast/std";
 import type { Logger } from "pino";
 import type { Clock } from "../../ports/clock.ts";
 import type { Database, Tx } from "../../ports/database.ts";
-import { pause } from "./pause.ts";
 import { Term } from "./term.ts";
 
 export interface LeaseTimings {

@@ -1,5 +1,5 @@
 import { AppError } from "@holdfast/protocol";
-import { inBackground, isAbort, sleep, startTimer, type Timer } from "@holdfast/std";
+import { inBackground, pause, startTimer, type Timer, waitFor } from "@holdfast/std";
 import type { Logger } from "pino";
 import type { Clock } from "../../ports/clock.ts";
 import type { Database } from "../../ports/database.ts";
@@ -333,31 +333,4 @@ function isLeaseLost(error: unknown): boolean {
 /** Another server has the workspace: what is to be said of it, that one says. */
 function unlessLeaseLost(error: unknown): void {
   if (!isLeaseLost(error)) throw error;
-}
-
-/** `promise`, unless the signal aborts first. */
-export async function waitFor<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
-  // Nobody awaits it when the signal comes first.
-  promise.catch(() => undefined);
-  signal.throwIfAborted();
-  const aborted = Promise.withResolvers<never>();
-  const onAbort = () => aborted.reject(signal.reason);
-  signal.addEventListener("abort", onAbort, { once: true });
-  try {
-    return await Promise.race([promise, aborted.promise]);
-  } finally {
-    signal.removeEventListener("abort", onAbort);
-    aborted.promise.catch(() => undefined);
-  }
-}
-
-/** False when the signal aborted. */
-async function pause(ms: number, signal: AbortSignal): Promise<boolean> {
-  try {
-    await sleep(ms, signal);
-    return true;
-  } catch (error) {
-    if (!signal.aborted && !isAbort(error)) throw error;
-    return false;
-  }
 }

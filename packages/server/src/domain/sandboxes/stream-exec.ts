@@ -1,10 +1,9 @@
 import { AppError, type SandboxExec, type SandboxExecFrame } from "@holdfast/protocol";
-import { inBackground } from "@holdfast/std";
+import { inBackground, waitFor } from "@holdfast/std";
 import type { RunningExec } from "../../ports/sandbox-provider.ts";
 import type { LiveSandbox } from "./live-sandbox.ts";
 import { filesMount, homeDir } from "./mounts.ts";
 import { runExec } from "./run-exec.ts";
-import { waitFor } from "./sandboxes.ts";
 
 /** An exec of the account's own; ends with its reader. */
 export interface StreamedExec {

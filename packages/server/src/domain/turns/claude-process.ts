@@ -1,6 +1,6 @@
 import type { MapperState } from "@holdfast/claude";
 import type { GuestMessage } from "@holdfast/guest";
-import { sleep } from "@holdfast/std";
+import { sleep, waitFor } from "@holdfast/std";
 import {
   GuestAbsentError,
   GuestError,
@@ -9,7 +9,6 @@ import {
   type ProcessListener,
 } from "../sandboxes/guest-link.ts";
 import type { LiveSandbox } from "../sandboxes/live-sandbox.ts";
-import { waitFor } from "../sandboxes/sandboxes.ts";
 import { guestForgot } from "./failure.ts";
 import { fenceGuest } from "./guest-fence.ts";
 import { Ingest } from "./ingest.ts";

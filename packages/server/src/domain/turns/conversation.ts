@@ -1,11 +1,10 @@
 import { type InputBlock, userLine } from "@holdfast/claude";
-import { inBackground } from "@holdfast/std";
+import { inBackground, waitFor } from "@holdfast/std";
 import { StaleGenerationError } from "../../ports/event-log.ts";
 import { inHand, nextOf, openMessages } from "../messages/message-rows.ts";
 import { deliverAnswers } from "../questions/asked.ts";
 import { openQuestions } from "../questions/question-rows.ts";
 import type { LiveSandbox } from "../sandboxes/live-sandbox.ts";
-import { waitFor } from "../sandboxes/sandboxes.ts";
 import { interruptedByRestart } from "./answers.ts";
 import { claimNext, claimSteering } from "./claim.ts";
 import { endFailed } from "./end-failed-turn.ts";

@@ -1,5 +1,5 @@
+import { waitFor } from "@holdfast/std";
 import type { Database } from "../../ports/database.ts";
-import { waitFor } from "../sandboxes/sandboxes.ts";
 import { TurnFailure } from "./failure.ts";
 import type { HeldProcess } from "./held-process.ts";
 import type { SessionDesk } from "./session-desk.ts";

@@ -1,12 +1,11 @@
 import { randomUUID } from "node:crypto";
 import { initializeRequest, worksOn } from "@holdfast/claude";
-import { inBackground } from "@holdfast/std";
+import { inBackground, waitFor } from "@holdfast/std";
 import { recall } from "../memory/recall.ts";
 import { askForOpen } from "../questions/asked.ts";
 import { openQuestions } from "../questions/question-rows.ts";
 import { hasDeletedRules } from "../questions/rules.ts";
 import type { LiveSandbox } from "../sandboxes/live-sandbox.ts";
-import { waitFor } from "../sandboxes/sandboxes.ts";
 import type { ClaudeProcess } from "./claude-process.ts";
 import { isEnding, markProcessEnding, untilEnded } from "./ending.ts";
 import { HeldProcess, unlessEnding } from "./held-process.ts";

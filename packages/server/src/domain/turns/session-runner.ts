@@ -1,9 +1,8 @@
 import { randomUUID } from "node:crypto";
 import { stopTaskRequest, worksOn } from "@holdfast/claude";
 import type { SessionAgent } from "@holdfast/protocol";
-import { sleep } from "@holdfast/std";
+import { sleep, waitFor } from "@holdfast/std";
 import { inHand, nextOf, openMessages } from "../messages/message-rows.ts";
-import { waitFor } from "../sandboxes/sandboxes.ts";
 import { fromRow } from "../workspaces/workspace-rows.ts";
 import { interruptedByRestart } from "./answers.ts";
 import { Conversation } from "./conversation.ts";

@@ -1,5 +1,5 @@
+import { waitFor } from "@holdfast/std";
 import type { MessageRow } from "../messages/message-rows.ts";
-import { waitFor } from "../sandboxes/sandboxes.ts";
 import { TurnStopped } from "./failure.ts";
 import type { HeldProcess } from "./held-process.ts";
 
