@@ -4,7 +4,7 @@ import { readFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { createServer as createTlsServer, type TLSSocket } from "node:tls";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
-import { answer, parseQuestion, recordType } from "../../src/network/egress/dns-message.ts";
+import { answer, parseQuestion } from "../../src/network/egress/dns-message.ts";
 import { readMessages, writeMessage } from "../../src/network/egress/dns-stream.ts";
 import type { Network, SandboxNetwork } from "../../src/network/index.ts";
 import { allow, createNetworkBench, gateway, type NetworkBench } from "./_bench.ts";
@@ -27,7 +27,7 @@ function serve(query: Buffer): Buffer {
   asked.push(`${question?.name}`);
   const addresses = zone[`${question?.name}`];
   if (addresses === undefined) return answer(query, question, { code: 3 });
-  return answer(query, question, question?.type === recordType.a ? { addresses } : {});
+  return answer(query, question, question?.type === "A" ? { addresses } : {});
 }
 
 beforeAll(async () => {

@@ -1,43 +1,44 @@
 /** The little of DNS that a policy needs: one question in, an answer of our own or somebody else's out. */
+import packet from "dns-packet";
 
 export interface Question {
   /** Lower case, no trailing dot; "" is the root. */
   name: string;
-  type: number;
-  class: number;
-  /** Where the question section ends. */
-  endOffset: number;
+  /** `A`, `AAAA`, …, or `UNKNOWN_65`. */
+  type: string;
+  /** `IN`, …. */
+  class: string;
+  /** As it was asked. */
+  asked: packet.Question;
 }
 
-export const recordType = { a: 1, aaaa: 28 } as const;
 export const responseCode = { noError: 0, formatError: 1, serverFailure: 2, noSuchName: 3, notImplemented: 4 } as const;
 
-const internet = 1;
 const headerBytes = 12;
+const ttlSeconds = 60;
 
 /** The only question of a standard query or of its response; undefined for anything else. */
 export function parseQuestion(message: Buffer): Question | undefined {
-  if (message.length < headerBytes + 5 || message.readUInt16BE(4) !== 1) return undefined;
+  if (message.length < headerBytes || message.readUInt16BE(4) !== 1) return undefined;
   if (((message.readUInt8(2) >> 3) & 15) !== 0) return undefined;
-  const labels: string[] = [];
-  let at = headerBytes;
-  for (;;) {
-    const length = message[at];
-    if (length === undefined) return undefined;
-    at += 1;
-    if (length === 0) break;
-    // A question has no pointers; a name has at most 255 bytes.
-    if (length > 63 || at + length > message.length || at - headerBytes + length > 255) return undefined;
-    labels.push(message.toString("latin1", at, at + length));
-    at += length;
+  // Nothing but the question is read: what a stranger puts behind it costs nothing.
+  const alone = Buffer.from(message).fill(0, 6, headerBytes);
+  const [asked] = decode(alone)?.questions ?? [];
+  if (asked === undefined) return undefined;
+  // A name may be written in several ways (pointers, dots inside of a label): only the plain one says what it seems to.
+  const plain = packet.encode({ questions: [asked] }).subarray(headerBytes);
+  if (!plain.equals(message.subarray(headerBytes, headerBytes + plain.length))) return undefined;
+  const name = asked.name === "." ? "" : asked.name.toLowerCase();
+  return { name, type: asked.type, class: asked.class ?? "IN", asked };
+}
+
+function decode(message: Buffer): packet.DecodedPacket | undefined {
+  try {
+    return packet.decode(message);
+  } catch {
+    // Cut off, or no DNS: the caller answers that.
+    return undefined;
   }
-  if (at + 4 > message.length || labels.some((label) => label.includes("."))) return undefined;
-  return {
-    name: labels.join(".").toLowerCase(),
-    type: message.readUInt16BE(at),
-    class: message.readUInt16BE(at + 2),
-    endOffset: at + 4,
-  };
 }
 
 export function isQuery(message: Buffer): boolean {
@@ -45,25 +46,24 @@ export function isQuery(message: Buffer): boolean {
 }
 
 export function isInternet(question: Question): boolean {
-  return question.class === internet;
+  return question.class === "IN";
 }
 
 /** An answer to `query` with the given addresses, or with a code alone. */
 export function answer(query: Buffer, question: Question | undefined, options: AnswerOptions): Buffer {
   const { code = responseCode.noError, addresses = [] } = options;
-  const head = Buffer.alloc(headerBytes);
-  head.writeUInt16BE(query.readUInt16BE(0), 0);
-  // A response, recursion available, the opcode and "recursion desired" of the query.
-  head.writeUInt8((query.readUInt8(2) & 0x79) | 0x80, 2);
-  head.writeUInt8(0x80 | code, 3);
-  head.writeUInt16BE(question === undefined ? 0 : 1, 4);
-  head.writeUInt16BE(addresses.length, 6);
-  const asked = question === undefined ? Buffer.alloc(0) : query.subarray(headerBytes, question.endOffset);
-  const records = addresses.map((address) => {
-    const fixed = Buffer.from([0xc0, headerBytes, 0, recordType.a, 0, internet, 0, 0, 0, 60, 0, 4]);
-    return Buffer.concat([fixed, Buffer.from(address.split(".").map(Number))]);
+  const questions = question === undefined ? [] : [question.asked];
+  // The opcode and "recursion desired" of the query.
+  const kept = query.readUInt16BE(2) & 0x7900;
+  return packet.encode({
+    type: "response",
+    id: query.readUInt16BE(0),
+    flags: kept | packet.RECURSION_AVAILABLE | code,
+    questions,
+    answers: questions.flatMap(({ name }) =>
+      addresses.map((data) => ({ type: "A" as const, name, data, ttl: ttlSeconds })),
+    ),
   });
-  return Buffer.concat([head, asked, ...records]);
 }
 
 export interface AnswerOptions {

@@ -1,6 +1,6 @@
 import type { Socket as UdpSocket } from "node:dgram";
 import type { Socket } from "node:net";
-import { answer, isInternet, isQuery, parseQuestion, type Question, recordType, responseCode } from "./dns-message.ts";
+import { answer, isInternet, isQuery, parseQuestion, type Question, responseCode } from "./dns-message.ts";
 import { readMessages, writeMessage } from "./dns-stream.ts";
 import { normaliseHost } from "./domains.ts";
 import type { NameServers } from "./name-servers.ts";
@@ -94,9 +94,9 @@ function answerOurselves(
     return answer(query, question, { code: responseCode.noSuchName });
   }
   if (service !== undefined) {
-    return answer(query, question, question.type === recordType.a ? { addresses: [service.address] } : {});
+    return answer(query, question, question.type === "A" ? { addresses: [service.address] } : {});
   }
   // Sandboxes have no IPv6: an address that cannot be reached only delays.
-  if (question.type === recordType.aaaa) return answer(query, question, {});
+  if (question.type === "AAAA") return answer(query, question, {});
   return undefined;
 }
