@@ -37,6 +37,17 @@ test("a giant line is skipped without being kept, and the stream goes on", () =>
   expect(meter.end()).toEqual(EXPECTED);
 });
 
+test.each([
+  ["in one line", "data: ", ""],
+  ["in many lines", "", "\ndata: "],
+])("a giant event is skipped without being kept, and the stream goes on: %s", (_, before, between) => {
+  const meter = createUsageMeter("text/event-stream");
+  meter.push(Buffer.from(before));
+  for (let i = 0; i < 800; i++) meter.push(Buffer.from(`${between}${"a".repeat(64 * 1024)}`));
+  meter.push(Buffer.from(`\n\n${STREAM}`));
+  expect(meter.end()).toEqual(EXPECTED);
+});
+
 test("what holds no usage gives none", () => {
   const json = createUsageMeter("application/json");
   json.push(Buffer.from('{"input_tokens":7}'));

@@ -1,3 +1,5 @@
+import { createParser } from "eventsource-parser";
+
 /** Token numbers of one answer, as Anthropic reports them. */
 export interface MeteredUsage {
   readonly model?: string;
@@ -12,8 +14,8 @@ export interface MeteredUsage {
 type Json = Readonly<Record<string, unknown>>;
 const isObject = (value: unknown): value is Json => typeof value === "object" && value !== null;
 
-/** A line longer than this is no message_start and no message_delta; it is skipped without being kept. */
-const MAX_LINE_BYTES = 256 * 1024;
+/** An event longer than this is no message_start and no message_delta; it is skipped without being kept. */
+const MAX_EVENT_CHARS = 256 * 1024;
 const MAX_JSON_BYTES = 8 * 1024 * 1024;
 
 /** Listens in on an answer and keeps only its usage: memory does not grow with a stream. */
@@ -68,38 +70,37 @@ const TOKEN_FIELDS = [
 
 class SseMeter implements UsageMeter {
   readonly #tally = new Tally();
-  #line: Buffer[] = [];
-  #lineBytes = 0;
+  readonly #decoder = new TextDecoder();
+  #overflowed = false;
+  readonly #parser = createParser({
+    maxBufferSize: MAX_EVENT_CHARS,
+    onEvent: ({ data }) => this.#take(data),
+    onError: ({ type }) => {
+      this.#overflowed ||= type === "max-buffer-size-exceeded";
+    },
+  });
 
   push(chunk: Uint8Array): void {
-    let rest = Buffer.from(chunk.buffer, chunk.byteOffset, chunk.byteLength);
-    for (let end = rest.indexOf(10); end >= 0; end = rest.indexOf(10)) {
-      this.#keep(rest.subarray(0, end));
-      this.#readLine();
-      rest = rest.subarray(end + 1);
-    }
-    this.#keep(rest);
+    this.#feed(this.#decoder.decode(chunk, { stream: true }));
   }
 
   end(): MeteredUsage | undefined {
-    this.#readLine();
+    // What was cut off counts as far as it came.
+    this.#feed("\n\n");
     return this.#tally.result();
   }
 
-  #keep(part: Buffer): void {
-    this.#lineBytes += part.length;
-    if (this.#lineBytes > MAX_LINE_BYTES) this.#line = [];
-    // The chunk's memory belongs to the socket; a copy of a line's part is small and short-lived.
-    else if (part.length > 0) this.#line.push(Buffer.from(part));
+  #feed(text: string): void {
+    this.#parser.feed(text);
+    if (!this.#overflowed) return;
+    // The rest of what was too long is no field of an event, and passed over.
+    this.#overflowed = false;
+    this.#parser.reset();
   }
 
-  #readLine(): void {
-    const line = this.#lineBytes > MAX_LINE_BYTES ? "" : Buffer.concat(this.#line).toString("utf8");
-    this.#line = [];
-    this.#lineBytes = 0;
-    if (!line.startsWith("data:")) return;
-    if (!/"message_(?:start|delta|stop)"/.test(line)) return;
-    const event = parse(line.slice(5));
+  #take(data: string): void {
+    if (!/"message_(?:start|delta|stop)"/.test(data)) return;
+    const event = parse(data);
     if (event?.type === "message_start" && isObject(event.message)) {
       if (typeof event.message.model === "string") this.#tally.model = event.message.model;
       this.#tally.add(event.message.usage);

@@ -1,3 +1,5 @@
+import { createParser, type ParseError } from "eventsource-parser";
+
 /** One server-sent event. */
 export interface SseMessage {
   event: string;
@@ -9,38 +11,29 @@ export interface SseMessage {
 /** Beyond this a single event is not ours. */
 const maxEventChars = 64 * 1024 * 1024;
 
-/** Splits a body into its events; comments and events without data are skipped, a cut-off last one too. */
+/**
+ * Splits a body into its events; comments and events without data are skipped, a cut-off last one too. Throws when one
+ * of them is longer than any of ours.
+ */
 export async function* readSse(body: ReadableStream<Uint8Array>): AsyncGenerator<SseMessage, void, undefined> {
   const decoder = new TextDecoder();
-  let rest = "";
-  let event = "";
-  let id: string | undefined;
-  let data: string[] = [];
+  let ready: SseMessage[] = [];
+  let tooLong: ParseError | undefined;
+  const parser = createParser({
+    maxBufferSize: maxEventChars,
+    onEvent: ({ event, data, id }) =>
+      ready.push({ event: event || "message", data, ...(id === undefined ? {} : { id }) }),
+    // A field that the format does not know means nothing.
+    onError: (error) => {
+      if (error.type === "max-buffer-size-exceeded") tooLong = error;
+    },
+  });
   for await (const bytes of body) {
-    rest += decoder.decode(bytes, { stream: true });
-    if (rest.length > maxEventChars) throw new Error(`a line of the stream is longer than ${maxEventChars} characters`);
-    const lines = rest.split(/\r\n|\n|\r(?!$)/);
-    rest = lines.pop() ?? "";
-    for (const line of lines) {
-      if (line === "") {
-        const named = { event: event === "" ? "message" : event, ...(id === undefined ? {} : { id }) };
-        if (data.length > 0) yield { ...named, data: data.join("\n") };
-        event = "";
-        id = undefined;
-        data = [];
-        continue;
-      }
-      const { field, value } = split(line);
-      if (field === "event") event = value;
-      else if (field === "id") id = value;
-      else if (field === "data") data.push(value);
+    parser.feed(decoder.decode(bytes, { stream: true }));
+    yield* ready;
+    ready = [];
+    if (tooLong !== undefined) {
+      throw new Error(`an event of the stream is longer than ${maxEventChars} characters`, { cause: tooLong });
     }
   }
-}
-
-function split(line: string): { field: string; value: string } {
-  const colon = line.indexOf(":");
-  if (colon < 0) return { field: line, value: "" };
-  const value = line.slice(colon + 1);
-  return { field: line.slice(0, colon), value: value.startsWith(" ") ? value.slice(1) : value };
 }
