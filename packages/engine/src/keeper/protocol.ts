@@ -1,6 +1,6 @@
 import { FrameDecoder as Decoder, encodeFrame as encode, type FrameLayout } from "@holdfast/std";
 import type { DiskLimit, DiskProbe } from "../disk/types.ts";
-import type { ExecState, ExitStatus, RuntimeErrorCode, SandboxState } from "../runtime/types.ts";
+import type { ExecState, ExitStatus, RuntimeErrorCode } from "../runtime/types.ts";
 
 /**
  * What engine and keeper say to each other over the Unix socket. A frame is: u32 length of the rest, u32 length of the
@@ -114,8 +114,6 @@ export type KeeperEvent =
 export type Reply =
   | { id: number; result: unknown }
   | { id: number; error: { code: RuntimeErrorCode; message: string } };
-
-export type SandboxSnapshot = SandboxState;
 
 /** What older keepers take: 64 MiB of header and payload together. Only `stdin` has a payload, and a short header. */
 const keeperFrames: FrameLayout = {

@@ -1,4 +1,4 @@
-import { createHash, createHmac, hash } from "node:crypto";
+import { createHmac, hash } from "node:crypto";
 import { canonicalQuery, type QueryList } from "./encode.ts";
 
 /** Long-lived or temporary keys. `sessionToken` is present on temporary ones only. */
@@ -26,10 +26,6 @@ export function sha256Hex(data: string | Uint8Array): string {
 
 export function hmac(key: string | Uint8Array, data: string): Buffer {
   return createHmac("sha256", key).update(data).digest();
-}
-
-export function md5Base64(data: string | Uint8Array): string {
-  return createHash("md5").update(data).digest("base64");
 }
 
 export function scopeText(scope: Scope): string {

@@ -51,5 +51,3 @@ async function tail(stream: AsyncIterable<Uint8Array>, onText?: (text: string) =
   }
   return text + decoder.decode();
 }
-
-export type { RunningExec };

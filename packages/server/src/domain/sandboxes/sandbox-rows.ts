@@ -11,7 +11,7 @@ const environmentTag = "holdfast.environment";
 /** Names the intent row, so that what a server made and never heard of finds its row. */
 const rowTag = "holdfast.sandbox";
 /** Unix seconds. */
-export const deadlineTag = "holdfast.deadline";
+const deadlineTag = "holdfast.deadline";
 
 interface SandboxRowsDeps {
   db: Database;
