@@ -3,16 +3,16 @@ import { join } from "node:path";
 import type { Logger } from "pino";
 import { createApps } from "./behaviour/app/apps.ts";
 import { createTokens } from "./behaviour/auth/tokens.ts";
-import { createExecs } from "./behaviour/exec/execs.ts";
+import { Execs } from "./behaviour/exec/execs.ts";
 import { createBuildLogs } from "./behaviour/image/build-logs.ts";
 import { createBuildRunner } from "./behaviour/image/build-runner.ts";
-import { createImages } from "./behaviour/image/images.ts";
+import { Images } from "./behaviour/image/images.ts";
 import { startHousekeeping } from "./behaviour/sandbox/housekeeping.ts";
-import { createSandboxRecords } from "./behaviour/sandbox/records.ts";
+import { SandboxRecords } from "./behaviour/sandbox/records.ts";
 import { createSandboxes } from "./behaviour/sandbox/sandboxes.ts";
 import { createSecrets } from "./behaviour/secret/secrets.ts";
 import { diskLimit } from "./behaviour/volume/limits.ts";
-import { createVolumes } from "./behaviour/volume/volumes.ts";
+import { Volumes } from "./behaviour/volume/volumes.ts";
 import { type MachineSettings, readMachineSettings } from "./config/environment.ts";
 import { type EngineOptions, type EngineOptionsInput, parseOptions } from "./config/options.ts";
 import { DiskReserve } from "./disk-reserve.ts";
@@ -60,7 +60,7 @@ export async function startEngine(input: EngineOptionsInput, hooks: EngineHooks 
     (opened) => opened[Symbol.dispose](),
   );
   // A start that fails leaves nothing behind, unless there are sandboxes to leave to the next one.
-  const ending = { all: createSandboxRecords(store).alive().length === 0 };
+  const ending = { all: new SandboxRecords(store).alive().length === 0 };
   const machine = await openMachine({ options, store, log, stack, ending });
   const parts = await assemble({ options, store, log, hooks, stack, ending, reserve, ...machine });
   const server = stack.use(await listen(parts, store));
@@ -130,7 +130,7 @@ async function openMachine({
     }),
     (opened) => (ending.all ? opened.shutdown() : opened[Symbol.asyncDispose]()),
   );
-  const records = createSandboxRecords(store);
+  const records = new SandboxRecords(store);
   const network = stack.adopt(
     await createNetwork({
       stateDir: join(options.dataDir, "network"),
@@ -152,10 +152,10 @@ async function assemble(
   const layers = openLayerStore(imageRoot);
   const machine = hooks.machine ?? readMachineSettings();
   const secrets = createSecrets(store);
-  const volumes = createVolumes(store, options);
+  const volumes = new Volumes(store, options);
   const buildLogs = createBuildLogs(options.dataDir, hooks.onBuildLog);
   const builds = createBuildRunner({ options, store, layers, machine, secrets, runtime, network });
-  const images = createImages({
+  const images = new Images({
     store,
     layers,
     secrets,
@@ -165,12 +165,12 @@ async function assemble(
     log,
   });
   builds.images = images;
-  const records = createSandboxRecords(store);
+  const records = new SandboxRecords(store);
   const sandboxes = stack.use(createSandboxes({ options, store, records, images, volumes, runtime, network, log }));
   await sandboxes.recover();
   // Only now: steps of builds that were cut have ended, and write nothing any more.
   await removeLeftovers(imageRoot);
-  const execs = stack.use(createExecs({ options, store, records, sandboxes, images, secrets, runtime, log }));
+  const execs = stack.use(new Execs({ options, store, records, sandboxes, images, secrets, runtime, log }));
   execs.recover();
   stack.use(builds);
   stack.use(startHousekeeping({ options, records, runtime, volumes, network, images, secrets, reserve, log }));

@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { createSandboxRecords, type SandboxRecords } from "../behaviour/sandbox/records.ts";
+import { SandboxRecords } from "../behaviour/sandbox/records.ts";
 import { isNoRoom } from "../disk-reserve.ts";
 import { newSandboxIds } from "../ids.ts";
 import { toServerError } from "../services/errors.ts";
@@ -30,7 +30,7 @@ beforeEach(() => {
       return write();
     }
   });
-  records = createSandboxRecords(store);
+  records = new SandboxRecords(store);
 });
 afterEach(() => {
   store[Symbol.dispose]();
@@ -103,7 +103,7 @@ describe("a database without room", () => {
     expect(() => records.writePending()).toThrow(/full/);
     setPages(1_000_000);
     records.writePending();
-    const again = createSandboxRecords(store);
+    const again = new SandboxRecords(store);
     expect(again.byId(id)).toMatchObject({ status: "finished", result: { status: 4 } });
   });
 

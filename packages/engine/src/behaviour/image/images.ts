@@ -46,22 +46,6 @@ export type BuildOutcome =
   /** The engine stops, or nobody waits any more: whoever asks next starts it anew. */
   | { status: "interrupted" };
 
-/** Images: recipes and what came of them. The same recipe is the same image; concurrent requests share one build. */
-export interface Images {
-  getOrCreate(spec: ImageSpec, forceBuild: boolean): ImageRecord;
-  /** Throws NOT_FOUND. */
-  byId(id: string): ImageRecord;
-  /** The image, if sandboxes can be made of it; throws FAILED_PRECONDITION otherwise. */
-  usable(id: string): BuiltImage;
-  /** What a running sandbox was made of, even if the image was deleted since. */
-  built(id: string): BuiltImage;
-  /** Waits until the build has ended, `timeoutMs` have passed or the signal aborts; starts it anew when a restart cut it. */
-  join(id: string, options: { timeoutMs: number; signal: AbortSignal }): Promise<ImageRecord>;
-  delete(id: string): void;
-  /** Forgets images that are of no use to anybody any more: failed, deleted or made anew, and with no sandbox. */
-  collect(): void;
-}
-
 /** How long the reason of a failed build can be asked for. */
 const deadImageLifeS = 86_400;
 
@@ -76,56 +60,107 @@ export interface ImagesContext {
   log: Logger;
 }
 
-export function createImages(context: ImagesContext): Images {
-  const { store, layers } = context;
-  const running = new Map<string, Running>();
+/** Images: recipes and what came of them. The same recipe is the same image; concurrent requests share one build. */
+export class Images {
+  readonly #context: ImagesContext;
+  readonly #running = new Map<string, Running>();
 
-  const find = (id: string): ImageRecord | undefined => {
-    const row = isId(id, "im") ? store.get("SELECT * FROM images WHERE id = ?", id) : undefined;
-    return row && toRecord(row, layers);
-  };
-  const byId = (id: string) => {
-    const record = find(id);
+  constructor(context: ImagesContext) {
+    this.#context = context;
+  }
+
+  getOrCreate(spec: ImageSpec, forceBuild: boolean): ImageRecord {
+    const { store, secrets } = this.#context;
+    const request = toRequest(spec);
+    for (const baseId of Object.values(request.baseIds)) this.byId(baseId);
+    const recipe = recipeOf(request, secrets.fingerprint(request.secretIds));
+    const known = forceBuild ? undefined : this.#newest(recipe);
+    if (known && (known.status === "built" || this.#running.has(known.id))) return known;
+    const id = known?.id ?? newId("im");
+    if (forceBuild) request.forceNonce = id;
+    store.run(
+      `INSERT INTO images (id, recipe, status, request, created_at) VALUES (?, ?, 'building', ?, ?)
+       ON CONFLICT (id) DO UPDATE SET request = excluded.request`,
+      id,
+      recipe,
+      Buffer.from(JSON.stringify(request)),
+      Date.now() / 1000,
+    );
+    this.#start(id, request);
+    return this.byId(id);
+  }
+
+  /** Throws NOT_FOUND. */
+  byId(id: string): ImageRecord {
+    const record = this.#find(id);
     if (!record || record.status === "deleted") throw refuse.imageIdNotFound(shown(id));
     return record;
-  };
+  }
 
-  const start = (id: string, request: StoredRequest) => {
-    const audience = createAudience(context.abandonedMs, () => {
-      context.log.info({ imageId: id }, "a build that nobody waits for is stopped");
-    });
-    const finish = (status: ImageStatus, built: BuiltImage | undefined, error: string | undefined) => {
-      const stored = built && { ...built, layers: built.layers.map((path) => layers.nameOf(path)) };
-      store.run(
-        "UPDATE images SET status = ?, built = ?, error = ? WHERE id = ? AND status = 'building'",
-        status,
-        stored ? JSON.stringify(stored) : null,
-        error ?? null,
-        id,
-      );
-    };
-    const onLine = (line: string) => {
-      context.logs.append(id, line);
-      context.log.info({ imageId: id }, `build ${line}`);
-    };
-    const work = async () => {
-      try {
-        const outcome = await context.run(id, request, { onLine, signal: audience.signal });
-        if ("built" in outcome) finish("built", outcome.built, undefined);
-        else if (outcome.status !== "interrupted") finish(outcome.status, undefined, outcome.error);
-      } catch (error) {
-        context.log.error({ err: error, imageId: id }, "image build broke");
-        finish("failed", undefined, `the engine could not run the build: ${String(error)}`);
-      } finally {
-        audience.close();
-        context.logs.end(id);
-        running.delete(id);
+  /** The image, if sandboxes can be made of it; throws FAILED_PRECONDITION otherwise. */
+  usable(id: string): BuiltImage {
+    const record = this.byId(id);
+    if (!record.built) throw refuse.imageNotBuilt(id, record.status);
+    return record.built;
+  }
+
+  /** What a running sandbox was made of, even if the image was deleted since. */
+  built(id: string): BuiltImage {
+    const record = this.#find(id);
+    if (!record?.built) throw refuse.imageNotBuilt(shown(id), record?.status ?? "unknown");
+    return record.built;
+  }
+
+  /** Waits until the build has ended, `timeoutMs` have passed or the signal aborts; starts it anew when a restart cut it. */
+  async join(id: string, { timeoutMs, signal }: { timeoutMs: number; signal: AbortSignal }): Promise<ImageRecord> {
+    const record = this.byId(id);
+    if (record.status !== "building") return record;
+    const endsAt = Date.now() + timeoutMs;
+    for (;;) {
+      if (!this.#running.has(id)) this.#startAnew(id);
+      const found = this.#running.get(id);
+      const stopping = found?.audience.signal.aborted === true;
+      {
+        using _waiter = found?.audience.join();
+        await waitOrTimeout(found?.work, Math.max(endsAt - Date.now(), 0), signal);
       }
-    };
-    running.set(id, { work: work(), audience });
-  };
+      const now = this.byId(id);
+      // One that was being stopped when we came is made anew for us.
+      if (!stopping || now.status !== "building" || signal.aborted || Date.now() >= endsAt) return now;
+    }
+  }
 
-  const newest = (recipe: string) => {
+  delete(id: string): void {
+    const record = this.#find(id);
+    if (!record || record.status === "deleted") throw refuse.imageNotFound(shown(id));
+    this.#context.store.run("UPDATE images SET status = 'deleted' WHERE id = ?", id);
+  }
+
+  /** Forgets images that are of no use to anybody any more: failed, deleted or made anew, and with no sandbox. */
+  collect(): void {
+    const { store, logs } = this.#context;
+    const rows = store.all(
+      `SELECT id FROM images AS image WHERE created_at < ? AND status <> 'building'
+         AND (status <> 'built' OR EXISTS (SELECT 1 FROM images AS newer WHERE newer.recipe = image.recipe
+           AND newer.status = 'built' AND newer.created_at > image.created_at))
+         AND NOT EXISTS (SELECT 1 FROM sandboxes WHERE spec ->> '$.imageId' = image.id)`,
+      Date.now() / 1000 - deadImageLifeS,
+    );
+    for (const row of rows) {
+      const id = String(row.id);
+      store.run("DELETE FROM images WHERE id = ?", id);
+      logs.remove(id);
+    }
+  }
+
+  #find(id: string): ImageRecord | undefined {
+    const { store, layers } = this.#context;
+    const row = isId(id, "im") ? store.get("SELECT * FROM images WHERE id = ?", id) : undefined;
+    return row && toRecord(row, layers);
+  }
+
+  #newest(recipe: string): ImageRecord | undefined {
+    const { store, layers } = this.#context;
     const row = store.get(
       "SELECT * FROM images WHERE recipe = ? AND status IN ('building', 'built') ORDER BY created_at DESC, id DESC LIMIT 1",
       recipe,
@@ -134,79 +169,52 @@ export function createImages(context: ImagesContext): Images {
     const record = toRecord(row, layers);
     // A layer directory that somebody removed means that the image must be made again.
     return record.built?.layers.every((path) => existsSync(path)) === false ? undefined : record;
-  };
+  }
 
-  return {
-    byId,
-    getOrCreate: (spec, forceBuild) => {
-      const request = toRequest(spec);
-      for (const baseId of Object.values(request.baseIds)) byId(baseId);
-      const recipe = recipeOf(request, context.secrets.fingerprint(request.secretIds));
-      const known = forceBuild ? undefined : newest(recipe);
-      if (known && (known.status === "built" || running.has(known.id))) return known;
-      const id = known?.id ?? newId("im");
-      if (forceBuild) request.forceNonce = id;
-      store.run(
-        `INSERT INTO images (id, recipe, status, request, created_at) VALUES (?, ?, 'building', ?, ?)
-         ON CONFLICT (id) DO UPDATE SET request = excluded.request`,
-        id,
-        recipe,
-        Buffer.from(JSON.stringify(request)),
-        Date.now() / 1000,
-      );
-      start(id, request);
-      return byId(id);
-    },
-    usable: (id) => {
-      const record = byId(id);
-      if (!record.built) throw refuse.imageNotBuilt(id, record.status);
-      return record.built;
-    },
-    built: (id) => {
-      const record = find(id);
-      if (!record?.built) throw refuse.imageNotBuilt(shown(id), record?.status ?? "unknown");
-      return record.built;
-    },
-    join: async (id, { timeoutMs, signal }) => {
-      const record = byId(id);
-      if (record.status !== "building") return record;
-      const endsAt = Date.now() + timeoutMs;
-      for (;;) {
-        if (!running.has(id)) {
-          const row = store.get("SELECT request FROM images WHERE id = ?", id);
-          start(id, JSON.parse(Buffer.from(row?.request as Uint8Array).toString("utf8")) as StoredRequest);
-        }
-        const found = running.get(id);
-        const stopping = found?.audience.signal.aborted === true;
-        {
-          using _waiter = found?.audience.join();
-          await waitOrTimeout(found?.work, Math.max(endsAt - Date.now(), 0), signal);
-        }
-        const now = byId(id);
-        // One that was being stopped when we came is made anew for us.
-        if (!stopping || now.status !== "building" || signal.aborted || Date.now() >= endsAt) return now;
-      }
-    },
-    delete: (id) => {
-      const record = find(id);
-      if (!record || record.status === "deleted") throw refuse.imageNotFound(shown(id));
-      store.run("UPDATE images SET status = 'deleted' WHERE id = ?", id);
-    },
-    collect: () => {
-      const rows = store.all(
-        `SELECT id FROM images AS image WHERE created_at < ? AND status <> 'building'
-           AND (status <> 'built' OR EXISTS (SELECT 1 FROM images AS newer WHERE newer.recipe = image.recipe
-             AND newer.status = 'built' AND newer.created_at > image.created_at))
-           AND NOT EXISTS (SELECT 1 FROM sandboxes WHERE spec ->> '$.imageId' = image.id)`,
-        Date.now() / 1000 - deadImageLifeS,
-      );
-      for (const row of rows) {
-        const id = String(row.id);
-        store.run("DELETE FROM images WHERE id = ?", id);
-        context.logs.remove(id);
-      }
-    },
-  };
+  #startAnew(id: string): void {
+    const row = this.#context.store.get("SELECT request FROM images WHERE id = ?", id);
+    this.#start(id, JSON.parse(Buffer.from(row?.request as Uint8Array).toString("utf8")) as StoredRequest);
+  }
+
+  #start(id: string, request: StoredRequest): void {
+    const { abandonedMs, log } = this.#context;
+    const audience = createAudience(abandonedMs, () => {
+      log.info({ imageId: id }, "a build that nobody waits for is stopped");
+    });
+    this.#running.set(id, { work: this.#build(id, request, audience), audience });
+  }
+
+  async #build(id: string, request: StoredRequest, audience: Audience): Promise<void> {
+    const { run, logs, log } = this.#context;
+    const onLine = (line: string) => {
+      logs.append(id, line);
+      log.info({ imageId: id }, `build ${line}`);
+    };
+    try {
+      const outcome = await run(id, request, { onLine, signal: audience.signal });
+      if ("built" in outcome) this.#finish(id, { status: "built", built: outcome.built });
+      else if (outcome.status !== "interrupted") this.#finish(id, outcome);
+    } catch (error) {
+      log.error({ err: error, imageId: id }, "image build broke");
+      this.#finish(id, { status: "failed", error: `the engine could not run the build: ${String(error)}` });
+    } finally {
+      audience.close();
+      logs.end(id);
+      this.#running.delete(id);
+    }
+  }
+
+  #finish(id: string, { status, built, error }: { status: ImageStatus; built?: BuiltImage; error?: string }): void {
+    const { store, layers } = this.#context;
+    const stored = built && { ...built, layers: built.layers.map((path) => layers.nameOf(path)) };
+    store.run(
+      "UPDATE images SET status = ?, built = ?, error = ? WHERE id = ? AND status = 'building'",
+      status,
+      stored ? JSON.stringify(stored) : null,
+      error ?? null,
+      id,
+    );
+  }
 }
 
 interface Running {

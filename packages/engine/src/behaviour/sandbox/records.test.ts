@@ -5,7 +5,7 @@ import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { newSandboxIds } from "../../ids.ts";
 import { hostIdBase, rangeSize } from "../../state/id-ranges.ts";
 import { openStore, type Store } from "../../state/store.ts";
-import { createSandboxRecords, type NewSandbox, type SandboxRecords } from "./records.ts";
+import { type NewSandbox, SandboxRecords } from "./records.ts";
 
 let dir: string;
 let store: Store;
@@ -13,7 +13,7 @@ let records: SandboxRecords;
 beforeEach(() => {
   dir = mkdtempSync(join(tmpdir(), "hf-records-"));
   store = openStore(dir);
-  records = createSandboxRecords(store);
+  records = new SandboxRecords(store);
 });
 afterEach(() => {
   store[Symbol.dispose]();

@@ -15,54 +15,117 @@ export interface Volume {
   version: number;
 }
 
-/** Volumes: trees of files on this machine's disk, root-owned, mode 0755, shown in sandboxes under `/__modal/volumes`. */
-export interface Volumes {
-  getOrCreate(request: {
-    name: string;
-    ephemeral: boolean;
-    create: "no" | "if_missing" | "fail_if_exists";
-    version: number;
-  }): Volume;
-  /** Throws NOT_FOUND. */
-  byId(id: string): Volume;
-  /** The path of its tree: a directory, or an image beside that path. The runtime knows which. */
-  tree(id: string): string;
-  limit(id: string): DiskLimit;
-  /** Notes who uses it: it counts in what that owner takes. The first to use it counts. */
-  claim(id: string, owner: string): void;
-  /** Bytes on the disk of all that an owner has, as far as the kind of its volumes lets that be told at once. */
-  usedBy(owner: string): Promise<number>;
-  /** `usedBy` names living sandboxes that mount it; then it is refused. */
-  delete(id: string, usedBy: string[]): Promise<void>;
-  heartbeat(id: string): void;
-  /** Removes ephemeral volumes that nobody has kept alive, except those in use. */
-  collect(inUse: Set<string>): Promise<string[]>;
-}
-
 /** Three missed heartbeats of the SDK (300 s each). */
 const ephemeralLifeS = 900;
 
-export function createVolumes(store: Store, { dataDir, disk }: Pick<EngineOptions, "dataDir" | "disk">): Volumes {
-  const root = join(dataDir, "volumes");
-  mkdirSync(root, { recursive: true, mode: 0o700 });
-  finishInterrupted(store, root);
-  const byName = (name: string) => {
-    const row = store.get("SELECT * FROM volumes WHERE name = ?", name);
-    return row && toVolume(row);
-  };
-  const byId = (id: string) => {
-    const row = isId(id, "vo") ? store.get("SELECT * FROM volumes WHERE id = ?", id) : undefined;
+interface WantedVolume {
+  name: string;
+  ephemeral: boolean;
+  create: "no" | "if_missing" | "fail_if_exists";
+  version: number;
+}
+
+/** Volumes: trees of files on this machine's disk, root-owned, mode 0755, shown in sandboxes under `/__modal/volumes`. */
+export class Volumes {
+  readonly #store: Store;
+  readonly #root: string;
+  readonly #disk: EngineOptions["disk"];
+
+  constructor(store: Store, { dataDir, disk }: Pick<EngineOptions, "dataDir" | "disk">) {
+    this.#store = store;
+    this.#root = join(dataDir, "volumes");
+    this.#disk = disk;
+    mkdirSync(this.#root, { recursive: true, mode: 0o700 });
+    finishInterrupted(store, this.#root);
+  }
+
+  getOrCreate({ name, ephemeral, create, version }: WantedVolume): Volume {
+    if (ephemeral) return this.#create(undefined, version);
+    if (name === "") throw refuse.invalid("A Volume needs a name");
+    const known = this.#byName(name);
+    if (known && create === "fail_if_exists") throw refuse.volumeExists(shown(name));
+    if (known) return known;
+    if (create === "no") throw refuse.volumeNotFound(shown(name));
+    if (!/^[A-Za-z0-9._-]{1,64}$/.test(name)) {
+      throw refuse.invalid(
+        `Invalid Volume name '${shown(name)}': use 1 to 64 letters, digits, dashes, dots and underscores`,
+      );
+    }
+    try {
+      return this.#create(name, version);
+    } catch (error) {
+      const other = isTaken(error) ? this.#byName(name) : undefined;
+      if (!other) throw error;
+      return other;
+    }
+  }
+
+  /** Throws NOT_FOUND. */
+  byId(id: string): Volume {
+    const row = isId(id, "vo") ? this.#store.get("SELECT * FROM volumes WHERE id = ?", id) : undefined;
     if (!row) throw refuse.volumeIdNotFound(shown(id));
     return toVolume(row);
-  };
-  const create = (name: string | undefined, version: number): Volume => {
+  }
+
+  /** The path of its tree: a directory, or an image beside that path. The runtime knows which. */
+  tree(id: string): string {
+    return join(this.#root, this.byId(id).id);
+  }
+
+  limit(id: string): DiskLimit {
+    return volumeLimit(this.#disk, this.byId(id).name);
+  }
+
+  /** Notes who uses it: it counts in what that owner takes. The first to use it counts. */
+  claim(id: string, owner: string): void {
+    this.#store.run("UPDATE volumes SET owner = ? WHERE id = ? AND owner IS NULL", owner, id);
+  }
+
+  /** Bytes on the disk of all that an owner has, as far as the kind of its volumes lets that be told at once. */
+  async usedBy(owner: string): Promise<number> {
+    let bytes = 0;
+    for (const row of this.#store.all("SELECT id FROM volumes WHERE owner = ?", owner)) {
+      bytes += await quickUsage(join(this.#root, String(row.id)));
+    }
+    return bytes;
+  }
+
+  /** `usedBy` names living sandboxes that mount it; then it is refused. */
+  async delete(id: string, usedBy: string[]): Promise<void> {
+    this.byId(id);
+    if (usedBy.length > 0) throw refuse.volumeBusy(id, usedBy);
+    await this.#remove(id);
+  }
+
+  heartbeat(id: string): void {
+    this.byId(id);
+    this.#store.run("UPDATE volumes SET heartbeat_at = ? WHERE id = ? AND name IS NULL", Date.now() / 1000, id);
+  }
+
+  /** Removes ephemeral volumes that nobody has kept alive, except those in use. */
+  async collect(inUse: Set<string>): Promise<string[]> {
+    const rows = this.#store.all(
+      "SELECT id FROM volumes WHERE name IS NULL AND heartbeat_at < ?",
+      Date.now() / 1000 - ephemeralLifeS,
+    );
+    const stale = rows.map((row) => String(row.id)).filter((id) => !inUse.has(id));
+    for (const id of stale) await this.#remove(id);
+    return stale;
+  }
+
+  #byName(name: string): Volume | undefined {
+    const row = this.#store.get("SELECT * FROM volumes WHERE name = ?", name);
+    return row && toVolume(row);
+  }
+
+  #create(name: string | undefined, version: number): Volume {
     const volume = { id: newId("vo"), name, version: version || 1 };
-    const directory = join(root, volume.id);
+    const directory = join(this.#root, volume.id);
     mkdirSync(directory, { mode: 0o755 });
     chownSync(directory, 0, 0);
     const now = Date.now() / 1000;
     try {
-      store.run(
+      this.#store.run(
         "INSERT INTO volumes (id, name, version, created_at, heartbeat_at) VALUES (?, ?, ?, ?, ?)",
         volume.id,
         name ?? null,
@@ -75,67 +138,15 @@ export function createVolumes(store: Store, { dataDir, disk }: Pick<EngineOption
       throw error;
     }
     return volume;
-  };
-  const remove = async (id: string) => {
-    const tree = join(root, id);
+  }
+
+  async #remove(id: string): Promise<void> {
+    const tree = join(this.#root, id);
     // Out of the way first: whatever dies from here on, the next start finishes what the name says.
     setAside(tree);
-    store.run("DELETE FROM volumes WHERE id = ?", id);
+    this.#store.run("DELETE FROM volumes WHERE id = ?", id);
     await removeTree(tree);
-  };
-  return {
-    byId,
-    tree: (id) => join(root, byId(id).id),
-    claim: (id, owner) => {
-      store.run("UPDATE volumes SET owner = ? WHERE id = ? AND owner IS NULL", owner, id);
-    },
-    usedBy: async (owner) => {
-      let bytes = 0;
-      for (const row of store.all("SELECT id FROM volumes WHERE owner = ?", owner)) {
-        bytes += await quickUsage(join(root, String(row.id)));
-      }
-      return bytes;
-    },
-    limit: (id) => volumeLimit(disk, byId(id).name),
-    getOrCreate: ({ name, ephemeral, create: mode, version }) => {
-      if (ephemeral) return create(undefined, version);
-      if (name === "") throw refuse.invalid("A Volume needs a name");
-      const known = byName(name);
-      if (known && mode === "fail_if_exists") throw refuse.volumeExists(shown(name));
-      if (known) return known;
-      if (mode === "no") throw refuse.volumeNotFound(shown(name));
-      if (!/^[A-Za-z0-9._-]{1,64}$/.test(name)) {
-        throw refuse.invalid(
-          `Invalid Volume name '${shown(name)}': use 1 to 64 letters, digits, dashes, dots and underscores`,
-        );
-      }
-      try {
-        return create(name, version);
-      } catch (error) {
-        const other = isTaken(error) ? byName(name) : undefined;
-        if (!other) throw error;
-        return other;
-      }
-    },
-    delete: async (id, usedBy) => {
-      byId(id);
-      if (usedBy.length > 0) throw refuse.volumeBusy(id, usedBy);
-      await remove(id);
-    },
-    heartbeat: (id) => {
-      byId(id);
-      store.run("UPDATE volumes SET heartbeat_at = ? WHERE id = ? AND name IS NULL", Date.now() / 1000, id);
-    },
-    collect: async (inUse) => {
-      const rows = store.all(
-        "SELECT id FROM volumes WHERE name IS NULL AND heartbeat_at < ?",
-        Date.now() / 1000 - ephemeralLifeS,
-      );
-      const stale = rows.map((row) => String(row.id)).filter((id) => !inUse.has(id));
-      for (const id of stale) await remove(id);
-      return stale;
-    },
-  };
+  }
 }
 
 /**
