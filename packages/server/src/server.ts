@@ -6,15 +6,13 @@ import type { FaultCounts } from "@holdfast/std";
 import { createAdaptorServer } from "@hono/node-server";
 import type { ModalClient } from "modal";
 import { type Logger, pino } from "pino";
-import type { OpenDatabase } from "./adapters/db/database.ts";
 import { DbEventLog } from "./adapters/db/event-log.ts";
 import { HttpGateway, noGateway } from "./adapters/gateway/http-gateway.ts";
-import { ModalProvider, noProvider } from "./adapters/modal/provider.ts";
 import { S3Storage } from "./adapters/s3/storage.ts";
-import { composeLeases, type LeaseParts } from "./compose-leases.ts";
-import { composeSweep } from "./compose-sweep.ts";
+import { composeLeases } from "./compose-leases.ts";
+import { composeWork, installationOf } from "./compose-work.ts";
 import { parseOptions, type ServerOptions, type ServerOptionsInput } from "./config/options.ts";
-import { readS3Config, type S3Config } from "./config/s3-config.ts";
+import { readS3Config } from "./config/s3-config.ts";
 import { readWebFiles, type WebFiles } from "./config/web-files.ts";
 import type { AppContext } from "./context.ts";
 import { noteDatabase, openBus, openServerDatabase } from "./database.ts";
@@ -23,32 +21,17 @@ import { ApiKeys } from "./domain/accounts/keys.ts";
 import { Logins } from "./domain/accounts/logins.ts";
 import { AccountRemoval } from "./domain/accounts/removal.ts";
 import { Agents } from "./domain/agents/agents.ts";
-import { Environments } from "./domain/environments/environments.ts";
-import { EnvironmentImages, type Layers } from "./domain/environments/images.ts";
 import type { LeaseTimings } from "./domain/leases/membership.ts";
 import { Messages } from "./domain/messages/messages.ts";
 import { PermissionRules } from "./domain/questions/rules.ts";
-import { bundledGuest } from "./domain/sandboxes/bundled-guest.ts";
-import { SandboxDirectory } from "./domain/sandboxes/directory.ts";
-import { SandboxImage } from "./domain/sandboxes/image.ts";
-import { claudeCodeTemplate } from "./domain/sandboxes/image-template.ts";
-import { Revocations } from "./domain/sandboxes/revocations.ts";
-import { SandboxCalls } from "./domain/sandboxes/sandbox-calls.ts";
-import { Sandboxes } from "./domain/sandboxes/sandboxes.ts";
-import { Erasures } from "./domain/sessions/erasures.ts";
+import type { SandboxImage } from "./domain/sandboxes/image.ts";
 import { Sessions } from "./domain/sessions/sessions.ts";
 import { accountPrefix } from "./domain/storage/account-prefix.ts";
-import { Syncs } from "./domain/storage/syncs.ts";
-import { Turns } from "./domain/turns/turns.ts";
-import { Wakeups } from "./domain/wakeups/wakeups.ts";
-import { fromRow } from "./domain/workspaces/workspace-rows.ts";
-import { Workspaces } from "./domain/workspaces/workspaces.ts";
 import { createApp } from "./http/app.ts";
 import { type Clock, systemClock } from "./ports/clock.ts";
-import type { Database } from "./ports/database.ts";
 import type { EventLog } from "./ports/event-log.ts";
 import type { ModelGateway } from "./ports/model-gateway.ts";
-import type { Storage, StorageState } from "./ports/object-store.ts";
+import type { StorageState } from "./ports/object-store.ts";
 import type { SandboxProvider } from "./ports/sandbox-provider.ts";
 import { readiness } from "./readiness.ts";
 
@@ -110,90 +93,29 @@ interface Composing {
 async function compose(composing: Composing): Promise<Server> {
   const { options, logger, extras, stack } = composing;
   const closing = new AbortController();
-  const database = stack.use(await openServerDatabase(options, logger.child({ part: "database" })));
-  noteDatabase(options);
-  const bus = stack.use(openBus(options, database.db, logger.child({ part: "bus" })));
-  const log = stack.use(new DbEventLog(database.db, { clock: systemClock, bus }));
-  const leases = await composeLeases({
-    db: database.db,
-    bus,
-    dataDir: options.dataDir,
-    logger: logger.child({ part: "leases" }),
+  const base = await openBase(composing, closing.signal);
+  const { log, storage } = base;
+  const work = composeWork({
+    ...base,
+    options,
+    logger,
     stack,
-    timings: extras.leaseTimings,
-  });
-  const gateway: ModelGateway = options.gateway === undefined ? noGateway : new HttpGateway(options.gateway);
-  const s3 = readS3Config(options.s3);
-  const storage = new S3Storage(s3);
-  const opened = await storage.open(closing.signal);
-  if (opened.on) logger.info({ bucket: opened.store.bucket }, "workspaces are saved to S3 after every turn");
-  else logger.warn({ reason: opened.reason }, "workspaces are not saved to S3");
-  const work = composeTurns(composing, {
-    database,
-    log,
-    leases,
-    gateway,
-    s3: "missing" in s3 ? undefined : s3,
-    storage,
     closing,
+    provider: extras.provider,
+    wrapModalClient: extras.wrapModalClient,
+    guestBundle: extras.guestBundle,
+    wakeupClock: extras.clock ?? systemClock,
     removeAccounts: (signal) => accountRemoval.retry(signal),
   });
-  const accounts = new Accounts({ db: database.db, clock: systemClock });
+  const domain = composeDomain(composing, base, work);
+  const { accountRemoval, keys, logins } = domain;
   let port = options.port;
-  const conversations = {
-    db: database.db,
-    log,
-    clock: systemClock,
-    installationId: installationOf(options),
-    permissionMode: options.sandbox.permissionMode,
-    turns: work.turns,
-    erasures: work.erasures,
-  };
-  const keys = new ApiKeys({ db: database.db, clock: systemClock, bus, logger: logger.child({ part: "keys" }) });
-  const logins = new Logins({
-    db: database.db,
-    clock: systemClock,
-    bus,
-    linkSecret: options.loginSecret,
-    logger: logger.child({ part: "logins" }),
-  });
-  const sessions = new Sessions(conversations);
-  const accountRemoval = new AccountRemoval({
-    ...work.removal,
-    db: database.db,
-    clock: systemClock,
-    logger: logger.child({ part: "accounts" }),
-    keys,
-    logins,
-    sessions,
-    workspaces: work.workspaces,
-  });
   const context: AppContext = {
-    options,
-    web: extras.web ?? (await readWebFiles(options.webDir)),
-    version,
-    logger,
-    accounts,
-    accountRemoval,
-    keys,
-    logins,
-    workspaces: work.workspaces,
-    permissionRules: new PermissionRules({ db: database.db, clock: systemClock }),
-    sandboxes: work.directory,
-    defaultAccount: await accounts.ensureDefault(),
-    sessions,
-    messages: new Messages(conversations),
-    agents: new Agents({ db: database.db, clock: systemClock }),
-    environments: work.environments,
-    log,
-    gateway,
-    state: () => ({ image: imageStatus(work.image), storage: (accountId) => storageStatus(storage.state, accountId) }),
-    lastSweep: () => work.sweep.last,
-    cookieSecret: options.cookieSecret ?? ownCookieSecret(options.dataDir),
+    ...domain,
+    ...(await composeSurroundings(composing, base, work)),
+    defaultAccount: await domain.accounts.ensureDefault(),
     port: () => port,
     closing: closing.signal,
-    faults: extras.faults ?? (() => ({})),
-    missing: readiness({ db: database.db, gateway, provider: work.provider }),
   };
   const http = createAdaptorServer({ fetch: createApp(context).fetch, hostname: options.host }) as HttpServer;
   port = await listen(http, options);
@@ -211,7 +133,7 @@ async function compose(composing: Composing): Promise<Server> {
       return storage.state;
     },
     log,
-    held: () => ({ ...work.held(), keys: context.keys.inUse, logins: context.logins.inUse }),
+    held: () => ({ ...work.held(), keys: keys.inUse, logins: logins.inUse }),
     endTurns: async () => {
       if (ended) return;
       ended = true;
@@ -221,220 +143,82 @@ async function compose(composing: Composing): Promise<Server> {
   };
 }
 
-interface WorkParts {
-  database: OpenDatabase;
-  log: EventLog;
-  leases: LeaseParts;
-  gateway: ModelGateway;
-  s3: S3Config | undefined;
-  storage: Storage;
-  closing: AbortController;
-  /** Goes on with the deletion of accounts. */
-  removeAccounts: (signal: AbortSignal) => Promise<void>;
+type Base = Awaited<ReturnType<typeof openBase>>;
+type Work = ReturnType<typeof composeWork>;
+
+/** What everything stands on: the database and who else works on it, the gateway, the storage. */
+async function openBase({ options, logger, extras, stack }: Composing, signal: AbortSignal) {
+  const { db } = stack.use(await openServerDatabase(options, logger.child({ part: "database" })));
+  noteDatabase(options);
+  const bus = stack.use(openBus(options, db, logger.child({ part: "bus" })));
+  const log = stack.use(new DbEventLog(db, { clock: systemClock, bus }));
+  const leases = await composeLeases({
+    db,
+    bus,
+    dataDir: options.dataDir,
+    logger: logger.child({ part: "leases" }),
+    stack,
+    timings: extras.leaseTimings,
+  });
+  const gateway: ModelGateway = options.gateway === undefined ? noGateway : new HttpGateway(options.gateway);
+  const s3 = readS3Config(options.s3);
+  const storage = new S3Storage(s3);
+  const opened = await storage.open(signal);
+  if (opened.on) logger.info({ bucket: opened.store.bucket }, "workspaces are saved to S3 after every turn");
+  else logger.warn({ reason: opened.reason }, "workspaces are not saved to S3");
+  return { db, bus, log, leases, gateway, s3: "missing" in s3 ? undefined : s3, storage };
 }
 
-/** Everything that works on turns. Disposed in the opposite order: turns, syncs, then the hold on sandboxes. */
-function composeTurns({ options, logger, extras, stack }: Composing, parts: WorkParts) {
-  const { database, log, gateway, s3, storage, closing, removeAccounts } = parts;
-  const { leases, dispatcher } = parts.leases;
-  const { db } = database;
-  const provider = extras.provider ?? modalProvider(options, logger, extras);
-  const makeImage = (more: Layers) =>
-    new SandboxImage({
-      provider,
-      template: async () => {
-        const guestBundle = extras.guestBundle ?? (await bundledGuest());
-        const { base, layers } = claudeCodeTemplate({ ...options.image, guestBundle });
-        return { base, layers: [...layers, ...more] };
-      },
-      logger: logger.child({ part: "image" }),
-      signal: closing.signal,
-    });
-  const image = makeImage([]);
-  const images = new EnvironmentImages({ base: image, make: makeImage });
-  const environments = new Environments({ db, clock: systemClock, images });
-  stack.defer(() => closing.abort(new Error("the server stops")));
-  const revocations = new Revocations({
+/** What requests are about. */
+function composeDomain({ options, logger }: Composing, { db, bus, log }: Base, work: Work) {
+  const clock = systemClock;
+  const { turns, erasures, workspaces, environments } = work;
+  const { permissionMode } = options.sandbox;
+  const conversations = { db, log, clock, installationId: installationOf(options), permissionMode, turns, erasures };
+  const keys = new ApiKeys({ db, clock, bus, logger: logger.child({ part: "keys" }) });
+  const logins = new Logins({
     db,
-    clock: systemClock,
-    logger: logger.child({ part: "revocations" }),
-    revoke: (id, signal) => gateway.revokeSandbox(id, signal),
+    clock,
+    bus,
+    linkSecret: options.loginSecret,
+    logger: logger.child({ part: "logins" }),
   });
-  const sandboxes = stack.use(
-    new Sandboxes({
-      db,
-      clock: systemClock,
-      leases,
-      provider,
-      installationId: installationOf(options),
-      spec: ({ accountId }) => sandboxSpec(options, { accountId, gateway, s3 }),
-      logger: logger.child({ part: "sandboxes" }),
-      idleMs: options.sandbox.idleSandboxMs,
-      onEnded: (id) => revocations.schedule(id),
-      onStarted: (live) => erasures.eraseIn(live),
-    }),
-  );
-  const erasures = new Erasures({
-    db,
-    logger,
-    current: (id) => sandboxes.current(id),
-    running: () => sandboxes.running(),
-  });
-  const syncs: Syncs = stack.use(
-    new Syncs({
-      db,
-      log,
-      clock: systemClock,
-      logger: logger.child({ part: "syncs" }),
-      storage,
-      leases,
-      generation: (sessionId) => turns.generation(sessionId),
-      sandbox: (workspaceId, signal) => sandboxOf({ db, sandboxes }, workspaceId, signal),
-    }),
-  );
-  const calls = new SandboxCalls({
-    db,
-    leases,
-    dispatcher,
-    sandboxes,
-    provider,
-    installationId: installationOf(options),
-    logger: logger.child({ part: "sandboxes" }),
-    settled: (workspaceId) => syncs.settledOf(workspaceId),
-  });
-  const workspaces = new Workspaces({
-    db,
-    log,
-    clock: systemClock,
-    installationId: installationOf(options),
-    logger: logger.child({ part: "workspaces" }),
-    sandboxes: calls,
-    saved: (workspaceId) => calls.saved(workspaceId),
-    deleteVolume: (name, signal) => provider.deleteVolume(name, signal),
-  });
-  const turns: Turns = stack.use(
-    new Turns({
-      db,
-      log,
-      clock: systemClock,
-      leases,
-      dispatcher,
-      logger: logger.child({ part: "turns" }),
-      gateway,
-      environments,
-      sandboxes,
-      options: options.sandbox,
-      isSaving: (workspaceId) => syncs.isSaving(workspaceId),
-      onTurnEnd: (turn) => syncs.schedule(turn),
-    }),
-  );
-  const wakeups = new Wakeups({
-    db,
-    log,
-    clock: extras.clock ?? systemClock,
-    logger: logger.child({ part: "wakeups" }),
-    wake: (sessionId) => turns.wake(sessionId),
-  });
-  // Disposed of before the turns: nothing more is taken over then.
-  stack.use(leases);
-  const { sweep, strays, ender } = composeSweep({
-    db,
-    clock: systemClock,
-    provider,
-    leases,
-    sandboxes,
-    revocations,
-    syncs,
-    turns,
-    workspaces,
-    erasures,
-    removeAccounts,
-    installationId: installationOf(options),
-    unknownKeptMs: options.unknownSandboxKeptMs,
-    recordsKeptMs: options.recordsKeptMs,
-    logger: logger.child({ part: "sweep" }),
-  });
-  stack.use(sweep);
+  const sessions = new Sessions(conversations);
+  const removal = { ...work.removal, db, clock, logger: logger.child({ part: "accounts" }) };
   return {
-    turns,
-    erasures,
-    image,
-    environments,
-    provider,
+    accounts: new Accounts({ db, clock }),
+    accountRemoval: new AccountRemoval({ ...removal, keys, logins, sessions, workspaces }),
+    keys,
+    logins,
     workspaces,
-    directory: new SandboxDirectory({ db, calls, strays, ender }),
-    /** What the deletion of an account needs of all this. */
-    removal: { ender, revocations, saved: (workspaceId: string) => calls.saved(workspaceId) },
-    sweep,
-    held: () => ({ sessions: turns.size, workspaces: leases.known, images: images.size }),
-    start: () => {
-      // Its failure is the status's and the next turn's to tell.
-      image.get().catch(() => undefined);
-      leases.start({
-        dropAll: async (reason) => {
-          await Promise.all([turns.letGo(), sandboxes.letGo(reason), syncs.letGo(reason)]);
-        },
-        taken: async (workspaceIds) => {
-          // First: whatever is being saved later is this server's own.
-          const saving = await syncs.openIn(workspaceIds);
-          await turns.taken(workspaceIds);
-          syncs.takeOver(saving);
-        },
-        look: async () => {
-          await turns.look();
-          await wakeups.look();
-        },
-      });
-      if (provider !== noProvider) sweep.start(options.sweepEveryMs);
-    },
-    end: async () => {
-      await turns.endAll();
-      await syncs.settled();
-      await sandboxes.stopAll();
-    },
+    permissionRules: new PermissionRules({ db, clock }),
+    sandboxes: work.directory,
+    sessions,
+    messages: new Messages(conversations),
+    agents: new Agents({ db, clock }),
+    environments,
+    log,
   };
 }
 
-async function sandboxOf(
-  { db, sandboxes }: { db: Database; sandboxes: Sandboxes },
-  workspaceId: string,
-  signal: AbortSignal,
-) {
-  const row = await db.selectFrom("workspaces").selectAll().where("id", "=", workspaceId).executeTakeFirst();
-  return row && (await sandboxes.adopt(fromRow(row), signal));
-}
-
-function modalProvider(options: ServerOptions, logger: Logger, { wrapModalClient }: StartExtras): SandboxProvider {
-  if (options.modal === undefined) return noProvider;
-  return new ModalProvider({
-    ...options.modal,
-    logger: sdkLogger(logger.child({ part: "modal" })),
-    ...(wrapModalClient === undefined ? {} : { wrapClient: wrapModalClient }),
-  });
-}
-
-/** The SDK warns of plain text on loopback for every handle; that is what is wanted here. */
-function sdkLogger(logger: Logger) {
-  const at = (level: "debug" | "info" | "warn" | "error") => (message: string) => {
-    if (!message.includes("insecure")) logger[level](message);
+/** What requests ask of the installation itself. */
+async function composeSurroundings({ options, logger, extras }: Composing, base: Base, work: Work) {
+  const { db, gateway, storage } = base;
+  return {
+    options,
+    web: extras.web ?? (await readWebFiles(options.webDir)),
+    version,
+    logger,
+    gateway,
+    state: () => ({
+      image: imageStatus(work.image),
+      storage: (accountId: string) => storageStatus(storage.state, accountId),
+    }),
+    lastSweep: () => work.sweep.last,
+    cookieSecret: options.cookieSecret ?? ownCookieSecret(options.dataDir),
+    faults: extras.faults ?? (() => ({})),
+    missing: readiness({ db, gateway, provider: work.provider }),
   };
-  return { debug: () => undefined, info: at("debug"), warn: at("warn"), error: at("error") };
-}
-
-/** Storage that is configured is told to every sandbox, whether it can be reached now or not. */
-function sandboxSpec(
-  { sandbox }: ServerOptions,
-  { accountId, gateway, s3 }: { accountId: string; gateway: ModelGateway; s3: S3Config | undefined },
-) {
-  const { timeoutMs, memoryMiB, memoryLimitMiB, cpu, cpuLimit } = sandbox;
-  const domains = [gateway.sandboxDomain, ...(s3 === undefined ? [] : [s3.sandboxDomain])];
-  const told = s3 && JSON.stringify({ bucket: s3.bucket, keyPrefix: accountPrefix(accountId) });
-  const env: Record<string, string> = told === undefined ? {} : { HOLDFAST_S3: told };
-  return { timeoutMs, memoryMiB, memoryLimitMiB, cpu, cpuLimit, env, domains };
-}
-
-function installationOf(options: ServerOptions): string {
-  return options.modal?.installationId ?? "local";
 }
 
 function imageStatus({ progress }: SandboxImage) {
