@@ -115,9 +115,11 @@ export interface Api {
   ) => Promise<{ data: SessionEvent[]; nextPage: string | null }>;
 }
 
-/** The HTTP API of the page's own origin. `onUnauthorized` is told of every 401. */
-export function createApi(onUnauthorized: () => void): Api {
-  async function call(method: string, path: string, options: CallOptions = {}): Promise<unknown> {
+type Call = (method: string, path: string, options?: CallOptions) => Promise<unknown>;
+
+/** One request, within its time. */
+function callOf(onUnauthorized: () => void): Call {
+  return async (method: string, path: string, options: CallOptions = {}) => {
     const deadline = AbortSignal.timeout(requestTimeoutMs);
     const signal = options.signal ? AbortSignal.any([options.signal, deadline]) : deadline;
     const headers: Record<string, string> = { accept: "application/json", ...options.headers };
@@ -139,8 +141,12 @@ export function createApi(onUnauthorized: () => void): Api {
     if (response.ok) return parsed;
     if (response.status === 401) onUnauthorized();
     throw errorFrom(response.status, parsed);
-  }
+  };
+}
 
+/** The HTTP API of the page's own origin. `onUnauthorized` is told of every 401. */
+export function createApi(onUnauthorized: () => void): Api {
+  const call = callOf(onUnauthorized);
   const events = `/events`;
   const message = (id: string, messageId: string) => `${at(id)}/messages/${encodeURIComponent(messageId)}`;
   const at = (id: string) => `/v1/sessions/${encodeURIComponent(id)}`;

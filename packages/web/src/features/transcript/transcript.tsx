@@ -1,4 +1,4 @@
-import { type ReactNode, useCallback, useLayoutEffect, useMemo, useRef, useState } from "react";
+import { type ReactNode, type RefObject, useCallback, useLayoutEffect, useMemo, useRef, useState } from "react";
 import { Virtualizer, type VirtualizerHandle } from "virtua";
 import { background } from "../../state/background.ts";
 import type { Row } from "../../state/rows.ts";
@@ -40,14 +40,7 @@ export function Transcript({ session, empty }: TranscriptProps) {
   const shift = usePrepended(rows);
   const { following } = scroll.state;
 
-  const maybeLoadOlder = useCallback(() => {
-    const el = scroller.current;
-    if (!el || !session.view.get().hasOlder || session.view.get().loadingOlder) return;
-    const short = el.scrollHeight < el.clientHeight * 1.5;
-    if (short || (!following && el.scrollTop < loadAheadPx)) background(session.loadOlder());
-  }, [session, following]);
-  // biome-ignore lint/correctness/useExhaustiveDependencies: new rows may leave the view as short as before
-  useLayoutEffect(maybeLoadOlder, [maybeLoadOlder, rows]);
+  const maybeLoadOlder = useOlder(session, { scroller, following, rows });
 
   // The row with the focus stays mounted when it scrolls away: focus is never lost.
   const focusedAt = focusedId === null ? -1 : rows.findIndex((row) => row.id === focusedId);
@@ -102,21 +95,46 @@ export function Transcript({ session, empty }: TranscriptProps) {
         </div>
         {view.loadingOlder && <p className={css.older}>Reading older messages…</p>}
         {!following && !answering && (
-          <button
-            type="button"
-            className={css.jump}
-            data-testid="jump"
-            data-asks={questions.length > 0 || undefined}
-            onClick={questions.length > 0 ? goToQuestion : scroll.jump}
-          >
-            <Icon name={questions.length > 0 ? "warning" : "down"} />
-            {questions.length > 0
-              ? " Claude waits for your answer"
-              : ` Jump to latest${scroll.state.unseen > 0 ? ` (${scroll.state.unseen} new)` : ""}`}
-          </button>
+          <Jump asks={questions.length > 0} unseen={scroll.state.unseen} toLatest={scroll.jump} />
         )}
       </div>
     </TranscriptContext>
+  );
+}
+
+/** Asks for older messages where few are left above the view; gives what looks whether it is so. */
+function useOlder(
+  session: SessionStore,
+  {
+    scroller,
+    following,
+    rows,
+  }: { scroller: RefObject<HTMLDivElement | null>; following: boolean; rows: readonly Row[] },
+): () => void {
+  const maybeLoadOlder = useCallback(() => {
+    const el = scroller.current;
+    if (!el || !session.view.get().hasOlder || session.view.get().loadingOlder) return;
+    const short = el.scrollHeight < el.clientHeight * 1.5;
+    if (short || (!following && el.scrollTop < loadAheadPx)) background(session.loadOlder());
+  }, [session, scroller, following]);
+  // biome-ignore lint/correctness/useExhaustiveDependencies: new rows may leave the view as short as before
+  useLayoutEffect(maybeLoadOlder, [maybeLoadOlder, rows]);
+  return maybeLoadOlder;
+}
+
+/** Back to where the reading goes on: a question that waits, else the latest. */
+function Jump({ asks, unseen, toLatest }: { asks: boolean; unseen: number; toLatest: () => void }) {
+  return (
+    <button
+      type="button"
+      className={css.jump}
+      data-testid="jump"
+      data-asks={asks || undefined}
+      onClick={asks ? goToQuestion : toLatest}
+    >
+      <Icon name={asks ? "warning" : "down"} />
+      {asks ? " Claude waits for your answer" : ` Jump to latest${unseen > 0 ? ` (${unseen} new)` : ""}`}
+    </button>
   );
 }
 
