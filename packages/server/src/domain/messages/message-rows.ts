@@ -41,13 +41,7 @@ export async function messageRow(db: Database, sessionId: string, eventId: strin
 
 /** True for whoever comes first: it has not gone to Claude, and will not. */
 export async function removeQueued(tx: Tx, id: string, nowMs: number): Promise<boolean> {
-  const { numUpdatedRows } = await tx
-    .updateTable("messages")
-    .set({ state: "done", removed_at: nowMs })
-    .where("id", "=", id)
-    .where("state", "=", "queued")
-    .executeTakeFirst();
-  return numUpdatedRows === 1n;
+  return await changeQueued(tx, id, { state: "done", removed_at: nowMs });
 }
 
 const iso = (ms: number) => new Date(ms).toISOString();
