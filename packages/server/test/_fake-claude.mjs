@@ -44,7 +44,14 @@ async function drafts(count) {
 }
 
 async function turn(line) {
-  print({ type: "system", subtype: "init", cwd: process.cwd(), model: "m", tools: [], permissionMode: "bypassPermissions" });
+  print({
+    type: "system",
+    subtype: "init",
+    cwd: process.cwd(),
+    model: "m",
+    tools: [],
+    permissionMode: "bypassPermissions",
+  });
   out.push(`${JSON.stringify({ ...line, session_id: session, isReplay: true })}\n`);
   const text = line.message.content.map((block) => block.text).join("");
   const [command, ...args] = text.split(" ");
