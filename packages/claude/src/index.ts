@@ -15,6 +15,8 @@ export type { MapperContext, MapResult } from "./mapping.ts";
 export { claudeSettings, type SettingsInput } from "./settings.ts";
 export type { CanUseToolRequest, PermissionQuestion, Signal, TurnOutcome } from "./signals.ts";
 export { createMapperState, hasOpenTool, type MapperState } from "./state.ts";
+export { type StateContext, stateAnswer } from "./state-answers.ts";
+export { isStateAnswer, isStateRequestId, type StateQuestion, stateRequest } from "./state-request.ts";
 export { type RebuiltTranscript, TranscriptBuilder } from "./transcript.ts";
 export {
   controlErrorResponse,

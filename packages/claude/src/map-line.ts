@@ -13,6 +13,7 @@ import { beginMapping, emit, type MapperContext, type Mapping, type MapResult, n
 import { endOpenTools } from "./open-tools.ts";
 import type { CanUseToolRequest, PermissionQuestion, Signal } from "./signals.ts";
 import { type MapperState, toolEvent, toolParent } from "./state.ts";
+import { isStateAnswer } from "./state-request.ts";
 
 /**
  * What one line of the CLI means: events for the log, live text, signals for the host. Pure and deterministic: the same
@@ -114,7 +115,8 @@ function questionOf(mapping: Mapping, line: JsonObject): PermissionQuestion {
 function mapControlResponse(mapping: Mapping, line: JsonObject): void {
   const response = asObject(line.response);
   mapping.quiet = "control_response";
-  noteSettings(mapping, line, asObject(response.response));
+  // Whoever only looks sets nothing.
+  if (!isStateAnswer(line)) noteSettings(mapping, line, asObject(response.response));
   mapping.signals.push({
     type: "control_response",
     requestId: asString(response.request_id) ?? "",

@@ -27,6 +27,22 @@ export {
 } from "./agent.ts";
 export { BackgroundTask, TaskStopped } from "./background.ts";
 export {
+  ClaudeCommands,
+  ClaudeContext,
+  ClaudeFiles,
+  ClaudeHooks,
+  ClaudeMcp,
+  ClaudeModels,
+  ClaudePermissions,
+  ClaudePlan,
+  ClaudeSettings,
+  type ClaudeState,
+  type ClaudeStateName,
+  type ClaudeStates,
+  ClaudeUsage,
+  claudeStateNames,
+} from "./claude-state.ts";
+export {
   Environment,
   EnvironmentConfig,
   type EnvironmentConfigParams,
