@@ -328,6 +328,31 @@ export const problems = {
     "The text below is what it printed; mend that and send the message again.",
     true,
   ),
+  not_started: entry(
+    409,
+    "conflict_error",
+    "Claude Code has not been started in this session, or was never asked this",
+    "Send a message first, or ask with `start=true`: that starts it without asking a model.",
+  ),
+  claude_did_not_answer: entry(
+    504,
+    "timeout_error",
+    "Claude Code did not answer in time",
+    "Ask again in a moment; if it stays, stop the session with `user.interrupt`: the next message starts Claude Code anew.",
+    true,
+  ),
+  claude_answer_refused: entry(
+    502,
+    "api_error",
+    "Claude Code refuses to say this",
+    "Its own words are in the detail; an older Claude Code in a sandbox that still runs may not know the question.",
+  ),
+  claude_answer_too_large: entry(
+    502,
+    "api_error",
+    "What Claude Code says is too large to be given",
+    "Ask for less where the question has a `query`; the same can be asked in a shell of the sandbox.",
+  ),
   spool_full: entry(
     507,
     "api_error",

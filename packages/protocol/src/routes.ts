@@ -2,6 +2,7 @@ import { accountRoutes } from "./routes/accounts.ts";
 import { agentRoutes } from "./routes/agents.ts";
 import { apiKeyRoutes } from "./routes/api-keys.ts";
 import { backgroundRoutes } from "./routes/background.ts";
+import { claudeStateRoutes } from "./routes/claude-state.ts";
 import { environmentRoutes } from "./routes/environments.ts";
 import { eventRoutes } from "./routes/events.ts";
 import { loginRoutes } from "./routes/logins.ts";
@@ -24,6 +25,7 @@ export const api = {
   events: eventRoutes,
   messages: messageRoutes,
   background: backgroundRoutes,
+  claudeState: claudeStateRoutes,
   streams: streamRoutes,
   raw: rawRoutes,
   accounts: accountRoutes,

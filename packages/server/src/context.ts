@@ -8,6 +8,7 @@ import type { ApiKeys } from "./domain/accounts/keys.ts";
 import type { Logins } from "./domain/accounts/logins.ts";
 import type { AccountRemoval } from "./domain/accounts/removal.ts";
 import type { Agents } from "./domain/agents/agents.ts";
+import type { ClaudeStateReader } from "./domain/claude-state/claude-state.ts";
 import type { Environments } from "./domain/environments/environments.ts";
 import type { Messages } from "./domain/messages/messages.ts";
 import type { PermissionRules } from "./domain/questions/rules.ts";
@@ -42,6 +43,7 @@ export interface AppContext {
   sandboxes: SandboxDirectory;
   sessions: Sessions;
   messages: Messages;
+  claudeState: ClaudeStateReader;
   agents: Agents;
   environments: Environments;
   log: EventLog;

@@ -21,6 +21,7 @@ import { ApiKeys } from "./domain/accounts/keys.ts";
 import { Logins } from "./domain/accounts/logins.ts";
 import { AccountRemoval } from "./domain/accounts/removal.ts";
 import { Agents } from "./domain/agents/agents.ts";
+import { ClaudeStateReader } from "./domain/claude-state/claude-state.ts";
 import type { LeaseTimings } from "./domain/leases/membership.ts";
 import { Messages } from "./domain/messages/messages.ts";
 import { PermissionRules } from "./domain/questions/rules.ts";
@@ -195,6 +196,11 @@ function composeDomain({ options, logger }: Composing, { db, bus, log }: Base, w
     sandboxes: work.directory,
     sessions,
     messages: new Messages(conversations),
+    claudeState: new ClaudeStateReader({
+      db,
+      ask: (sessionId, ask) => turns.askClaude(sessionId, ask),
+      answerMs: options.sandbox.claudeAnswerMs,
+    }),
     agents: new Agents({ db, clock }),
     environments,
     log,

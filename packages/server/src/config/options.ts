@@ -106,6 +106,9 @@ export const SandboxOptions = z
     startLimitMs: durationMs(10 * 60 * 1000).describe(
       "A turn in which Claude Code has not asked the model for this long, e.g. because a hook of its start hangs, is ended",
     ),
+    claudeAnswerMs: durationMs(10 * 1000).describe(
+      "How long Claude Code may take to say something of itself (`GET /v1/sessions/{id}/claude/…`)",
+    ),
     permissionMode: z
       .enum(["default", "acceptEdits", "plan", "bypassPermissions"])
       .default("bypassPermissions")

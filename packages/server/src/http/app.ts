@@ -6,6 +6,7 @@ import { accountRoutes, apiKeyRoutes } from "./accounts.ts";
 import { agentRoutes } from "./agents.ts";
 import { guardOrigin } from "./auth.ts";
 import { backgroundRoutes } from "./background.ts";
+import { claudeStateRoutes } from "./claude-state.ts";
 import { docsRoutes } from "./docs.ts";
 import type { HttpEnv } from "./env.ts";
 import { environmentRoutes } from "./environments.ts";
@@ -57,6 +58,7 @@ export function createApp(context: AppContext): Hono<HttpEnv> {
     ...eventRoutes(context),
     ...messageRoutes(context),
     ...backgroundRoutes(context),
+    ...claudeStateRoutes(context),
     ...multiStreamRoutes(context),
     ...rawRoutes(context),
     ...accountRoutes(context),

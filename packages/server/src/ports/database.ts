@@ -1,3 +1,4 @@
+import type { ClaudeStateName } from "@holdfast/protocol";
 import { type Generated, type Kysely, PostgresAdapter, sql, type Transaction } from "kysely";
 
 /**
@@ -277,6 +278,16 @@ export interface Schema {
     due_at: number;
     expires_at: number | null;
     created_at: number;
+  };
+  /** What Claude Code said last of itself. */
+  claude_state: {
+    session_id: string;
+    name: ClaudeStateName;
+    /** `encodeText`. Of `files`; else empty. */
+    query: string;
+    /** As routes give it, without when it was known. */
+    answer_json: string;
+    as_of: number;
   };
   /** Conversations of deleted sessions that are still in their workspace's state volume. */
   erasures: {

@@ -2,6 +2,7 @@ import type { CreateTableBuilder, Kysely } from "kysely";
 import type { Migration } from "kysely/migration";
 import { accountDeletion } from "./account-deletion.ts";
 import { backgroundTables } from "./background-tables.ts";
+import { claudeStateTable } from "./claude-state-table.ts";
 import { deletionTables } from "./deletion-tables.ts";
 import { leaseTables } from "./lease-tables.ts";
 import { loginsTables } from "./logins-tables.ts";
@@ -161,5 +162,6 @@ export function migrations(binary: "blob" | "bytea"): Record<string, Migration> 
     "014_settings": { up: settingsTables },
     "015_background": { up: backgroundTables },
     "016_wakeups": { up: wakeupsTable },
+    "017_claude_state": { up: claudeStateTable },
   };
 }

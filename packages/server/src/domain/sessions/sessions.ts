@@ -353,6 +353,7 @@ export async function removeSession(tx: Tx, sessionId: string): Promise<void> {
   const tables = [
     "permissions",
     "wakeups",
+    "claude_state",
     "messages",
     "events",
     "raw_batches",

@@ -85,6 +85,21 @@ export class Conversation {
     });
   }
 
+  /** A process without a message, as a turn would have it; it is ended like one that has become idle. */
+  async start(signal: AbortSignal): Promise<HeldProcess> {
+    const desk = this.#desk;
+    const base = { session: desk.session, append: desk.append.bind(desk), signal };
+    const sandbox = await waitFor(ensureSandbox(desk.deps, desk.workspace, base), signal);
+    using _use = sandbox.useForTurn();
+    await waitFor(fixPermissions(desk.deps, sandbox, base), signal);
+    await waitFor(desk.stopping, signal);
+    try {
+      return await this.#holder.obtain(sandbox, { signal, conversation: undefined });
+    } finally {
+      this.#holder.armIdleTimer();
+    }
+  }
+
   /** Looks for a process of before. `isBusy`: a turn that has begun meanwhile finds it by itself. */
   async adopt(isBusy: () => boolean): Promise<HeldProcess | undefined> {
     const { deps, workspace, stop } = this.#desk;
@@ -155,6 +170,7 @@ export class Conversation {
     for (let failed = 0; failed < maxTries; ) {
       if (turn !== undefined && !turn.sent) await waitFor(desk.stopping, signal);
       const running = await this.#holder.obtain(sandbox, { signal, conversation });
+      desk.asks.held(running);
       signal.throwIfAborted();
       if (turn !== undefined && !turn.sent) await this.#begin(turn);
       last = running;

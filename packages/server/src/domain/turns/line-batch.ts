@@ -1,4 +1,11 @@
-import { decodeLine, type MapperContext, type MapperState, type MapResult, mapLine } from "@holdfast/claude";
+import {
+  decodeLine,
+  isStateAnswer,
+  type MapperContext,
+  type MapperState,
+  type MapResult,
+  mapLine,
+} from "@holdfast/claude";
 import type { DraftFrame, NewEvent } from "@holdfast/protocol";
 import type { LineEffect, ProcessOwner } from "./process-owner.ts";
 
@@ -17,7 +24,7 @@ const maxBytes = 1024 * 1024;
 /** Lines that are committed as one, with everything that follows from them. */
 export class LineBatch {
   readonly events: NewEvent[] = [];
-  /** All but the drafts, as they were printed. */
+  /** All but drafts and what was asked on the side, as they were printed. */
   readonly raw: SpooledLine[] = [];
   /** Of the last line. */
   end: number | undefined;
@@ -37,8 +44,8 @@ export class LineBatch {
   ): MapperState {
     const decoded = decodeLine(line.bytes);
     const result = mapLine(mapper, decoded, context);
-    const isDraft = decoded.kind === "json" && decoded.value.type === "stream_event";
-    if (!isDraft) {
+    const isKept = decoded.kind !== "json" || !(decoded.value.type === "stream_event" || isStateAnswer(decoded.value));
+    if (isKept) {
       this.raw.push(line);
       this.#bytes += line.bytes.length;
     }

@@ -1,10 +1,11 @@
 import { randomUUID } from "node:crypto";
-import { interruptRequest, type MapResult, type Signal, worksOn } from "@holdfast/claude";
+import { interruptRequest, type MapResult, type Signal, showPath, worksOn } from "@holdfast/claude";
 import { inBackground } from "@holdfast/std";
 import { StaleGenerationError } from "../../ports/event-log.ts";
 import { markTaken } from "../messages/message-rows.ts";
 import { deliverAnswers, onOpenQuestions, onQuestion, onQuestionWithdrawn, withPolicy } from "../questions/asked.ts";
 import { SandboxGoneError } from "../sandboxes/live-sandbox.ts";
+import { filesMount } from "../sandboxes/mounts.ts";
 import type { SettingsLine } from "../sessions/settings.ts";
 import { answerTo } from "./answers.ts";
 import { endFailed } from "./end-failed-turn.ts";
@@ -165,6 +166,10 @@ export class ProcessVoice implements ProcessOwner {
   #asked(running: HeldProcess, signal: Signal, result: MapResult): LinePart | undefined {
     const answer = answerTo(signal);
     if (answer !== undefined) return { after: () => this.say(answer) };
+    const { mode = null, volumeRoot } = running.process.mapper;
+    const show = (path: string) => (volumeRoot === null ? path : showPath(path, volumeRoot, filesMount));
+    const told = signal.type === "control_response" ? this.#desk.asks.take(signal, { mode, show }) : undefined;
+    if (told !== undefined) return told;
     const taken = signal.type === "control_response" ? onSettingsAnswer(this.#desk, running, signal) : undefined;
     if (taken !== undefined) return taken;
     const { session, deps } = this.#desk;

@@ -2,6 +2,7 @@ import type { NewEvent } from "@holdfast/protocol";
 import { inBackground } from "@holdfast/std";
 import { type AppendInput, type LogTx, StaleGenerationError } from "../../ports/event-log.ts";
 import { launchModeOf } from "../agents/launch.ts";
+import { ClaudeAsks } from "../claude-state/asks.ts";
 import type { Workspace } from "../workspaces/workspace-rows.ts";
 import type { HeldProcess } from "./held-process.ts";
 import { InFlight } from "./in-flight.ts";
@@ -18,6 +19,8 @@ export class SessionDesk {
   /** Aborts when the session is let go of. */
   readonly stop = new AbortController();
   readonly inFlight = new InFlight();
+  /** What its process is asked on the side. */
+  readonly asks: ClaudeAsks<HeldProcess>;
   /** Its message has not gone to Claude yet. */
   preparing: Turn | undefined;
   running: HeldProcess | undefined;
@@ -31,6 +34,8 @@ export class SessionDesk {
     this.deps = deps;
     this.session = session;
     this.workspace = workspace;
+    const { clock, options } = deps;
+    this.asks = new ClaudeAsks({ sessionId: session.id, clock, answerMs: options.claudeAnswerMs });
   }
 
   /** The permission mode of a session that has none of its own. */

@@ -1,23 +1,28 @@
 import { randomUUID } from "node:crypto";
 import { stopTaskRequest, worksOn } from "@holdfast/claude";
-import type { SessionAgent } from "@holdfast/protocol";
+import { AppError, type SessionAgent } from "@holdfast/protocol";
 import { sleep, waitFor } from "@holdfast/std";
+import type { AskOutcome } from "../claude-state/asks.ts";
+import type { StateAsk } from "../claude-state/claude-state.ts";
 import { inHand, nextOf, openMessages } from "../messages/message-rows.ts";
 import { fromRow } from "../workspaces/workspace-rows.ts";
 import { interruptedByRestart } from "./answers.ts";
 import { Conversation } from "./conversation.ts";
 import { endFailed } from "./end-failed-turn.ts";
 import { untilEnded } from "./ending.ts";
-import { idleEvent } from "./failure.ts";
+import { idleEvent, toFailure } from "./failure.ts";
+import type { HeldProcess } from "./held-process.ts";
 import { endOpenSteps } from "./open-steps.ts";
 import { SessionDesk } from "./session-desk.ts";
 import { sessionStatus } from "./session-rows.ts";
+import { sessionSettings } from "./settings-rows.ts";
 import { obeyStops, stopEverything, stopRequested } from "./stopper.ts";
 import { Turn } from "./turn.ts";
 import type { TurnDeps } from "./turn-deps.ts";
 
 const endTimeoutMs = 15_000;
 const retryMs = 1_000;
+const startMs = 10 * 60_000;
 
 /** Works on one session's messages, one after the other; holds its process between them. */
 export class SessionRunner {
@@ -29,6 +34,8 @@ export class SessionRunner {
   #tidied: Promise<void> | undefined;
   #again = false;
   #finishing = false;
+  /** Aborts the start of a process for a question: a message wants the same, and tells more of it. */
+  #starting: AbortController | undefined;
 
   private constructor(desk: SessionDesk) {
     this.#desk = desk;
@@ -78,6 +85,7 @@ export class SessionRunner {
   wake(): void {
     this.#again = true;
     if (this.#loop !== undefined) this.#conversation.attend();
+    this.#starting?.abort(new Error("a message came"));
     this.#loop ??= this.#work().finally(() => {
       this.#loop = undefined;
       if (this.#again && !this.#isOver) this.wake();
@@ -100,6 +108,28 @@ export class SessionRunner {
     if (running?.process.alive !== true) return;
     const id = randomUUID();
     await running.process.send(stopTaskRequest(id, taskId), id, this.#desk.soon());
+  }
+
+  /** Asks its process something on the side; `start`: has one started where none lives, without a turn. */
+  async askClaude({ start, name, query }: StateAsk): Promise<AskOutcome> {
+    const { asks, stop, deps, session, launchMode } = this.#desk;
+    await this.#adopting;
+    const { permission_mode } = await sessionSettings(deps.db, session.id);
+    const question = { name, query, mode: permission_mode ?? launchMode };
+    const { running } = this.#desk;
+    if (running?.process.alive === true && !running.ending) return await asks.ask(running, question, stop.signal);
+    if (!start) return { kind: "nobody" };
+    const isNew = !asks.wantsProcess;
+    const held = asks.whenHeld();
+    if (isNew && this.#loop === undefined) this.wake();
+    else this.#again = true;
+    try {
+      const started = await waitFor(held, stop.signal);
+      const outcome = await asks.ask(started, question, stop.signal);
+      return outcome.kind === "nobody" ? endedAtOnce(started) : outcome;
+    } catch (error) {
+      return stop.signal.aborted ? { kind: "nobody" } : notStarted(error);
+    }
   }
 
   /** Its settings have changed: a living process is told, the next one is started with them. */
@@ -183,9 +213,26 @@ export class SessionRunner {
       for (const row of sent) if (row.stop_requested_at !== null) desk.stops.add(row.id);
       await this.#conversation.resume(sent.map((row) => new Turn(row)));
     } else if (next !== undefined) await this.#conversation.turn(new Turn(next));
+    else if (desk.asks.wantsProcess) await this.#startForAsk();
     // Whose end is asked for from now on, the rows say.
     if (desk.inFlight.isEmpty) desk.stops.clear();
     return sent.length > 0 || next !== undefined;
+  }
+
+  /** Whoever asked is told why it cannot be. */
+  async #startForAsk(): Promise<void> {
+    const desk = this.#desk;
+    const starting = new AbortController();
+    this.#starting = starting;
+    try {
+      if (await isArchived(desk)) throw new AppError("session_archived");
+      const signal = AbortSignal.any([desk.stop.signal, starting.signal, AbortSignal.timeout(startMs)]);
+      desk.asks.held(await this.#conversation.start(signal));
+    } catch (error) {
+      if (!starting.signal.aborted) desk.asks.notHeld(error);
+    } finally {
+      this.#starting = undefined;
+    }
   }
 
   async #adopt(isRunning: boolean): Promise<void> {
@@ -210,6 +257,18 @@ export class SessionRunner {
       else desk.warn(error, "a process of before was not found again");
     }
   }
+}
+
+function notStarted(error: unknown): AskOutcome {
+  const { code, message } = toFailure(error);
+  // No turn was there to be cut off.
+  return { kind: "failed", code: code === "turn_interrupted" ? "sandbox_unavailable" : code, detail: message };
+}
+
+function endedAtOnce({ startupErrors, exit }: HeldProcess): AskOutcome {
+  const words = startupErrors.length > 0 ? startupErrors.join("; ") : (exit?.stderr ?? "");
+  const why = words === "" ? "it says nothing of why" : words.slice(-1_000);
+  return { kind: "failed", code: "claude_start_failed", detail: `Claude Code ended before it answered: ${why}` };
 }
 
 /** The server died before it had ended what ran in it. */

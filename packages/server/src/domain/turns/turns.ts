@@ -1,4 +1,7 @@
 import { inBackground } from "@holdfast/std";
+import type { AskOutcome } from "../claude-state/asks.ts";
+import type { StateAsk } from "../claude-state/claude-state.ts";
+import { hasProcess } from "../claude-state/rows.ts";
 import type { Dispatcher } from "../leases/dispatcher.ts";
 import { type OpenSession, openSession, openSessions, waitingSessions } from "../leases/open-sessions.ts";
 import type { Ask } from "../leases/relay.ts";
@@ -9,6 +12,9 @@ import type { TurnDeps } from "./turn-deps.ts";
 
 /** What is asked of the server that works on a session. */
 type TurnAsk = { op: "wake" | "answer" | "interrupt" | "drop" | "configure" | "stop_task"; taskId?: string };
+/** Whoever asks waits less long. */
+const askMs = 2 * 60_000;
+
 type Claim = Parameters<Dispatcher["dispatch"]>[1]["claim"];
 
 /** All sessions that are being worked on by this server; what concerns another's goes to that one. */
@@ -26,6 +32,7 @@ export class Turns implements TurnControl {
     for (const op of ["wake", "answer", "interrupt", "drop", "configure", "stop_task"] as const) {
       deps.dispatcher.handle(op, (ask) => this.#do(ask as Ask & TurnAsk & { sessionId: string }));
     }
+    deps.dispatcher.handle("ask_claude", (ask) => this.#askHere(ask as Ask & StateAsk & { sessionId: string }));
   }
 
   /** How many sessions are in hand. */
@@ -51,6 +58,19 @@ export class Turns implements TurnControl {
 
   async stopTask(sessionId: string, taskId: string): Promise<void> {
     await this.#dispatch(sessionId, { op: "stop_task", taskId }, false);
+  }
+
+  /** What Claude Code says of itself, asked by whoever holds its process. */
+  async askClaude(sessionId: string, ask: StateAsk): Promise<AskOutcome> {
+    const { db, dispatcher } = this.#deps;
+    const query = db.selectFrom("sessions").select("workspace_id").where("id", "=", sessionId);
+    const row = await query.executeTakeFirst();
+    if (row === undefined) return { kind: "nobody" };
+    const { name, query: asked, start } = ask;
+    const message = { op: "ask_claude", sessionId, workspaceId: row.workspace_id, name, query: asked, start };
+    const claim = start || (async () => await hasProcess(db, sessionId));
+    const asking = await dispatcher.dispatch(message, { claim, timeoutMs: askMs });
+    return asking.done ? (asking.result as AskOutcome) : { kind: "nobody" };
   }
 
   configure(sessionId: string): void {
@@ -160,6 +180,17 @@ export class Turns implements TurnControl {
       if (open !== undefined) this.#resume(open);
       if (this.#runners.has(sessionId)) this.#with(sessionId, (runner) => runner.interrupt());
     }
+  }
+
+  async #askHere({ sessionId, ...ask }: StateAsk & { sessionId: string }): Promise<AskOutcome> {
+    if (this.#closing) return { kind: "nobody" };
+    if (!this.#runners.has(sessionId)) {
+      const lives = await hasProcess(this.#deps.db, sessionId);
+      // It has only just come to this server: it is found again before anybody else looks for it.
+      if (lives) this.#resume((await this.#openState(sessionId)) ?? { id: sessionId, kind: "process" });
+      else if (!ask.start) return { kind: "nobody" };
+    }
+    return await this.#runners.use(sessionId, (runner) => runner.askClaude(ask));
   }
 
   async #openState(sessionId: string): Promise<OpenSession | undefined> {
