@@ -171,6 +171,16 @@ test("a message that Claude has taken is refused with its code", async () => {
   await expect(holdfast.messages.remove("sesn_1", "sevt_1")).rejects.toMatchObject(error);
 });
 
+test("what Claude Code says of itself", async () => {
+  handle = (_seen, response) => json(response, { live: false, as_of: "2026-01-31T12:00:00.000Z", files: [] });
+  expect((await holdfast.claude.get("sesn_1", "plan")).live).toBe(false);
+  expect((await holdfast.claude.get("sesn_1", "files", { query: "a b", start: true })).files).toEqual([]);
+  expect(seen.map(({ url: path }) => path)).toEqual([
+    "/v1/sessions/sesn_1/claude/plan",
+    "/v1/sessions/sesn_1/claude/files?query=a+b&start=true",
+  ]);
+});
+
 test("ids cannot leave their place in the path", async () => {
   handle = (_seen, response) => json(response, {});
   await holdfast.workspaces.get("../accounts?x=1");

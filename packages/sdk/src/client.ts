@@ -4,6 +4,8 @@ import type {
   AccountDeleted,
   ApiKey,
   ApiKeyCreated,
+  ClaudeState,
+  ClaudeStateName,
   Message,
   MessageRemoved,
   MessageUpdate,
@@ -59,6 +61,7 @@ export function createHoldfast(options: HoldfastOptions) {
     workspaces: workspaces(http),
     messages: messages(http),
     background: background(http),
+    claude: claude(http),
     sandboxes: sandboxes(http),
     credential: credential(http),
     /** Events of many sessions, as they come; comes back by itself. */
@@ -175,6 +178,22 @@ function background(http: Http) {
         ...call,
         method: "POST",
         body: {},
+      }),
+  };
+}
+
+/** What a session's Claude Code says of itself, without its model. */
+function claude(http: Http) {
+  return {
+    /** `start`: starts it where it does not live. `query`: of `files`. Throws `not_started` where nothing is known. */
+    get: <N extends ClaudeStateName>(
+      sessionId: string,
+      name: N,
+      { start = false, query, ...call }: CallOptions & { start?: boolean; query?: string } = {},
+    ) =>
+      http.json<ClaudeState<N>>(`/v1/sessions/${segment(sessionId)}/claude/${name}`, {
+        ...call,
+        query: { query, ...(start ? { start: "true" } : {}) },
       }),
   };
 }

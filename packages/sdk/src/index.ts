@@ -4,6 +4,8 @@ export type {
   AccountDeleted,
   ApiKey,
   ApiKeyCreated,
+  ClaudeState,
+  ClaudeStateName,
   Message,
   MessageRemoved,
   PermissionRule,

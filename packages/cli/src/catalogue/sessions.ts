@@ -113,6 +113,19 @@ export const sessionCommands: readonly Command[] = [
     load: async () => (await import("../commands/set.ts")).set,
   },
   {
+    name: "context",
+    summary: "Show what fills a session's context window.",
+    args: ["ID"],
+    options: {
+      start: { help: "start Claude Code where it does not run; no message is sent, no model is asked" },
+      server,
+      output,
+    },
+    details: "As Claude Code counts it, in a turn, too. Where it does not run: what was last known.",
+    examples: ["holdfast context last", "holdfast context last -o json | jq .percent_used"],
+    load: async () => (await import("../commands/context.ts")).contextUsage,
+  },
+  {
     name: "logs",
     summary: "Print what was said and done in a session.",
     args: ["ID"],
