@@ -2,6 +2,7 @@ import { type ClaudeStateName, type ClaudeStates, claudeStateNames, routes } fro
 import { createTestKit, eventsOf, type TestKit } from "@holdfast/testkit";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { type HeardModel, heardModel } from "./_heard-model.ts";
+import { holdfast } from "./_machine.ts";
 
 /** What the real CLI says of itself, in its sandbox: before, in and after a turn, and never by asking its model. */
 let model: HeardModel;
@@ -156,6 +157,13 @@ test("after its end: each name is what was known last, until it is started again
     ...asBefore,
     plan: { ...asBefore.plan, as_of: "" },
   });
-  checkContent(await lookAll(true, "?start=true"));
+  const cli = (...args: string[]) =>
+    holdfast(["context", sessionId, ...args], { HOLDFAST_URL: kit.url, HOLDFAST_API_KEY: kit.account.apiKey });
+  const table = (await cli()).stdout;
+  expect(table).toMatch(/^Context of claude-\S+: [\d ]+ of [\d ]+ tokens \(\d+ %\)$/m);
+  expect(table).toContain("Claude Code does not run: as it was last known, ");
+  expect(table).toMatch(/^System prompt +used +[\d ]+ \d+\.\d %$/m);
+  expect(JSON.parse((await cli("--start", "-o", "json")).stdout)).toMatchObject({ live: true });
+  checkContent(await lookAll(true));
   expect([asked(), await status()]).toEqual([requests, "idle"]);
 });

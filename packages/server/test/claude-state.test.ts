@@ -323,7 +323,7 @@ describe("without a living Claude Code", () => {
 });
 
 test("one that was started for a question ends as idle, as others do", async () => {
-  await using other = await localSystem({ sandbox: { idleProcessMs: 50 } } as never);
+  await using other = await localSystem({ sandbox: { idleProcessMs: 1_000 } } as never);
   other.sandboxes.stage.script = telling(8);
   const session = await other.session();
   const path = `/v1/sessions/${session.id}/claude/context`;
@@ -332,6 +332,45 @@ test("one that was started for a question ends as idle, as others do", async () 
   const done = () => other.rows("select id from processes where state <> 'ended'").length === 0;
   await session.until("its end", done);
   expect((await session.call("GET", path)).body).toMatchObject({ live: false, used_tokens: 8 });
+});
+
+test("one that is being ended is not asked any more", async () => {
+  await using other = await localSystem({ sandbox: { idleProcessMs: 500 } } as never);
+  other.sandboxes.stage.script = async (claude) => {
+    claude.print(controlAnswer(await claude.next(isContextAsk), contextAnswer(12)));
+    await claude.next(({ type }) => type === "end");
+    // It takes its time, until it is killed.
+    await claude.next(({ type }) => type === "never");
+  };
+  const session = await other.session();
+  const path = `/v1/sessions/${session.id}/claude`;
+  expect((await session.call("GET", `${path}/context?start=true`)).body).toMatchObject({ live: true });
+  const claude = await other.sandboxes.stage.claude(0);
+  await claude.hears(({ type }) => type === "end");
+  expect((await session.call("GET", `${path}/context`)).body).toMatchObject({ live: false, used_tokens: 12 });
+  expect(refusal(await session.call("GET", `${path}/plan`))).toMatchObject({ status: 409, code: "not_started" });
+  expect([claude.isGone, asks(claude).length]).toEqual([false, 1]);
+});
+
+test("looking breaks no silence: that of the model is said all the same", async () => {
+  await using other = await localSystem({ sandbox: { stallNoticeMs: 1_500 } } as never);
+  other.sandboxes.stage.script = async (claude) => {
+    for (;;) {
+      const line = await claude.next();
+      if (line.type === "user") begin(claude, line);
+      else if (isContextAsk(line)) claude.print(controlAnswer(line, contextAnswer(1)));
+    }
+  };
+  const session = await other.session();
+  await session.send("hello");
+  await session.until("its beginning", (events) => events.some(({ type }) => type === "holdfast.initialized"));
+  const isSaid = async () => (await session.eventsOf("holdfast.notice")).some(({ kind }) => kind === "stalled");
+  const looks = { count: 0, until: Date.now() + 15_000 };
+  while (!(await isSaid()) && Date.now() < looks.until) {
+    expect((await session.call("GET", `/v1/sessions/${session.id}/claude/context`)).status).toBe(200);
+    looks.count++;
+  }
+  expect([await isSaid(), looks.count > 5]).toEqual([true, true]);
 });
 
 describe("whose it is", () => {

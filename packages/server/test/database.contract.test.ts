@@ -5,6 +5,7 @@ import { openServerDatabase } from "../src/database.ts";
 import { Accounts } from "../src/domain/accounts/accounts.ts";
 import { ApiKeys } from "../src/domain/accounts/keys.ts";
 import { Agents } from "../src/domain/agents/agents.ts";
+import { knownState, storeState } from "../src/domain/claude-state/rows.ts";
 import { once } from "../src/domain/idempotency.ts";
 import { systemClock } from "../src/ports/clock.ts";
 import { StaleGenerationError } from "../src/ports/event-log.ts";
@@ -36,6 +37,24 @@ describe.each(["sqlite", "postgres"] as const)("%s", (kind) => {
 
   const session = async (input: Partial<SessionCreate> = {}) =>
     (await one.sessions.create(accountId, { ...create, ...input }, anew())).id;
+
+  test("what Claude Code said last is kept by session and question, the newest queries of it", async () => {
+    const [mine, other] = [await session(), await session()];
+    const store = (sessionId: string, query: string, nowMs: number) =>
+      one.log.transact(({ tx }) =>
+        storeState(tx, { sessionId, name: "files", query }, { json: JSON.stringify({ awkward, nowMs }), nowMs }),
+      );
+    const known = async (sessionId: string, query: string) =>
+      (await knownState(two.db, { sessionId, name: "files", query }))?.answer;
+    await store(mine, awkward, 1);
+    await store(mine, awkward, 2);
+    expect(await known(mine, awkward)).toEqual({ awkward, nowMs: 2 });
+    expect([await known(mine, ""), await known(other, awkward)]).toEqual([undefined, undefined]);
+    await store(other, "", 3);
+    for (const n of numbers(20)) await store(mine, `q${n}`, 10 + n);
+    expect([await known(mine, awkward), await known(mine, "q1")]).toEqual([undefined, { awkward, nowMs: 11 }]);
+    expect(await known(other, "")).toEqual({ awkward, nowMs: 3 });
+  });
 
   test("a log's numbers are dense; what is rolled back leaves no hole; a lower generation is refused", async () => {
     const sessionId = await session();

@@ -1,5 +1,5 @@
 import { randomUUID } from "node:crypto";
-import { interruptRequest, type MapResult, type Signal, showPath, worksOn } from "@holdfast/claude";
+import { interruptRequest, isStateRequestId, type MapResult, type Signal, showPath, worksOn } from "@holdfast/claude";
 import { inBackground } from "@holdfast/std";
 import { StaleGenerationError } from "../../ports/event-log.ts";
 import { markTaken } from "../messages/message-rows.ts";
@@ -31,7 +31,8 @@ export class ProcessVoice implements ProcessOwner {
   onLine(mapped: MapResult): LineEffect | undefined {
     const running = this.#held;
     const result = withPolicy(mapped, this.#desk.session.agent);
-    running.heard(result);
+    // Looking breaks no silence.
+    if (!isLooked(result)) running.heard(result);
     onAnswer(this.#desk, running, result);
     running.answered ||= isAnswer(result);
     running.answeredBefore ||= running.answered;
@@ -180,6 +181,11 @@ export class ProcessVoice implements ProcessOwner {
     // What was allowed always is answered at once.
     return signal.type === "permission_cancelled" ? part : { ...part, after: () => this.deliver() };
   }
+}
+
+/** The answer to what was asked on the side. */
+function isLooked({ signals }: MapResult): boolean {
+  return signals.some((signal) => signal.type === "control_response" && isStateRequestId(signal.requestId));
 }
 
 /** Anything that the model has said: words, a call, or the beginning of one. */

@@ -34,7 +34,7 @@ export class SessionRunner {
   #tidied: Promise<void> | undefined;
   #again = false;
   #finishing = false;
-  /** Aborts the start of a process for a question: a message wants the same, and tells more of it. */
+  /** Aborts the start of a process for a question, e.g. because a message wants the same, and tells more of it. */
   #starting: AbortController | undefined;
 
   private constructor(desk: SessionDesk) {
@@ -155,6 +155,7 @@ export class SessionRunner {
   /** Ends the running turn and begins no other. Resolves when nothing is being worked on. */
   async finish(): Promise<void> {
     this.#finishing = true;
+    this.#starting?.abort(new Error("the session ends"));
     await stopEverything(this.#desk);
     while (this.#loop !== undefined) await this.#loop;
   }
