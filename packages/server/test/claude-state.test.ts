@@ -322,6 +322,64 @@ describe("without a living Claude Code", () => {
   });
 });
 
+describe("a sandbox that is long in coming", () => {
+  /** The next sandbox is not made before `open` was called. */
+  function gate(): { open: () => void } {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    it.sandboxes.before.create = async () => {
+      delete it.sandboxes.before.create;
+      await promise;
+    };
+    return { open: resolve };
+  }
+  const isStarting = (session: LocalSession) =>
+    session.until("its start", (events) => events.some((each) => each.type === "holdfast.step"));
+
+  test("is the session's for a message that comes meanwhile, which can be stopped at once", async () => {
+    it.sandboxes.stage.script = telling(61);
+    const session = await it.session();
+    const { open } = gate();
+    const asked = context(session, "?start=true");
+    await isStarting(session);
+    await session.send("hello");
+    await session.until("its turn", (events) => events.some(({ type }) => type === "session.status_running"));
+    await session.interrupt();
+    await session.idle();
+    expect(await session.outcomes()).toEqual(["stopped"]);
+    open();
+    expect((await asked).body.used_tokens).toBe(61);
+    expect(await session.status()).toBe("idle");
+  });
+
+  test("is no longer waited for when the session is archived", async () => {
+    const session = await it.session();
+    const { open } = gate();
+    const started = it.sandboxes.stage.started.length;
+    const asked = context(session, "?start=true");
+    await isStarting(session);
+    await session.call("POST", `/v1/sessions/${session.id}/archive`);
+    expect(refusal(await asked)).toMatchObject({ status: 409, code: "session_archived" });
+    open();
+    expect(it.sandboxes.stage.started).toHaveLength(started);
+  });
+
+  test("and does not come is said, and the session goes on", async () => {
+    it.sandboxes.stage.script = telling();
+    const session = await it.session();
+    it.sandboxes.before.create = async () => {
+      delete it.sandboxes.before.create;
+      throw new Error("no room for it");
+    };
+    expect(refusal(await context(session, "?start=true"))).toMatchObject({
+      status: 503,
+      code: "sandbox_unavailable",
+      detail: expect.stringContaining("no room for it"),
+    });
+    expect(await session.status()).toBe("idle");
+    expect((await context(session, "?start=true")).status).toBe(200);
+  });
+});
+
 test("one that was started for a question ends as idle, as others do", async () => {
   await using other = await localSystem({ sandbox: { idleProcessMs: 1_000 } } as never);
   other.sandboxes.stage.script = telling(8);

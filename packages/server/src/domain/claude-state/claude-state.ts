@@ -2,6 +2,8 @@ import type { StateQuestion } from "@holdfast/claude";
 import { AppError, type ClaudeState, type ClaudeStateName, type ClaudeStates } from "@holdfast/protocol";
 import { DeadlineError, withDeadline } from "@holdfast/std";
 import type { Database } from "../../ports/database.ts";
+import { LeaseLostError } from "../leases/membership.ts";
+import { AskFailedError } from "../leases/relay.ts";
 import { sessionRow } from "../sessions/lists.ts";
 import type { AskOutcome } from "./asks.ts";
 import { knownState } from "./rows.ts";
@@ -57,6 +59,10 @@ export class ClaudeStateReader {
       const what = `what Claude Code says of its ${ask.name}`;
       return await withDeadline(() => this.#deps.ask(sessionId, ask), { what, timeoutMs });
     } catch (error) {
+      if (error instanceof AskFailedError || error instanceof LeaseLostError) {
+        const detail = `The server that works on this session could not ask Claude Code: ${error.message}`;
+        throw new AppError("claude_did_not_answer", { detail, cause: error });
+      }
       if (!(error instanceof DeadlineError)) throw error;
       const detail = ask.start
         ? `The session's sandbox is not ready after ${timeoutMs / 1000} seconds; it goes on being started`
@@ -65,9 +71,10 @@ export class ClaudeStateReader {
     }
   }
 
-  /** It may have been deleted meanwhile. */
+  /** It may have been deleted or archived meanwhile. */
   async #unknown(accountId: string, sessionId: string, { name, start }: StateAsk): Promise<AppError> {
-    await sessionRow(this.#deps.db, accountId, sessionId);
+    const { archived_at } = await sessionRow(this.#deps.db, accountId, sessionId);
+    if (archived_at !== null) return new AppError("session_archived");
     // It was started for this, and ended.
     if (start) return new AppError("claude_did_not_answer", { detail: "Claude Code ended before it answered" });
     const detail = `Claude Code does not run in this session, and has not told its ${name} before`;

@@ -119,9 +119,8 @@ export class SessionRunner {
     const { running } = this.#desk;
     if (running?.process.alive === true && !running.ending) return await asks.ask(running, question, stop.signal);
     if (!start) return { kind: "nobody" };
-    const isNew = !asks.wantsProcess;
     const held = asks.whenHeld();
-    if (isNew && this.#loop === undefined) this.wake();
+    if (this.#loop === undefined) this.wake();
     else this.#again = true;
     try {
       const started = await waitFor(held, stop.signal);
