@@ -114,6 +114,7 @@ function checkVersion(version: number): void {
 const remedies: Record<string, string> = {
   already_running: "End the session's running process first.",
   stale_generation: "Another server has taken over this session; leave it alone.",
+  too_many_terminals: "End one of them.",
   spool_full: "Free space in the sandbox, or start a new one.",
   spawn_failed: "Look at the command and the working directory.",
   version: "Start a new sandbox from the current image.",

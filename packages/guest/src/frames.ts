@@ -34,6 +34,22 @@ export interface SpoolRange {
   end: number;
 }
 
+/** A shell in a PTY. Offsets count bytes of its output from its start. */
+export interface GuestTerminal {
+  /** `term_…`, chosen by the server. */
+  terminalId: string;
+  createdMs: number;
+  rows: number;
+  cols: number;
+  /** What can still be read. */
+  start: number;
+  end: number;
+  /** `code` is null when nobody saw it. */
+  exit: { code: number | null } | null;
+  /** Something other than its shell runs in it. */
+  isBusy: boolean;
+}
+
 /** Every request is answered by one `reply` with its `requestId`. */
 export type GuestRequest =
   /** Sent by `guest start`, not by the server: argv and environment of the new process. */
@@ -79,6 +95,26 @@ export type GuestRequest =
     }
   /** The process has ended and all of it is committed: its spool may go. */
   | { type: "remove"; requestId: number; processId: string; generation: number }
+  /** Sent by `guest terminal`, not by the server: what stands in front of the shell, and its environment. */
+  | {
+      type: "open_terminal";
+      requestId: number;
+      terminalId: string;
+      cwd: string;
+      argv: string[];
+      env: Record<string, string>;
+      rows: number;
+      cols: number;
+    }
+  | { type: "list_terminals"; requestId: number }
+  /** Its output from this offset on, or from where the ring begins by now: the answer's `offset` says which. */
+  | { type: "watch_terminal"; requestId: number; terminalId: string; offset: number }
+  | { type: "unwatch_terminal"; requestId: number; terminalId: string }
+  /** The body is what a writer typed from `offset` of all that it typed on. What was taken before is not typed again. */
+  | { type: "type_in_terminal"; requestId: number; terminalId: string; writer: string; offset: number }
+  | { type: "resize_terminal"; requestId: number; terminalId: string; rows: number; cols: number }
+  /** Hangs up, kills what is still there, and forgets it. */
+  | { type: "end_terminal"; requestId: number; terminalId: string }
   /** The body is a key (`sealKeyBytes`): from the answer on every message of this connection comes sealed with it. */
   | { type: "seal"; requestId: number }
   | { type: "ping"; requestId: number };
@@ -92,6 +128,9 @@ export type GuestErrorCode =
   | "spool_full"
   /** The spool does not hold these offsets (any more); the answer says which it holds. */
   | "offset_unavailable"
+  | "unknown_terminal"
+  | "terminal_ended"
+  | "too_many_terminals"
   | "bad_request";
 
 export type GuestMessage =
@@ -103,10 +142,20 @@ export type GuestMessage =
       processes: GuestProcess[];
       /** It takes `seal`; guests of before do not. */
       seals?: true;
+      /** It makes terminals; guests of before do not. */
+      terminals?: true;
     }
   /** The body is another frame, sealed: what carries the connection may keep what went through it. */
   | { type: "sealed" }
-  | { type: "reply"; requestId: number; ok: true; pid?: number; ended?: number }
+  | {
+      type: "reply";
+      requestId: number;
+      ok: true;
+      pid?: number;
+      ended?: number;
+      terminals?: GuestTerminal[];
+      offset?: number;
+    }
   | {
       type: "reply";
       requestId: number;
@@ -128,6 +177,10 @@ export type GuestMessage =
       stdoutBytes: number;
       stderrBytes: number;
     }
+  /** The body is the bytes at `offset`; one that is not where the last bytes ended: what is between is lost. */
+  | { type: "terminal_output"; terminalId: string; offset: number }
+  /** After the last output. */
+  | { type: "terminal_exit"; terminalId: string; code: number | null; end: number }
   /** The spool could not take more output (disk full): the process was stopped, this is why. */
   | { type: "spool_failed"; processId: string; message: string };
 

@@ -6,6 +6,7 @@ export {
   type GuestMessage,
   type GuestProcess,
   type GuestRequest,
+  type GuestTerminal,
   guestBundlePath,
   guestProtocolVersion,
   guestSocketPath,

@@ -10,6 +10,7 @@ import { fixPermissions } from "./permissions/permissions.ts";
 import { defaultVolumeRoot } from "./permissions/volume.ts";
 import { defaultRunDir, isSafeName } from "./run-paths.ts";
 import { startProcess } from "./start.ts";
+import { openTerminal } from "./terminals/open.ts";
 
 const help = `The guest: holds Claude's processes inside a sandbox. Run it as root.
 
@@ -20,6 +21,10 @@ const help = `The guest: holds Claude's processes inside a sandbox. Run it as ro
   guest.mjs start --session ID --process ID --generation N [--cwd DIR] [--run-dir DIR] -- COMMAND…
       Starts COMMAND with this environment under the daemon, and the daemon if need be.
       Prints {"pid":N}. The same --process again prints the process that there is.
+
+  guest.mjs terminal --terminal ID --rows N --cols N [--cwd DIR] [--run-dir DIR] [-- COMMAND…]
+      Has the daemon make a terminal with a shell in it, started by COMMAND (runuser, env) with this environment. The
+      same --terminal again is the terminal that there is.
 
   guest.mjs fence --session ID --generation N [--end ID]… [--run-dir DIR]
       From now on lower generations of this session are refused. Then kills every process that an earlier one
@@ -112,6 +117,23 @@ async function start(args: readonly string[]): Promise<void> {
   print(started);
 }
 
+async function terminal(args: readonly string[]): Promise<void> {
+  const end = args.indexOf("--") === -1 ? args.length : args.indexOf("--");
+  const { values, positionals } = parse(args.slice(0, end), ["terminal", "rows", "cols", "cwd"]);
+  if (positionals.length > 0) throw usageFailure(`unknown argument ${JSON.stringify(positionals[0])}`);
+  await openTerminal({
+    runDir: text(values, "run-dir", defaultRunDir),
+    script: realpathSync(process.argv[1] ?? ""),
+    terminalId: id(values, "terminal"),
+    rows: count(values, "rows"),
+    cols: count(values, "cols"),
+    cwd: text(values, "cwd", process.cwd()),
+    argv: args.slice(end + 1),
+    env: ownEnvironment(),
+  });
+  print({});
+}
+
 async function fence(args: readonly string[]): Promise<void> {
   const { values, positionals } = parse(args, ["session", "generation"], { lists: ["end"] });
   if (positionals.length > 0) throw usageFailure(`unknown argument ${JSON.stringify(positionals[0])}`);
@@ -172,6 +194,7 @@ async function main(args: readonly string[]): Promise<number> {
     if (command === "--help" || command === "help" || rest[0] === "--help") process.stdout.write(help);
     else if (command === "daemon") await daemon(rest);
     else if (command === "start") await start(rest);
+    else if (command === "terminal") await terminal(rest);
     else if (command === "fence") await fence(rest);
     else if (command === "permissions") await permissions(rest);
     else if (command === "memory") memory(rest);

@@ -9,6 +9,7 @@ export interface RunPaths {
   readonly socket: string;
   readonly spool: string;
   readonly fences: string;
+  readonly terminals: string;
   readonly permissions: string;
   readonly lockName: string;
   readonly log: string;
@@ -20,6 +21,7 @@ export function runPaths(runDir: string): RunPaths {
     socket: join(runDir, guestSocketPath.slice(defaultRunDir.length + 1)),
     spool: join(runDir, "spool"),
     fences: join(runDir, "fences"),
+    terminals: join(runDir, "terminals"),
     permissions: join(runDir, "permissions"),
     lockName: join(runDir, "lock-name"),
     log: join(runDir, "guest.log"),

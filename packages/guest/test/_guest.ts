@@ -18,6 +18,8 @@ import { sealKeyBytes, Unsealer } from "../src/seal.ts";
 type MessageOf<T extends GuestMessage["type"]> = Extract<GuestMessage, { type: T }>;
 type RequestBody = GuestRequest extends infer R ? (R extends GuestRequest ? Omit<R, "requestId"> : never) : never;
 
+type OutputName = "stdout" | "stderr" | "terminal";
+
 const { code } = await bundleGuest();
 
 /** Waits for a condition without a fixed sleep; what it waits for changes outside of this process. */
@@ -164,8 +166,8 @@ export class Client {
     this.raw?.push(data);
     for (const { header, body } of this.#opened(data)) {
       this.messages.push(header);
-      if (header.type !== "stdout" && header.type !== "stderr") continue;
-      const key = `${header.processId}/${header.type}`;
+      const key = keyOf(header);
+      if (key === undefined) continue;
       const parts = this.output.get(key) ?? [];
       parts.push(Buffer.from(body));
       this.output.set(key, parts);
@@ -227,7 +229,7 @@ export class Client {
     return await this.waitFor("reply", (reply) => reply.requestId === requestId);
   }
 
-  text(processId: string, name: "stdout" | "stderr" = "stdout"): string {
+  text(processId: string, name: OutputName = "stdout"): string {
     return Buffer.concat(this.output.get(`${processId}/${name}`) ?? []).toString();
   }
 
@@ -237,7 +239,7 @@ export class Client {
     await this.until(`${bytes} bytes`, enough);
   }
 
-  async waitText(processId: string, text: string, name: "stdout" | "stderr" = "stdout"): Promise<string> {
+  async waitText(processId: string, text: string, name: OutputName = "stdout"): Promise<string> {
     return await this.until(`${JSON.stringify(text)} on ${name}`, () => {
       const all = this.text(processId, name);
       return all.includes(text) ? all : undefined;
@@ -271,6 +273,11 @@ export class Client {
   close(): void {
     this.socket.destroy();
   }
+}
+
+function keyOf(header: GuestMessage): string | undefined {
+  if (header.type === "terminal_output") return `${header.terminalId}/terminal`;
+  return header.type === "stdout" || header.type === "stderr" ? `${header.processId}/${header.type}` : undefined;
 }
 
 export function processOf(client: Client, processId: string): GuestProcess | undefined {

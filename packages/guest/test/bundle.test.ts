@@ -4,7 +4,8 @@ import { TestGuest } from "./_guest.ts";
 
 test("the bundle is one small file that needs nothing but Node, and always the same", async () => {
   const first = await bundleGuest();
-  expect(first.code.length).toBeLessThan(52_000);
+  // A sandbox reads it at each exec. 10 kB of it are the terminals.
+  expect(first.code.length).toBeLessThan(64_000);
   expect(first.sha256).toMatch(/^[0-9a-f]{64}$/);
   expect((await bundleGuest()).sha256).toBe(first.sha256);
   const imports = [...first.code.matchAll(/from"([^"]+)"/g)].map((match) => match[1]);

@@ -9,6 +9,7 @@ import {
   type SpoolRange,
 } from "../frames.ts";
 import { Sealer, sealKeyBytes } from "../seal.ts";
+import { Watches } from "../terminals/watches.ts";
 import type { Host } from "./host.ts";
 import type { HostedProcess } from "./hosted-process.ts";
 import { noteBuffers } from "./memory.ts";
@@ -29,6 +30,8 @@ const maxQueuedBytes = 512 * 1024;
 /** Shared by all: its content is copied into a frame before anything else runs. */
 const chunk = new Uint8Array(chunkBytes);
 
+type Result = Omit<Extract<GuestMessage, { type: "reply"; ok: true }>, "type" | "requestId" | "ok">;
+
 /** One client. It never holds output in memory: what its reader has not taken is read from the spool again. */
 export class Connection {
   readonly #socket: Socket;
@@ -38,6 +41,7 @@ export class Connection {
   /** Sessions that this client works on, with its generation. */
   readonly #fenced = new Map<string, number>();
   readonly #pump = () => this.#send();
+  readonly #watches = new Watches(this.#pump);
   #sealer: Sealer | undefined;
 
   constructor(socket: Socket, host: Host) {
@@ -53,6 +57,7 @@ export class Connection {
     socket.on("close", () => {
       host.connections.delete(this);
       for (const processId of [...this.#subscriptions.keys()]) this.#unsubscribe(processId);
+      this.#watches.dropAll();
     });
     host.connections.add(this);
     this.#write({
@@ -61,6 +66,7 @@ export class Connection {
       pid: process.pid,
       processes: host.describe(),
       seals: true,
+      terminals: true,
     });
   }
 
@@ -103,7 +109,7 @@ export class Connection {
     this.#send();
   }
 
-  async #handle(request: GuestRequest, body: Uint8Array): Promise<{ pid?: number; ended?: number }> {
+  async #handle(request: GuestRequest, body: Uint8Array): Promise<Result> {
     switch (request.type) {
       case "start":
         return { pid: (await this.#host.start(request)).pid };
@@ -151,6 +157,36 @@ export class Connection {
         return {};
       case "ping":
         return {};
+      default:
+        return await this.#handleTerminal(request, body);
+    }
+  }
+
+  async #handleTerminal(
+    request: Extract<GuestRequest, { type: `${string}_terminal${string}` }>,
+    body: Uint8Array,
+  ): Promise<Result> {
+    const { terminals } = this.#host;
+    switch (request.type) {
+      case "open_terminal":
+        await terminals.open(request);
+        return {};
+      case "list_terminals":
+        return { terminals: terminals.describe() };
+      case "watch_terminal":
+        return { offset: this.#watches.add(terminals.get(request.terminalId), request.offset) };
+      case "unwatch_terminal":
+        this.#watches.drop(request.terminalId);
+        return {};
+      case "type_in_terminal":
+        await terminals.get(request.terminalId).write(request.writer, request.offset, body);
+        return {};
+      case "resize_terminal":
+        terminals.get(request.terminalId).resize(request);
+        return {};
+      case "end_terminal":
+        await terminals.end(request.terminalId);
+        return {};
     }
   }
 
@@ -175,6 +211,8 @@ export class Connection {
         if (this.#socket.destroyed || this.#socket.writableLength > maxQueuedBytes) return;
         again = this.#sendNext(processId, subscription) || again;
       }
+      if (this.#socket.destroyed || this.#socket.writableLength > maxQueuedBytes) return;
+      again = this.#watches.send(chunk, (message, body) => this.#write(message, body)) || again;
     }
   }
 
@@ -217,15 +255,17 @@ export class Connection {
     return true;
   }
 
-  #write(message: GuestMessage, body?: Uint8Array): void {
-    if (this.#socket.destroyed) return;
+  /** Whether it went out. */
+  #write(message: GuestMessage, body?: Uint8Array): boolean {
+    if (this.#socket.destroyed) return false;
     const frame = encodeFrame(message, body);
     if (this.#sealer === undefined) {
       this.#socket.write(frame);
-      return;
+      return true;
     }
     noteBuffers(frame.length);
     this.#socket.write(encodeFrame({ type: "sealed" }, this.#sealer.seal(frame)));
+    return true;
   }
 }
 

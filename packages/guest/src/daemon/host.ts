@@ -1,6 +1,7 @@
 import { join } from "node:path";
 import type { GuestProcess } from "../frames.ts";
 import type { RunPaths } from "../run-paths.ts";
+import { Terminals } from "../terminals/terminals.ts";
 import { Fences } from "./fences.ts";
 import { HostedProcess, type StartOptions } from "./hosted-process.ts";
 import { loadRecords } from "./record.ts";
@@ -14,6 +15,7 @@ export interface Overtaken {
 /** All processes of this sandbox, present and past, and who may write to them. */
 export class Host implements AsyncDisposable {
   readonly fences: Fences;
+  readonly terminals: Terminals;
   readonly connections = new Set<Overtaken>();
   readonly #spoolFolder: string;
   readonly #spoolLimitBytes: number;
@@ -23,6 +25,7 @@ export class Host implements AsyncDisposable {
   constructor(paths: RunPaths, options: { spoolLimitBytes: number }) {
     this.#spoolFolder = paths.spool;
     this.#spoolLimitBytes = options.spoolLimitBytes;
+    this.terminals = new Terminals(paths.terminals);
     const hasProcess = (sessionId: string) =>
       [...this.#processes.values(), ...this.#starting.values()].some((each) => each.sessionId === sessionId);
     this.fences = new Fences(paths.fences, { hasProcess });
@@ -91,13 +94,14 @@ export class Host implements AsyncDisposable {
   /** The sandbox is being stopped: end of input, TERM, then KILL of everything that was started. */
   async [Symbol.asyncDispose](): Promise<void> {
     const running = [...this.#processes.values()].filter((hosted) => hosted.isRunning);
+    const terminals = this.terminals.endAll();
     for (const hosted of running) {
       hosted.closeStdin();
       hosted.signal("SIGTERM", true);
     }
     await Promise.all(running.map((hosted) => ended(hosted, 3_000)));
     for (const hosted of running) hosted.signal("SIGKILL", true);
-    await Promise.all(running.map((hosted) => ended(hosted, 1_000)));
+    await Promise.all([...running.map((hosted) => ended(hosted, 1_000)), terminals]);
   }
 }
 

@@ -7,6 +7,8 @@ export interface ProcessEntry {
   readonly parent: number;
   readonly group: number;
   readonly session: number;
+  /** The device number of its terminal; 0: it has none. */
+  readonly tty: number;
   /** Clock ticks since boot: together with the pid it names a process for ever. */
   readonly startTime: string;
   readonly name: string;
@@ -38,6 +40,7 @@ export function readProcess(pid: number): ProcessEntry | undefined {
     parent: Number(fields[1]),
     group: Number(fields[2]),
     session: Number(fields[3]),
+    tty: Number(fields[4]),
     startTime: fields[19] ?? "",
   };
 }

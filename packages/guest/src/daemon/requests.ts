@@ -24,6 +24,19 @@ const checks: Record<GuestRequest["type"], (fields: Fields) => boolean> = {
   committed: (f) =>
     isSafeName(f.processId) && isCount(f.generation) && isCount(f.stdoutOffset) && isCount(f.stderrOffset),
   remove: (f) => isSafeName(f.processId) && isCount(f.generation),
+  open_terminal: (f) =>
+    isSafeName(f.terminalId) &&
+    typeof f.cwd === "string" &&
+    isStrings(f.argv) &&
+    isFields(f.env) &&
+    isStrings(Object.values(f.env)) &&
+    isSize(f),
+  list_terminals: () => true,
+  watch_terminal: (f) => isSafeName(f.terminalId) && isCount(f.offset),
+  unwatch_terminal: (f) => isSafeName(f.terminalId),
+  type_in_terminal: (f) => isSafeName(f.terminalId) && isWriter(f.writer) && isCount(f.offset),
+  resize_terminal: (f) => isSafeName(f.terminalId) && isSize(f),
+  end_terminal: (f) => isSafeName(f.terminalId),
   seal: () => true,
   ping: () => true,
 };
@@ -50,6 +63,16 @@ export function requestIdOf(header: unknown): number {
 
 function isRequestType(type: string): type is GuestRequest["type"] {
   return Object.hasOwn(checks, type);
+}
+
+/** Of a terminal, in characters. */
+function isSize({ rows, cols }: Fields): boolean {
+  return [rows, cols].every((each) => isCount(each) && each > 0 && each <= 1_000);
+}
+
+/** A few dozen are kept in one page. */
+function isWriter(value: unknown): boolean {
+  return isSafeName(value) && value.length <= 40;
 }
 
 function isSince(since: Fields): boolean {

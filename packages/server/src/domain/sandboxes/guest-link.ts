@@ -28,6 +28,12 @@ export interface ProcessListener {
   spoolFailed(message: string): Promise<void>;
 }
 
+/** Where a terminal's output goes; as with processes, nothing is read meanwhile. */
+export interface TerminalListener {
+  output(offset: number, bytes: Uint8Array): Promise<void>;
+  exit(message: Extract<GuestMessage, { type: "terminal_exit" }>): Promise<void>;
+}
+
 export class GuestError extends Error {
   override name = "GuestError";
   readonly code: string;
@@ -62,6 +68,7 @@ export class GuestLink implements AsyncDisposable {
   readonly #exec: RunningExec;
   readonly #calls = new Map<number, PromiseWithResolvers<Reply>>();
   readonly #listeners = new Map<string, ProcessListener>();
+  readonly #terminals = new Map<string, TerminalListener>();
   readonly #ended = new AbortController();
   readonly #watch: LinkWatch;
   readonly #writer: FrameWriter;
@@ -72,11 +79,13 @@ export class GuestLink implements AsyncDisposable {
   #unsealer: Unsealer | undefined;
   /** As they were when the link was opened. */
   processes: GuestProcess[] = [];
+  /** Whether it makes terminals; a guest of before does not. */
+  makesTerminals = false;
 
   private constructor(exec: RunningExec) {
     this.#exec = exec;
     this.#watch = new LinkWatch({
-      isNeeded: () => this.#calls.size > 0 || this.#listeners.size > 0,
+      isNeeded: () => this.#calls.size > 0 || this.#listeners.size > 0 || this.#terminals.size > 0,
       ping: () => this.tell({ type: "ping" }),
       onSilent: (silentMs) => this.#abandon(`nothing came for ${Math.round(silentMs / 1000)} seconds`),
     });
@@ -121,7 +130,8 @@ export class GuestLink implements AsyncDisposable {
     // The link can be lost while the request is still being written, and nobody awaits the answer yet.
     answer.promise.catch(() => undefined);
     this.#calls.set(requestId, answer);
-    const timeoutMs = call.type === "stdin" ? stdinTimeoutMs : callTimeoutMs;
+    const isInput = call.type === "stdin" || call.type === "type_in_terminal";
+    const timeoutMs = isInput ? stdinTimeoutMs : callTimeoutMs;
     try {
       const reply = await withDeadline(
         async (signal) => {
@@ -152,6 +162,11 @@ export class GuestLink implements AsyncDisposable {
     return () => {
       if (this.#listeners.get(processId) === listener) this.#listeners.delete(processId);
     };
+  }
+
+  /** The same for a terminal; call `watch_terminal` afterwards. */
+  listenTerminal(terminalId: string, listener: TerminalListener): void {
+    this.#terminals.set(terminalId, listener);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -205,6 +220,7 @@ export class GuestLink implements AsyncDisposable {
         const { header, body } = frame;
         if (header.type === "hello") {
           this.processes = header.processes;
+          this.makesTerminals = header.terminals === true;
           if (header.seals === true) this.#seal();
           this.#greeted = true;
           onHello();
@@ -238,6 +254,9 @@ export class GuestLink implements AsyncDisposable {
   }
 
   async #deliver(header: Exclude<OpenMessage, { type: "hello" | "reply" }>, body: Uint8Array): Promise<void> {
+    if (header.type === "terminal_output")
+      return await this.#terminals.get(header.terminalId)?.output(header.offset, body);
+    if (header.type === "terminal_exit") return await this.#terminals.get(header.terminalId)?.exit(header);
     const listener = this.#listeners.get(header.processId);
     if (listener === undefined) return;
     if (header.type === "exit") await listener.exit(header);
@@ -250,6 +269,7 @@ export class GuestLink implements AsyncDisposable {
     this.#lost = new LinkLostError(`the connection to the sandbox's guest is gone: ${why}`, { cause });
     for (const { reject } of this.#calls.values()) reject(this.#lost);
     this.#listeners.clear();
+    this.#terminals.clear();
     this.#watch[Symbol.dispose]();
     this.#ended.abort(this.#lost);
     return this.#lost;

@@ -1,0 +1,19 @@
+import { withDeadline } from "@holdfast/std";
+import { askDaemon, connectToDaemon, type DaemonPlace } from "../daemon-client.ts";
+import { closeInheritedDescriptors } from "../descriptors.ts";
+import type { TerminalOptions } from "./terminal.ts";
+
+const openMs = 30_000;
+
+/** Has the daemon make a terminal; it is started when it does not run. Repeating it changes nothing. */
+export async function openTerminal({ runDir, script, ...options }: DaemonPlace & TerminalOptions): Promise<void> {
+  closeInheritedDescriptors();
+  const socket = await connectToDaemon({ runDir, script });
+  const message = { ...options, argv: [...options.argv], env: { ...options.env } };
+  try {
+    const asking = () => askDaemon(socket, { type: "open_terminal", requestId: 1, ...message });
+    await withDeadline(asking, { what: "making the terminal", timeoutMs: openMs });
+  } finally {
+    socket.destroy();
+  }
+}
