@@ -24,7 +24,7 @@ const help = `The guest: holds Claude's processes inside a sandbox. Run it as ro
 
   guest.mjs terminal --terminal ID --rows N --cols N [--cwd DIR] [--run-dir DIR] [-- COMMAND…]
       Has the daemon make a terminal with a shell in it, started by COMMAND (runuser, env) with this environment. The
-      same --terminal again is the terminal that there is.
+      same --terminal again is the terminal that there is. Prints what it is, as JSON.
 
   guest.mjs fence --session ID --generation N [--end ID]… [--run-dir DIR]
       From now on lower generations of this session are refused. Then kills every process that an earlier one
@@ -121,7 +121,7 @@ async function terminal(args: readonly string[]): Promise<void> {
   const end = args.indexOf("--") === -1 ? args.length : args.indexOf("--");
   const { values, positionals } = parse(args.slice(0, end), ["terminal", "rows", "cols", "cwd"]);
   if (positionals.length > 0) throw usageFailure(`unknown argument ${JSON.stringify(positionals[0])}`);
-  await openTerminal({
+  const opened = await openTerminal({
     runDir: text(values, "run-dir", defaultRunDir),
     script: realpathSync(process.argv[1] ?? ""),
     terminalId: id(values, "terminal"),
@@ -131,7 +131,7 @@ async function terminal(args: readonly string[]): Promise<void> {
     argv: args.slice(end + 1),
     env: ownEnvironment(),
   });
-  print({});
+  print(opened);
 }
 
 async function fence(args: readonly string[]): Promise<void> {

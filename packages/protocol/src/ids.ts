@@ -16,6 +16,7 @@ export const idPrefixes = {
   server: "srv",
   rule: "rule",
   login: "login",
+  terminal: "term",
 } as const;
 
 export type IdKind = keyof typeof idPrefixes;

@@ -100,5 +100,15 @@ export {
   StreamStart,
   StreamVerdict,
 } from "./stream.ts";
+export {
+  maxInputBytes,
+  Terminal,
+  TerminalCreate,
+  TerminalHeard,
+  TerminalSaid,
+  TerminalSize,
+  terminalFrame,
+  terminalFrameParts,
+} from "./terminal.ts";
 export { Todo } from "./todo.ts";
 export { Workspace, WorkspaceDeleted, WorkspaceWrite } from "./workspace.ts";

@@ -261,6 +261,38 @@ export const problems = {
     "This sandbox has ended",
     "Send a message in one of the workspace's sessions: that starts a sandbox on the same files.",
   ),
+  terminal_not_found: entry(
+    404,
+    "not_found_error",
+    "This workspace has no terminal with this id",
+    "List them with GET /v1/workspaces/{id}/terminals; a terminal is gone with its sandbox.",
+  ),
+  terminal_ended: entry(409, "conflict_error", "This terminal has ended", "Make another one."),
+  too_many_terminals: entry(
+    409,
+    "conflict_error",
+    "This workspace has as many terminals as it may have",
+    "End one of them (`holdfast sh --list`, DELETE /v1/workspaces/{id}/terminals/{terminal_id}).",
+  ),
+  terminals_unsupported: entry(
+    409,
+    "conflict_error",
+    "The workspace's sandbox was made by a version that knows no terminals",
+    "End the sandbox (POST /v1/sandboxes/{id}/stop) when nothing runs in it; the next one has them. Files stay.",
+  ),
+  terminal_failed: entry(
+    502,
+    "api_error",
+    "No terminal could be made in the sandbox",
+    "Try again; if it fails again, end the sandbox: the next one is made from the current image.",
+    true,
+  ),
+  websocket_required: entry(
+    426,
+    "invalid_request_error",
+    "This route is a WebSocket",
+    "Ask for it with `Connection: Upgrade` and `Upgrade: websocket`.",
+  ),
   exec_time_over: entry(
     408,
     "invalid_request_error",

@@ -15,6 +15,7 @@ import { sessionRoutes } from "./routes/sessions.ts";
 import { statusRoutes } from "./routes/status.ts";
 import { streamRoutes } from "./routes/streams.ts";
 import { systemRoutes } from "./routes/system.ts";
+import { terminalRoutes } from "./routes/terminals.ts";
 import { workspaceRoutes } from "./routes/workspaces.ts";
 
 /** The table, a noun each: what the server answers to, except the page and its files. */
@@ -32,6 +33,7 @@ export const api = {
   apiKeys: apiKeyRoutes,
   workspaces: workspaceRoutes,
   permissionRules: permissionRuleRoutes,
+  terminals: terminalRoutes,
   sandboxes: sandboxRoutes,
   status: statusRoutes,
   logins: loginRoutes,

@@ -7,16 +7,20 @@ import type { ServerOptions } from "./config/options.ts";
 import type { S3Config } from "./config/s3-config.ts";
 import { Environments } from "./domain/environments/environments.ts";
 import { EnvironmentImages, type Layers } from "./domain/environments/images.ts";
+import { Machines } from "./domain/machines/machines.ts";
 import { bundledGuest } from "./domain/sandboxes/bundled-guest.ts";
 import { SandboxDirectory } from "./domain/sandboxes/directory.ts";
 import { SandboxImage } from "./domain/sandboxes/image.ts";
 import { claudeCodeTemplate } from "./domain/sandboxes/image-template.ts";
+import type { LiveSandbox } from "./domain/sandboxes/live-sandbox.ts";
 import { Revocations } from "./domain/sandboxes/revocations.ts";
 import { SandboxCalls } from "./domain/sandboxes/sandbox-calls.ts";
 import { Sandboxes } from "./domain/sandboxes/sandboxes.ts";
 import { Erasures } from "./domain/sessions/erasures.ts";
 import { accountPrefix } from "./domain/storage/account-prefix.ts";
 import { Syncs } from "./domain/storage/syncs.ts";
+import { Terminals } from "./domain/terminals/terminals.ts";
+import type { TurnDeps } from "./domain/turns/turn-deps.ts";
 import { Turns } from "./domain/turns/turns.ts";
 import { Wakeups } from "./domain/wakeups/wakeups.ts";
 import { fromRow } from "./domain/workspaces/workspace-rows.ts";
@@ -60,10 +64,13 @@ export function composeWork(input: WorkInput) {
   const provider = input.provider ?? modalProvider(input);
   const { image, images, environments } = composeImages(input, provider);
   stack.defer(() => closing.abort(new Error("the server stops")));
-  const { sandboxes, revocations, erasures } = composeSandboxes(input, provider);
+  const isBusy = (live: LiveSandbox, signal: AbortSignal) => terminals.isBusy(live, signal);
+  const { sandboxes, revocations, erasures } = composeSandboxes(input, provider, isBusy);
   const generation = (sessionId: string) => turns.generation(sessionId);
   const { syncs, calls, workspaces } = composeWorkspaces(input, { provider, sandboxes, generation });
-  const turns: Turns = composeTurns(input, { environments, sandboxes, syncs });
+  const turnDeps = turnsGiven(input, { environments, sandboxes, syncs });
+  const turns: Turns = stack.use(new Turns(turnDeps));
+  const terminals: Terminals = composeTerminals(input, turnDeps, calls);
   const wakeups = composeWakeups(input, turns);
   // Disposed of before the turns: nothing more is taken over then.
   stack.use(leases.leases);
@@ -76,6 +83,7 @@ export function composeWork(input: WorkInput) {
     environments,
     provider,
     workspaces,
+    terminals,
     directory: new SandboxDirectory({ db, calls, strays, ender }),
     /** What the deletion of an account needs of all this. */
     removal: { ender, revocations, saved: (workspaceId: string) => calls.saved(workspaceId) },
@@ -114,7 +122,11 @@ function composeImages({ options, logger, closing, guestBundle, db }: WorkInput,
   return { image, images, environments: new Environments({ db, clock: systemClock, images }) };
 }
 
-function composeSandboxes(input: WorkInput, provider: SandboxProvider) {
+function composeSandboxes(
+  input: WorkInput,
+  provider: SandboxProvider,
+  isBusy: (live: LiveSandbox, signal: AbortSignal) => Promise<boolean>,
+) {
   const { options, logger, stack, db, gateway } = input;
   const revocations = new Revocations({
     db,
@@ -129,6 +141,7 @@ function composeSandboxes(input: WorkInput, provider: SandboxProvider) {
       spec: ({ accountId }) => sandboxSpec(input, accountId),
       logger: logger.child({ part: "sandboxes" }),
       idleMs: options.sandbox.idleSandboxMs,
+      isBusy,
       onEnded: (id) => revocations.schedule(id),
       onStarted: (live) => erasures.eraseIn(live),
     }),
@@ -182,20 +195,29 @@ interface TurnParts {
   syncs: Syncs;
 }
 
-function composeTurns(input: WorkInput, { environments, sandboxes, syncs }: TurnParts): Turns {
-  const { options, logger, stack, gateway } = input;
-  return stack.use(
-    new Turns({
-      ...shared(input),
-      logger: logger.child({ part: "turns" }),
-      gateway,
-      environments,
-      sandboxes,
-      options: options.sandbox,
-      isSaving: (workspaceId) => syncs.isSaving(workspaceId),
-      onTurnEnd: (turn) => syncs.schedule(turn),
-    }),
-  );
+function turnsGiven(input: WorkInput, { environments, sandboxes, syncs }: TurnParts): TurnDeps {
+  const { options, logger, gateway } = input;
+  return {
+    ...shared(input),
+    logger: logger.child({ part: "turns" }),
+    gateway,
+    environments,
+    sandboxes,
+    options: options.sandbox,
+    isSaving: (workspaceId) => syncs.isSaving(workspaceId),
+    onTurnEnd: (turn) => syncs.schedule(turn),
+  };
+}
+
+function composeTerminals(input: WorkInput, turns: TurnDeps, calls: SandboxCalls): Terminals {
+  const { db, logger, closing, leases } = input;
+  const machines = new Machines({
+    turns: { ...turns, logger: logger.child({ part: "machines" }) },
+    dispatcher: leases.dispatcher,
+    calls,
+    closing: closing.signal,
+  });
+  return new Terminals({ db, machines });
 }
 
 function composeWakeups({ logger, db, log, wakeupClock }: WorkInput, turns: Turns): Wakeups {

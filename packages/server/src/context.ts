@@ -15,6 +15,7 @@ import type { PermissionRules } from "./domain/questions/rules.ts";
 import type { SandboxDirectory } from "./domain/sandboxes/directory.ts";
 import type { SweepReport } from "./domain/sandboxes/sweep-report.ts";
 import type { Sessions } from "./domain/sessions/sessions.ts";
+import type { Terminals } from "./domain/terminals/terminals.ts";
 import type { Workspaces } from "./domain/workspaces/workspaces.ts";
 import type { EventLog } from "./ports/event-log.ts";
 import type { ModelGateway } from "./ports/model-gateway.ts";
@@ -41,6 +42,7 @@ export interface AppContext {
   workspaces: Workspaces;
   permissionRules: PermissionRules;
   sandboxes: SandboxDirectory;
+  terminals: Terminals;
   sessions: Sessions;
   messages: Messages;
   claudeState: ClaudeStateReader;

@@ -29,6 +29,7 @@ import type { SandboxImage } from "./domain/sandboxes/image.ts";
 import { Sessions } from "./domain/sessions/sessions.ts";
 import { accountPrefix } from "./domain/storage/account-prefix.ts";
 import { createApp } from "./http/app.ts";
+import { serveUpgrades } from "./http/upgrade.ts";
 import { type Clock, systemClock } from "./ports/clock.ts";
 import type { EventLog } from "./ports/event-log.ts";
 import type { ModelGateway } from "./ports/model-gateway.ts";
@@ -118,7 +119,9 @@ async function compose(composing: Composing): Promise<Server> {
     port: () => port,
     closing: closing.signal,
   };
-  const http = createAdaptorServer({ fetch: createApp(context).fetch, hostname: options.host }) as HttpServer;
+  const app = createApp(context);
+  const http = createAdaptorServer({ fetch: app.fetch, hostname: options.host }) as HttpServer;
+  serveUpgrades(http, app, { logger });
   port = await listen(http, options);
   // No memory or descriptor for a connection is that connection's trouble, and no exception.
   http.on("error", (error) => logger.warn({ err: error }, "a connection could not be accepted"));
@@ -194,6 +197,7 @@ function composeDomain({ options, logger }: Composing, { db, bus, log }: Base, w
     workspaces,
     permissionRules: new PermissionRules({ db, clock }),
     sandboxes: work.directory,
+    terminals: work.terminals,
     sessions,
     messages: new Messages(conversations),
     claudeState: new ClaudeStateReader({

@@ -143,6 +143,7 @@ export class LocalSandbox {
     }
     // The program that stands for Claude Code remembers by itself.
     if (args.includes("memory")) return childExec("echo", ['{"state":"whole","detail":null,"mended":[]}'], {}, options);
+    if (args[1] === guestBundlePath && args[2] === "terminal") return this.#terminal(args.slice(2), options);
     if (args[1] === guestBundlePath && args[2] === "start") return await this.#start(args.slice(3), options);
     return childExec(args[0] ?? "", args.slice(1), { LOCAL_SANDBOX: this.folder }, options);
   }
@@ -213,6 +214,17 @@ export class LocalSandbox {
     };
     const guest = [this.#guest, "start", "--run-dir", this.runDir, ...own, "--", ...command];
     return childExec(process.execPath, guest, secrets, options);
+  }
+
+  /** Its shell is this machine's, of whoever runs the test, at home in the sandbox's own folder. */
+  #terminal(args: readonly string[], options: ExecOptions): RunningExec {
+    const end = args.indexOf("--");
+    const cwd = args.indexOf("--cwd");
+    const own = args.slice(1, end).map((arg, at) => (at === cwd ? this.#mounted(arg) : arg));
+    const env = args.slice(args.indexOf("env")).filter((arg) => !arg.startsWith("HOME="));
+    const command = [...env, `HOME=${this.folder}`, "PS1=> "];
+    const guest = [this.#guest, "terminal", "--run-dir", this.runDir, ...own, "--", ...command];
+    return childExec(process.execPath, guest, { LOCAL_SANDBOX: this.folder }, options);
   }
 
   #mounted(path: string): string {

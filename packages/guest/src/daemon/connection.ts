@@ -170,7 +170,7 @@ export class Connection {
     switch (request.type) {
       case "open_terminal":
         await terminals.open(request);
-        return {};
+        return { terminals: [terminals.get(request.terminalId).describe()] };
       case "list_terminals":
         return { terminals: terminals.describe() };
       case "watch_terminal":

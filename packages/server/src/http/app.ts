@@ -22,6 +22,7 @@ import { sandboxRoutes } from "./sandboxes.ts";
 import { sessionRoutes } from "./sessions.ts";
 import { staticFiles } from "./static.ts";
 import { healthRoutes, statusRoutes } from "./system.ts";
+import { terminalRoutes } from "./terminals.ts";
 import { permissionRuleRoutes, workspaceRoutes } from "./workspaces.ts";
 
 const securityHeaders = {
@@ -65,6 +66,7 @@ export function createApp(context: AppContext): Hono<HttpEnv> {
     ...apiKeyRoutes(context),
     ...workspaceRoutes(context),
     ...permissionRuleRoutes(context),
+    ...terminalRoutes(context),
     ...sandboxRoutes(context),
     ...statusRoutes(context),
     ...loginRoutes(context, page),

@@ -108,7 +108,8 @@ function checkSameOrigin(c: Context<HttpEnv>): void {
   const site = c.req.header("sec-fetch-site");
   // "same-site" is another port of this host: not ours.
   if (site !== undefined && site !== "same-origin" && site !== "none") throw new AppError("origin_refused");
-  const reads = c.req.method === "GET" || c.req.method === "HEAD";
+  // What becomes a WebSocket is no reading: no policy of the browser keeps a foreign page from using it.
+  const reads = (c.req.method === "GET" && c.req.header("upgrade") === undefined) || c.req.method === "HEAD";
   if (!reads && site !== "same-origin" && c.req.header("origin") === undefined) {
     throw new AppError("origin_refused", { detail: "The request does not say which page it comes from" });
   }

@@ -24,6 +24,8 @@ export interface SandboxesDeps {
   spec: (workspace: Workspace) => Omit<SandboxSpec, "imageId" | "tags" | "volumes">;
   logger: Logger;
   idleMs: number;
+  /** Whether something goes on in it although nobody here uses it. */
+  isBusy?: (live: LiveSandbox, signal: AbortSignal) => Promise<boolean>;
   /** A sandbox has ended. */
   onEnded: (sandboxId: string) => void;
   /** One was made, or found. Rejects for nothing. */
@@ -37,6 +39,9 @@ interface EnsureOptions {
   signal: AbortSignal;
   onCreate?: () => void;
 }
+
+/** How long a sandbox may take to say whether something goes on in it. */
+const askBusyMs = 5_000;
 
 /** What this server has of a workspace's sandbox; `busy`: it is being found, made or ended. */
 export type Holding = { state: "none" } | { state: "busy" } | { state: "held"; live: LiveSandbox };
@@ -289,12 +294,23 @@ export class Sandboxes {
     this.#idleTimers.delete(id);
     if (users > 0 || this.#closing.signal.aborted || live.gone.aborted || live.closed) return;
     const timer = startTimer(this.#deps.idleMs, () => {
-      this.#deps.logger.info({ sandbox: live.id }, "sandbox is idle: stopping it");
-      this.#stop(live).catch((error) =>
+      inBackground(this.#stopIdle(live, timer), (error) =>
         this.#deps.logger.warn({ err: error, sandbox: live.id }, "an idle sandbox was not stopped"),
       );
     });
     this.#idleTimers.set(id, timer.unref());
+  }
+
+  async #stopIdle(live: LiveSandbox, timer: Timer): Promise<void> {
+    const { isBusy, logger } = this.#deps;
+    const signal = AbortSignal.any([this.#closing.signal, AbortSignal.timeout(askBusyMs)]);
+    // One that cannot say so is idle.
+    const busy = (await isBusy?.(live, signal).catch(() => false)) ?? false;
+    // Somebody came meanwhile: who uses it last begins to count again.
+    if (this.#idleTimers.get(live.workspace.id) !== timer) return;
+    if (busy) return this.#onUse(live, live.users);
+    logger.info({ sandbox: live.id }, "sandbox is idle: stopping it");
+    await this.#stop(live);
   }
 
   /** Rejects with `LeaseLostError` when another server has the workspace by now: then it is that one's. */
