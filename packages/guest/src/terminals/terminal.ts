@@ -199,7 +199,8 @@ export class Terminal {
     const setUp = `stty sane iutf8 rows ${rows} cols ${cols}; printf '\\036'`;
     const shell = "command -v bash >/dev/null && exec bash; exec sh -i";
     const command = [...argv, "script", "-qfec", `${setUp}; ${shell}`, "/dev/null"];
-    const child = this.#spawn(["-c", leader, this.folder, ...command], { cwd, env: { ...env } });
+    // With PWD a shell keeps the name that it was started under: a workspace is a symlink.
+    const child = this.#spawn(["-c", leader, this.folder, ...command], { cwd, env: { ...env, PWD: cwd } });
     const failed = new Promise<never>((_, reject) => child.once("error", reject));
     const timer = setTimeout(() => this.#ready?.(Buffer.from("it was not ready in time")), readyMs);
     const early = await Promise.race([ready, failed]).finally(() => clearTimeout(timer));
