@@ -274,6 +274,12 @@ export const problems = {
     "This workspace has as many terminals as it may have",
     "End one of them (`holdfast sh --list`, DELETE /v1/workspaces/{id}/terminals/{terminal_id}).",
   ),
+  too_many_attached: entry(
+    409,
+    "conflict_error",
+    "As many are attached to this workspace's terminals as may be",
+    "Leave one of them first.",
+  ),
   terminals_unsupported: entry(
     409,
     "conflict_error",
@@ -286,6 +292,12 @@ export const problems = {
     "No terminal could be made in the sandbox",
     "Try again; if it fails again, end the sandbox: the next one is made from the current image.",
     true,
+  ),
+  websocket_refused: entry(
+    400,
+    "invalid_request_error",
+    "This route is no WebSocket",
+    "Ask for it without `Upgrade: websocket`.",
   ),
   websocket_required: entry(
     426,

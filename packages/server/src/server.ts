@@ -29,7 +29,7 @@ import type { SandboxImage } from "./domain/sandboxes/image.ts";
 import { Sessions } from "./domain/sessions/sessions.ts";
 import { accountPrefix } from "./domain/storage/account-prefix.ts";
 import { createApp } from "./http/app.ts";
-import { serveUpgrades } from "./http/upgrade.ts";
+import { isWebSocket, serveUpgrades } from "./http/upgrade.ts";
 import { type Clock, systemClock } from "./ports/clock.ts";
 import type { EventLog } from "./ports/event-log.ts";
 import type { ModelGateway } from "./ports/model-gateway.ts";
@@ -120,7 +120,11 @@ async function compose(composing: Composing): Promise<Server> {
     closing: closing.signal,
   };
   const app = createApp(context);
-  const http = createAdaptorServer({ fetch: app.fetch, hostname: options.host }) as HttpServer;
+  const http = createAdaptorServer({
+    fetch: app.fetch,
+    hostname: options.host,
+    serverOptions: { shouldUpgradeCallback: isWebSocket },
+  }) as HttpServer;
   serveUpgrades(http, app, { logger });
   port = await listen(http, options);
   // No memory or descriptor for a connection is that connection's trouble, and no exception.

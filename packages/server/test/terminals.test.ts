@@ -3,7 +3,7 @@ import { join } from "node:path";
 import type { Terminal } from "@holdfast/protocol";
 import { expect, test } from "vitest";
 import { type LocalSystem, localSystem, request } from "./_local-server.ts";
-import { loginToken } from "./_server.ts";
+import { loginToken, rawRequest } from "./_server.ts";
 import { RefusedError, TerminalClient } from "./_terminal-client.ts";
 
 class Desk {
@@ -63,7 +63,9 @@ class Desk {
 test("a workspace without a sandbox gets one; a terminal is typed in, resized, listed and ends with a code", async () => {
   await using system = await localSystem();
   let steps = 0;
-  system.sandboxes.before.permissions = async () => void steps++;
+  system.sandboxes.before.permissions = async () => {
+    steps++;
+  };
   const desk = await Desk.at(system);
   expect(await desk.list()).toEqual([]);
   expect(system.sandboxes.sandboxes).toHaveLength(0);
@@ -131,6 +133,29 @@ test("only who may attaches: keys of the account, and its page", async () => {
   });
   expect(await other.end()).toMatchObject({ code: 1008 });
   await mine.say("echo st''ill", "still");
+});
+
+test("what is no WebSocket is not made one, and another protocol is not asked for", async () => {
+  await using system = await localSystem();
+  const desk = await Desk.at(system);
+  const { url } = system.server;
+  const ask = async (path: string, key = desk.key) => {
+    const error = await TerminalClient.attach(url, path, { headers: { "x-api-key": key } }).then(
+      () => undefined,
+      (caught: unknown) => caught,
+    );
+    return error instanceof RefusedError ? [error.status, error.body.code] : error;
+  };
+  expect(await ask("/v1/workspaces")).toEqual([400, "websocket_refused"]);
+  expect(await ask("/")).toEqual([400, "websocket_refused"]);
+  expect(await ask("/v1/workspaces", "wrong")).toEqual([401, "key_wrong"]);
+  expect(await ask("/v1/nothing")).toEqual([404, "route_not_found"]);
+  const session = await system.session();
+  const stream = system.path(session, "events/stream");
+  expect((await ask(stream.path, stream.key)) as unknown[]).toEqual([400, expect.anything()]);
+  const host = `Host: ${new URL(url).host}`;
+  const other = await rawRequest(url, [`GET /health HTTP/1.1`, host, "Upgrade: h2c", "Connection: Upgrade, close"]);
+  expect(other.status).toBe(200);
 });
 
 test("a browser's cookie opens a terminal for our own page alone", async () => {
@@ -208,6 +233,39 @@ test("a ninth terminal, one in a sandbox of before, and one that cannot be made 
     body: { code: "terminal_failed", detail: "exit code 3: no luck" },
   });
   writeFileSync(guest, code);
+});
+
+test("another server of the installation carries a terminal as well, and has one made by whose workspace it is", async () => {
+  await using system = await localSystem();
+  const desk = await Desk.at(system);
+  await using other = await system.beside();
+  const terminal = await desk.create();
+  using far = await TerminalClient.attach(other.url, desk.path(`/${terminal.id}/attach`), {
+    headers: { "x-api-key": desk.key },
+  });
+  using near = await desk.attach(terminal);
+  await far.say("echo fa''r", "far");
+  await near.waitFor("far");
+  const second = await request(other, desk.key, { method: "POST", path: desk.path(), body: {} });
+  expect(second).toMatchObject({ status: 201, body: { sandbox_id: terminal.sandbox_id } });
+  expect(await desk.list()).toHaveLength(2);
+  expect(system.sandboxes.sandboxes).toHaveLength(1);
+});
+
+test("sixteen may be attached in a workspace, and no more", async () => {
+  await using system = await localSystem();
+  const desk = await Desk.at(system);
+  const terminal = await desk.create();
+  using stack = new DisposableStack();
+  for (let n = 0; n < 16; n++) stack.use(await desk.attach(terminal));
+  expect(await desk.refused(terminal, { "x-api-key": desk.key })).toEqual([409, "too_many_attached"]);
+  stack.dispose();
+  await expect
+    .poll(async () => {
+      using client = await desk.attach(terminal).catch(() => undefined);
+      return client !== undefined;
+    })
+    .toBe(true);
 });
 
 test("the guest is killed while nobody looks: who attaches finds the terminal again", async () => {
@@ -290,7 +348,9 @@ test.each([1, 2, 3])(
     const roll = dice(seed);
     const cuts: (() => Promise<void> | void)[] = [
       () => undefined,
-      () => void system.sandboxes.last.cutLinks(),
+      () => {
+        system.sandboxes.last.cutLinks();
+      },
       () => system.restart(),
       () => system.sandboxes.last.killGuest(),
     ];

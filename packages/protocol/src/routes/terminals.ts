@@ -68,7 +68,7 @@ export const terminalRoutes = {
     path: `${one}/attach`,
     summary: "Attach to a terminal",
     description:
-      'A WebSocket. Binary frames, both ways, begin with an offset (8 bytes, big-endian) of the bytes that follow: of the terminal\'s output, or of all that this writer has typed (at most 64 KiB a frame). Text frames of the server are described below; of a client: `{"type":"resize","rows":N,"cols":N}`. Several may attach. A cookie opens it only for a page of this server.',
+      'A WebSocket. Binary frames, both ways, begin with an offset (8 bytes, big-endian) of the bytes that follow: of the terminal\'s output, or of all that this writer has typed (at most 64 KiB a frame). Text frames of the server are described below; of a client: `{"type":"resize","rows":N,"cols":N}`. Up to 16 may be attached in a workspace. A cookie opens it only for a page of this server.',
     query: {
       offset: integer({ min: 0 }, "Output from this byte on; absent: all that there still is"),
       writer: text(
@@ -77,6 +77,6 @@ export const terminalRoutes = {
       ),
     },
     ok: { status: 101, description: "A text frame of the server", schema: TerminalSaid },
-    problems: [...wanted, "terminals_unsupported", "websocket_required"],
+    problems: [...wanted, "too_many_attached", "terminals_unsupported", "websocket_required"],
   }),
 } as const;

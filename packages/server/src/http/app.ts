@@ -23,6 +23,7 @@ import { sessionRoutes } from "./sessions.ts";
 import { staticFiles } from "./static.ts";
 import { healthRoutes, statusRoutes } from "./system.ts";
 import { terminalRoutes } from "./terminals.ts";
+import { guardUpgrade } from "./upgrade.ts";
 import { permissionRuleRoutes, workspaceRoutes } from "./workspaces.ts";
 
 const securityHeaders = {
@@ -49,6 +50,7 @@ export function createApp(context: AppContext): Hono<HttpEnv> {
     if (!whole) answer.headers.set("connection", "close");
     return answer;
   });
+  app.use(guardUpgrade());
   app.use(guardTarget());
   app.use(guardOrigin(context));
   const page = staticFiles(context);

@@ -4,10 +4,11 @@ import type { Duplex } from "node:stream";
 import { AppError, maxInputBytes } from "@holdfast/protocol";
 import { inBackground } from "@holdfast/std";
 import type { HttpBindings } from "@hono/node-server";
-import type { Context, Hono } from "hono";
+import type { Context, Hono, MiddlewareHandler } from "hono";
 import type { Logger } from "pino";
 import { type WebSocket, WebSocketServer } from "ws";
 import type { HttpEnv } from "./env.ts";
+import { errorResponse } from "./problem.ts";
 
 type Run = (socket: WebSocket) => void;
 
@@ -23,7 +24,7 @@ type UpgradeBindings = Partial<HttpBindings> & { upgrade?: Upgrade };
  * is open. Throws `websocket_required` for a request that asks for none.
  */
 export function becomeWebSocket(c: Context<HttpEnv>, run: Run): Response {
-  const { upgrade } = c.env as UpgradeBindings;
+  const upgrade = wantedBy(c);
   if (upgrade === undefined) throw new AppError("websocket_required");
   upgrade.run = run;
   return new Response(null, { status: 204 });
@@ -31,7 +32,27 @@ export function becomeWebSocket(c: Context<HttpEnv>, run: Run): Response {
 
 /** Throws before anything is done for it. */
 export function checkUpgrade(c: Context<HttpEnv>): void {
-  if ((c.env as UpgradeBindings).upgrade === undefined) throw new AppError("websocket_required");
+  if (wantedBy(c) === undefined) throw new AppError("websocket_required");
+}
+
+/** An answer that is no WebSocket's is not sent where one was asked for: it may be a stream that never ends. */
+export function guardUpgrade(): MiddlewareHandler<HttpEnv> {
+  return async (c, next) => {
+    await next();
+    const upgrade = wantedBy(c);
+    if (upgrade === undefined || upgrade.run !== undefined || !c.res.ok) return;
+    await c.res.body?.cancel();
+    c.res = errorResponse(c, new AppError("websocket_refused"));
+  };
+}
+
+function wantedBy(c: Context<HttpEnv>): Upgrade | undefined {
+  return (c.env as UpgradeBindings | undefined)?.upgrade;
+}
+
+/** Of the HTTP server: what asks for another protocol than this is answered as if it had not. */
+export function isWebSocket({ headers, method }: IncomingMessage): boolean {
+  return method === "GET" && headers.upgrade?.toLowerCase() === "websocket";
 }
 
 /**
@@ -68,15 +89,11 @@ async function upgrade(asking: Asking, { app, sockets }: { app: Hono<HttpEnv>; s
   const left = new AbortController();
   socket.once("close", () => left.abort(new Error("the client has left")));
   // The socket stands for the answer: what a request holds is let go of when it closes.
-  const bindings = { incoming, outgoing: socket, ...(isWebSocket(incoming) ? { upgrade: wanted } : {}) };
+  const bindings = { incoming, outgoing: socket, upgrade: wanted };
   const answer = await app.fetch(requestOf(incoming, left.signal), bindings as never);
   const { run } = wanted;
   if (run === undefined || !answer.ok) return await refuse(socket, answer);
   sockets.handleUpgrade(incoming, socket, head, run);
-}
-
-function isWebSocket({ headers, method }: IncomingMessage): boolean {
-  return method === "GET" && headers.upgrade?.toLowerCase() === "websocket";
 }
 
 function requestOf(incoming: IncomingMessage, signal: AbortSignal): Request {

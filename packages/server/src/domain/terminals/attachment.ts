@@ -15,12 +15,18 @@ export class Attachment implements AsyncDisposable {
   readonly #link: GuestLink;
   readonly #terminalId: string;
   readonly #writer: string;
+  readonly #leave: () => void;
 
-  constructor(machine: Machine, link: GuestLink, { terminalId, writer }: { terminalId: string; writer: string }) {
+  constructor(
+    machine: Machine,
+    link: GuestLink,
+    { terminalId, writer, leave }: { terminalId: string; writer: string; leave: () => void },
+  ) {
     this.#machine = machine;
     this.#link = link;
     this.#terminalId = terminalId;
     this.#writer = writer;
+    this.#leave = leave;
   }
 
   /** Aborts when the sandbox has ended, or when the guest cannot be reached on this way any more. */
@@ -51,6 +57,7 @@ export class Attachment implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    this.#leave();
     this.#machine[Symbol.dispose]();
     await this.#link[Symbol.asyncDispose]();
   }

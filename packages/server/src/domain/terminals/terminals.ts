@@ -25,6 +25,8 @@ export interface TerminalAsk {
 }
 
 const openMs = 60_000;
+/** Each has a process in the sandbox, and one more of ours there. */
+const mostAttached = 16;
 /** `EX_USAGE`: it knows no such word. */
 const usageExit = 64;
 const asUser = ["runuser", "-u", "claudeuser", "--"];
@@ -40,6 +42,8 @@ const environment = [
 /** Terminals live in the sandbox, with its guest: nothing of them is kept here. */
 export class Terminals {
   readonly #deps: TerminalsDeps;
+  /** By workspace: how many are attached here. */
+  readonly #attached = new Map<string, number>();
 
   constructor(deps: TerminalsDeps) {
     this.#deps = deps;
@@ -93,17 +97,32 @@ export class Terminals {
     const { terminalId, signal } = ask;
     const machine = await this.#machine(ask, "terminal");
     let link: GuestLink | undefined;
+    const leave = this.#enter(ask.workspaceId);
     try {
+      if (leave === undefined) throw new AppError("too_many_attached");
       link = await machine.link(signal).catch(asProblem);
       if (!link.makesTerminals) throw new AppError("terminals_unsupported");
       const { terminals = [] } = await link.call({ type: "list_terminals" }, { signal }).catch(asProblem);
       if (!terminals.some((each) => each.terminalId === terminalId)) throw new AppError("terminal_not_found");
-      return new Attachment(machine, link, { terminalId, writer });
+      return new Attachment(machine, link, { terminalId, writer, leave });
     } catch (error) {
+      leave?.();
       machine[Symbol.dispose]();
       await link?.[Symbol.asyncDispose]();
       throw error;
     }
+  }
+
+  /** Undefined when there are too many; else to be called when it is over. */
+  #enter(workspaceId: string): (() => void) | undefined {
+    const count = this.#attached.get(workspaceId) ?? 0;
+    if (count >= mostAttached) return undefined;
+    this.#attached.set(workspaceId, count + 1);
+    return () => {
+      const left = (this.#attached.get(workspaceId) ?? 1) - 1;
+      if (left > 0) this.#attached.set(workspaceId, left);
+      else this.#attached.delete(workspaceId);
+    };
   }
 
   /** Whether a program beside its shell runs in one of this sandbox's terminals. */
