@@ -19,7 +19,11 @@ const markGroups = 256;
 /** Of one RUN: a kernel takes 128 KiB for one argument. */
 const chunkChars = 90_000;
 
-const tools = ["ca-certificates", "curl", "git", "jq", "procps", "python3", "ripgrep", "socat", "awscli"];
+/** The last three are for people, who come by `holdfast sh`. */
+const tools = [
+  ...["ca-certificates", "curl", "git", "jq", "procps", "python3", "ripgrep", "socat", "awscli"],
+  ...["htop", "less", "vim"],
+];
 
 /** The `claude-code` image: Claude Code for an unprivileged user, tools, our guest program. Nothing in it is secret. */
 export function claudeCodeTemplate({ base, claudeVersion, extraCommands, guestBundle }: ImageInput): ImageTemplate {
