@@ -96,6 +96,9 @@ function ofApi({ status, code, detail, remedy, requestId }: ApiFailure, cause: u
 const inCommands: Record<string, string> = {
   session_not_found: "`holdfast ls` lists your sessions.",
   workspace_not_found: "`holdfast workspace list` lists them; `holdfast workspace add NAME` makes one.",
+  terminal_not_found: "`holdfast sh --list` lists those that run; a terminal is gone with its sandbox.",
+  too_many_terminals: "`holdfast sh --list` lists them; `holdfast sh --end TERMINAL` ends one.",
+  terminals_unsupported: "`holdfast stop SANDBOX` ends it when nothing runs in it; the next one has terminals.",
   sandbox_not_found: "`holdfast sandboxes` lists those that run.",
   api_key_not_found: "`holdfast key list` lists your keys.",
   message_not_found: "`holdfast queue ID` lists what waits.",

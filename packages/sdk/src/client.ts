@@ -15,6 +15,8 @@ import type {
   Status,
   Sweep,
   TaskStopped,
+  Terminal,
+  TerminalSize,
   Workspace,
   WorkspaceDeleted,
 } from "@holdfast/protocol";
@@ -63,6 +65,7 @@ export function createHoldfast(options: HoldfastOptions) {
     background: background(http),
     claude: claude(http),
     sandboxes: sandboxes(http),
+    terminals: terminals(http),
     credential: credential(http),
     /** Events of many sessions, as they come; comes back by itself. */
     follow: (follows: FollowOptions): AsyncIterable<Followed> => follow(http, follows),
@@ -216,6 +219,28 @@ function sandboxes(http: Http) {
       });
       return new Execution(response.body ?? new Blob([]).stream(), { abort, signal });
     },
+  };
+}
+
+/** Shells with a screen in a workspace's sandbox. What goes through one is a WebSocket: `attach` of the API. */
+function terminals(http: Http) {
+  const path = (workspaceId: string) => `/v1/workspaces/${segment(workspaceId)}/terminals`;
+  const one = (workspaceId: string, id: string) => `${path(workspaceId)}/${segment(id)}`;
+  return {
+    /** Of the sandbox that runs; oldest first. */
+    list: async (workspaceId: string, call: CallOptions = {}) =>
+      (await http.json<{ data: Terminal[] }>(path(workspaceId), call)).data,
+    /** A workspace without a sandbox gets one, which takes a while. */
+    create: (workspaceId: string, size: TerminalSize, call: CallOptions = {}) =>
+      http.json<Terminal>(path(workspaceId), { ...call, method: "POST", body: size }),
+    resize: (workspaceId: string, id: string, size: TerminalSize, call: CallOptions = {}) =>
+      http.json<Terminal>(`${one(workspaceId, id)}/resize`, { ...call, method: "POST", body: size }),
+    /** With all that runs in it. */
+    end: (workspaceId: string, id: string, call: CallOptions = {}) =>
+      http.json<{ id: string; deleted: true }>(one(workspaceId, id), { ...call, method: "DELETE" }),
+    /** Where a WebSocket attaches. `writer` names who types: what it sends again is typed once. */
+    attachUrl: (workspaceId: string, id: string, query: { offset: number; writer: string }) =>
+      http.url(`${one(workspaceId, id)}/attach`, query).replace(/^http/, "ws"),
   };
 }
 

@@ -29,7 +29,7 @@ export class Http {
 
   /** An answer of 2xx. Throws ApiError, or the signal's reason. */
   async open(path: string, call: Call = {}): Promise<Response> {
-    const url = this.#url(path, call.query);
+    const url = this.url(path, call.query);
     const { apiKey } = this.#options;
     const headers = new Headers({ accept: call.accept ?? "application/json" });
     if (apiKey !== undefined) headers.set("x-api-key", apiKey);
@@ -74,7 +74,7 @@ export class Http {
     }
   }
 
-  #url(path: string, query: Call["query"] = {}): string {
+  url(path: string, query: Call["query"] = {}): string {
     const url = new URL(`${this.#options.baseUrl.replace(/\/+$/, "")}${path}`);
     for (const [name, value] of Object.entries(query))
       if (value !== undefined) url.searchParams.set(name, String(value));

@@ -12,6 +12,8 @@ export type {
   Sandbox,
   Status,
   Sweep,
+  Terminal,
+  TerminalSize,
   Workspace,
   WorkspaceDeleted,
 } from "@holdfast/protocol";

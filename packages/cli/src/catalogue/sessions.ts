@@ -179,11 +179,23 @@ export const sessionCommands: readonly Command[] = [
   },
   {
     name: "sh",
-    summary: "A simple shell in a session's sandbox, one line at a time.",
-    args: ["ID"],
-    options: { server },
+    summary: "A shell in a workspace's sandbox, in a real terminal.",
+    args: ["[ID]"],
+    options: {
+      workspace: {
+        value: "NAME",
+        short: "w",
+        help: "the workspace (default: the one of the session or sandbox ID, else `default`)",
+      },
+      attach: { value: "TERMINAL", help: "go on with a terminal that runs" },
+      list: { help: "list the terminals that run" },
+      end: { value: "TERMINAL", help: "end a terminal with all that runs in it" },
+      server,
+      output,
+    },
     details:
-      "Each line runs by itself; the directory is remembered, variables are not. Programs that need a terminal (editors,\npagers) do not work here. Ctrl-C ends the line that runs, Ctrl-D leaves.",
+      "A workspace without a sandbox gets one. A lost connection comes back by itself; a server that is started again is\nno reason to begin anew. Enter ~ . leaves the terminal running (`--attach` comes back), Enter ~ ? says so, Ctrl-D\nends the shell, whose exit code is this command's. The sandbox is stopped when it was idle for long enough: nobody\nattached, and nothing but shells at their prompts.",
+    examples: ["holdfast sh", "holdfast sh -w website", "holdfast sh last", "holdfast sh --attach term_…"],
     load: async () => (await import("../commands/sh.ts")).shell,
   },
 ];

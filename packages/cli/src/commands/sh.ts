@@ -1,89 +1,73 @@
-import { createInterface } from "node:readline";
-import type { Holdfast } from "@holdfast/sdk";
-import { connection } from "../client/connection.ts";
-import { sandboxOf } from "../client/sandboxes.ts";
-import { CliError, type CommandContext, type Handler } from "../command.ts";
+import type { Terminal } from "@holdfast/sdk";
+import { type Connection, connection } from "../client/connection.ts";
+import { allTerminals, type PlacedTerminal, terminalById, workspaceOf } from "../client/terminals.ts";
+import { CliError, type CommandContext, type Handler, type ParsedInput, textOption } from "../command.ts";
+import { Seat, sizeOf } from "../terminal/seat.ts";
 
-/** Stands between a line's own output and the directory that it ended in. */
-const mark = "\u001e";
-const script = `cd -- "$1" || exit; eval "$2"; code=$?; printf '\\036%s' "$PWD"; exit $code`;
+/** How long nothing is said while a terminal is being made: most are there at once. */
+const quietMs = 500;
 
 export const shell: Handler = async (input, context) => {
-  const { stdin, signal } = context;
+  const end = textOption(input, "end");
+  if (input.options.list === true) return await listTerminals(connection(input, context), context);
+  if (end !== undefined) return await endTerminal(connection(input, context), end, context);
+  const { stdin, out, signal } = context;
   if (stdin.isTTY !== true)
     throw new CliError(
       "`holdfast sh` needs a terminal",
       "Standard input is not one.",
       "For scripts use `holdfast exec ID -- bash -c '…'`.",
     );
-  const { holdfast } = connection(input, context);
-  const target = input.args[0] ?? "";
-  const sandbox = await sandboxOf(connection(input, context), target, signal);
-  context.out.progress(`Sandbox ${sandbox.id}, workspace "${sandbox.workspace}". One line at a time; Ctrl-D leaves.`);
-  return await readLines({ holdfast, sandboxId: sandbox.id }, context);
+  const server = connection(input, context);
+  const { terminal, workspace } = await terminalFor(server, input, context);
+  const back = `holdfast sh --attach ${terminal.id}`;
+  out.progress(`Terminal ${terminal.id}, workspace "${workspace}". Enter ~ . leaves it running.`);
+  const isOld = input.options.attach !== undefined;
+  const outcome = await new Seat({ connection: server, terminal, isOld, stdin, stdout: out.stdout, signal }).sit();
+  if (outcome.kind === "left") {
+    out.progress(`\nIt goes on while something runs in it. Come back with: ${back}`);
+    return 0;
+  }
+  if (outcome.code === null) out.progress("\nThe shell has ended; its exit code was not seen.");
+  return outcome.code ?? 1;
 };
 
-async function readLines(target: { holdfast: Holdfast; sandboxId: string }, { stdin, out }: CommandContext) {
-  const lines = createInterface({ input: stdin, output: out.stdout, terminal: true });
-  let running: AbortController | undefined;
-  let directory = "/mnt/workspace";
-  let code = 0;
-  const ask = () => {
-    lines.setPrompt(`${out.paint("blue", directory)} $ `);
-    lines.prompt();
-  };
-  lines.on("SIGINT", () => {
-    if (running !== undefined) running.abort("SIGINT");
-    else {
-      out.stdout.write("^C\n");
-      // Takes back what was typed.
-      lines.write(null, { ctrl: true, name: "e" });
-      lines.write(null, { ctrl: true, name: "u" });
-      ask();
-    }
-  });
-  ask();
-  for await (const line of lines) {
-    if (line.trim() === "exit") break;
-    if (line.trim() !== "") {
-      running = new AbortController();
-      ({ code, directory } = await runLine(target, { line, directory, out, signal: running.signal }));
-      running = undefined;
-    }
-    ask();
+async function terminalFor(server: Connection, input: ParsedInput, context: CommandContext): Promise<PlacedTerminal> {
+  const { out, signal } = context;
+  const attach = textOption(input, "attach");
+  if (attach !== undefined) return await terminalById(server.holdfast, attach, signal);
+  const { id, name } = await workspaceOf(server, input, signal);
+  const timer = setTimeout(() => out.progress(`Getting the sandbox of workspace "${name}" ready…`), quietMs);
+  try {
+    return { terminal: await server.holdfast.terminals.create(id, sizeOf(out.stdout), { signal }), workspace: name };
+  } finally {
+    clearTimeout(timer);
   }
-  // Leaving the loop does not let go of the terminal by itself.
-  lines.close();
-  out.stdout.write("\n");
-  return code;
 }
 
-async function runLine(
-  { holdfast, sandboxId }: { holdfast: Holdfast; sandboxId: string },
-  {
-    line,
-    directory,
-    out,
-    signal,
-  }: { line: string; directory: string; out: CommandContext["out"]; signal: AbortSignal },
-): Promise<{ code: number; directory: string }> {
-  let after: string | undefined;
-  try {
-    const command = ["bash", "-c", script, "sh", directory, line];
-    await using run = await holdfast.sandboxes.exec(sandboxId, command, { signal });
-    for await (const { type, text } of run.output) {
-      if (type === "stderr") out.stderr.write(text);
-      else if (after !== undefined) after += text;
-      else {
-        const [own = "", rest] = text.split(mark);
-        out.stdout.write(own);
-        after = rest;
-      }
-    }
-    return { code: await run.exitCode, directory: after === undefined || after === "" ? directory : after };
-  } catch (error) {
-    if (!signal.aborted) throw error;
-    out.stdout.write("^C\n");
-    return { code: 130, directory };
-  }
+async function listTerminals({ holdfast }: Connection, { out, signal }: CommandContext): Promise<number> {
+  const found: PlacedTerminal[] = [];
+  for await (const each of allTerminals(holdfast, signal)) found.push(each);
+  out.table({
+    columns: ["TERMINAL", "WORKSPACE", "SIZE", "STATE"],
+    rows: found.map(({ terminal, workspace }) => ({
+      cells: [terminal.id, workspace, `${terminal.cols}x${terminal.rows}`, stateOf(terminal)],
+      data: terminal,
+    })),
+    empty: "There are no terminals. `holdfast sh` makes one.",
+  });
+  return 0;
+}
+
+function stateOf({ state, exit_code: code, is_busy: isBusy }: Terminal): string {
+  if (state === "ended") return code === null ? "ended" : `ended (${code})`;
+  return isBusy ? "busy" : "at its prompt";
+}
+
+async function endTerminal({ holdfast }: Connection, id: string, { out, signal }: CommandContext): Promise<number> {
+  const { terminal } = await terminalById(holdfast, id, signal);
+  const ended = await holdfast.terminals.end(terminal.workspace_id, terminal.id, { signal });
+  out.line(`Ended ${terminal.id}`);
+  out.data(ended);
+  return 0;
 }
