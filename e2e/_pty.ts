@@ -8,6 +8,7 @@ export interface Terminal {
   /** Everything, as it was sent. */
   raw(): string;
   type(keys: string): void;
+  resize(size: { cols: number; rows: number }): void;
   /** Resolves when the text (after `from`) contains the words; rejects when the command ends first, or never says them. */
   until(words: string | RegExp, options?: { from?: number; timeoutMs?: number }): Promise<void>;
   exit: Promise<number>;
@@ -60,5 +61,13 @@ export function terminal(args: string[], env: Record<string, string>): Terminal 
       waiting.add(check);
       check();
     });
-  return { text, raw: () => raw, type: (keys) => child.write(keys), until, exit, kill: () => child.kill("SIGKILL") };
+  return {
+    text,
+    raw: () => raw,
+    type: (keys) => child.write(keys),
+    resize: ({ cols, rows }) => child.resize(cols, rows),
+    until,
+    exit,
+    kill: () => child.kill("SIGKILL"),
+  };
 }
