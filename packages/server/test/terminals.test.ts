@@ -3,7 +3,7 @@ import { join } from "node:path";
 import type { Terminal } from "@holdfast/protocol";
 import { expect, test } from "vitest";
 import { type LocalSystem, localSystem, request } from "./_local-server.ts";
-import { loginToken, rawRequest } from "./_server.ts";
+import { loginToken, onPostgres, rawRequest } from "./_server.ts";
 import { RefusedError, TerminalClient } from "./_terminal-client.ts";
 
 class Desk {
@@ -147,12 +147,13 @@ test("what is no WebSocket is not made one, and another protocol is not asked fo
     return error instanceof RefusedError ? [error.status, error.body.code] : error;
   };
   expect(await ask("/v1/workspaces")).toEqual([400, "websocket_refused"]);
-  expect(await ask("/")).toEqual([400, "websocket_refused"]);
+  expect(await ask("/health")).toEqual([400, "websocket_refused"]);
   expect(await ask("/v1/workspaces", "wrong")).toEqual([401, "key_wrong"]);
   expect(await ask("/v1/nothing")).toEqual([404, "route_not_found"]);
   const session = await system.session();
   const stream = system.path(session, "events/stream");
-  expect((await ask(stream.path, stream.key)) as unknown[]).toEqual([400, expect.anything()]);
+  // In the shape of the official API, which has its code elsewhere.
+  expect(await ask(stream.path, stream.key)).toEqual([400, undefined]);
   const host = `Host: ${new URL(url).host}`;
   const other = await rawRequest(url, [`GET /health HTTP/1.1`, host, "Upgrade: h2c", "Connection: Upgrade, close"]);
   expect(other.status).toBe(200);
@@ -246,6 +247,9 @@ test("another server of the installation carries a terminal as well, and has one
   using near = await desk.attach(terminal);
   await far.say("echo fa''r", "far");
   await near.waitFor("far");
+  expect(system.sandboxes.sandboxes).toHaveLength(1);
+  // On SQLite there is one server, which nobody asks for anything.
+  if (!onPostgres()) return;
   const second = await request(other, desk.key, { method: "POST", path: desk.path(), body: {} });
   expect(second).toMatchObject({ status: 201, body: { sandbox_id: terminal.sandbox_id } });
   expect(await desk.list()).toHaveLength(2);
