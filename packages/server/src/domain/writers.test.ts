@@ -34,6 +34,7 @@ const writers: Record<string, readonly string[]> = {
   strays: ["sandboxes"],
   syncs: ["storage"],
   used_login_links: ["accounts"],
+  claude_state: ["claude-state"],
   wakeups: ["wakeups"],
   // The columns of the lease.
   workspaces: ["workspaces", "leases"],
