@@ -20,7 +20,6 @@ import { Erasures } from "./domain/sessions/erasures.ts";
 import { accountPrefix } from "./domain/storage/account-prefix.ts";
 import { Syncs } from "./domain/storage/syncs.ts";
 import { Terminals } from "./domain/terminals/terminals.ts";
-import type { TurnDeps } from "./domain/turns/turn-deps.ts";
 import { Turns } from "./domain/turns/turns.ts";
 import { Wakeups } from "./domain/wakeups/wakeups.ts";
 import { fromRow } from "./domain/workspaces/workspace-rows.ts";
@@ -68,9 +67,8 @@ export function composeWork(input: WorkInput) {
   const { sandboxes, revocations, erasures } = composeSandboxes(input, provider, isBusy);
   const generation = (sessionId: string) => turns.generation(sessionId);
   const { syncs, calls, workspaces } = composeWorkspaces(input, { provider, sandboxes, generation });
-  const turnDeps = turnsGiven(input, { environments, sandboxes, syncs });
-  const turns: Turns = stack.use(new Turns(turnDeps));
-  const terminals: Terminals = composeTerminals(input, turnDeps, calls);
+  const turns: Turns = composeTurns(input, { environments, sandboxes, syncs });
+  const terminals: Terminals = composeTerminals(input, { environments, sandboxes }, calls);
   const wakeups = composeWakeups(input, turns);
   // Disposed of before the turns: nothing more is taken over then.
   stack.use(leases.leases);
@@ -195,24 +193,33 @@ interface TurnParts {
   syncs: Syncs;
 }
 
-function turnsGiven(input: WorkInput, { environments, sandboxes, syncs }: TurnParts): TurnDeps {
-  const { options, logger, gateway } = input;
-  return {
-    ...shared(input),
-    logger: logger.child({ part: "turns" }),
-    gateway,
-    environments,
-    sandboxes,
-    options: options.sandbox,
-    isSaving: (workspaceId) => syncs.isSaving(workspaceId),
-    onTurnEnd: (turn) => syncs.schedule(turn),
-  };
+function composeTurns(input: WorkInput, { environments, sandboxes, syncs }: TurnParts): Turns {
+  const { options, logger, stack, gateway } = input;
+  return stack.use(
+    new Turns({
+      ...shared(input),
+      logger: logger.child({ part: "turns" }),
+      gateway,
+      environments,
+      sandboxes,
+      options: options.sandbox,
+      isSaving: (workspaceId) => syncs.isSaving(workspaceId),
+      onTurnEnd: (turn) => syncs.schedule(turn),
+    }),
+  );
 }
 
-function composeTerminals(input: WorkInput, turns: TurnDeps, calls: SandboxCalls): Terminals {
+function composeTerminals(
+  input: WorkInput,
+  { environments, sandboxes }: Omit<TurnParts, "syncs">,
+  calls: SandboxCalls,
+): Terminals {
   const { db, logger, closing, leases } = input;
   const machines = new Machines({
-    turns: { ...turns, logger: logger.child({ part: "machines" }) },
+    db,
+    logger: logger.child({ part: "machines" }),
+    environments,
+    sandboxes,
     dispatcher: leases.dispatcher,
     calls,
     closing: closing.signal,

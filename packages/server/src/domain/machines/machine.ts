@@ -1,6 +1,6 @@
 import { GuestAbsentError, type GuestLink } from "../sandboxes/guest-link.ts";
 import type { LiveSandbox } from "../sandboxes/live-sandbox.ts";
-import { fenceGuest } from "../turns/guest-fence.ts";
+import { fenceGuest } from "./guest-fence.ts";
 
 /** A workspace's running sandbox in the hands of somebody who wants something done in it. */
 export class Machine implements Disposable {

@@ -5,21 +5,18 @@ import type { Dispatcher } from "../leases/dispatcher.ts";
 import { LeaseLostError } from "../leases/membership.ts";
 import { SandboxGoneError } from "../sandboxes/live-sandbox.ts";
 import type { SandboxCalls } from "../sandboxes/sandbox-calls.ts";
-import { TurnFailure } from "../turns/failure.ts";
-import { fixPermissions } from "../turns/permission-step.ts";
-import { ensureSandbox } from "../turns/prepare.ts";
-import type { PrepareInput } from "../turns/session.ts";
-import type { TurnDeps } from "../turns/turn-deps.ts";
 import { fromRow, type Workspace } from "../workspaces/workspace-rows.ts";
+import { ensureSandbox } from "./ensure-sandbox.ts";
+import { MachineFailure } from "./failure.ts";
 import { Machine } from "./machine.ts";
+import type { MachineDeps, Told } from "./machine-deps.ts";
+import { fixPermissions } from "./permission-step.ts";
 
 /** What somebody wants a workspace's machine for, and whether that keeps it from being idle. */
 const purposes = { terminal: { counts: true }, look: { counts: false } } as const;
 export type Purpose = keyof typeof purposes;
 
-export interface MachinesDeps {
-  /** Of turns: making a sandbox, and the permission step, are told there what they need. */
-  turns: TurnDeps;
+export interface MachinesDeps extends MachineDeps {
   dispatcher: Dispatcher;
   calls: Pick<SandboxCalls, "running">;
   /** Aborts when the server stops. */
@@ -59,7 +56,7 @@ export class Machines {
 
   /** The workspace's machine if it has one that runs; none is made. */
   async find(workspace: Workspace, purpose: Purpose, signal: AbortSignal): Promise<Machine | undefined> {
-    const row = await this.#deps.turns.db
+    const row = await this.#deps.db
       .selectFrom("sandboxes")
       .select(["id", "provider_id"])
       .where("workspace_id", "=", workspace.id)
@@ -75,7 +72,7 @@ export class Machines {
 
   async #machine(live: Machine["sandbox"], purpose: Purpose): Promise<Machine> {
     // Another server's is let go of at the end of its use: that one has to be counted.
-    const isOwn = (await this.#deps.turns.sandboxes.current(live.workspace.id)) === live;
+    const isOwn = (await this.#deps.sandboxes.current(live.workspace.id)) === live;
     return new Machine(live, { counts: purposes[purpose].counts || !isOwn });
   }
 
@@ -95,33 +92,22 @@ export class Machines {
     } catch (error) {
       // Then the one that has it is asked.
       if (error instanceof LeaseLostError) throw error;
-      this.#deps.turns.logger.warn({ err: error, workspace: workspaceId }, "a workspace's machine is not ready");
+      this.#deps.logger.warn({ err: error, workspace: workspaceId }, "a workspace's machine is not ready");
       return { refused: { code: codeOf(error), detail: error instanceof Error ? error.message : String(error) } };
     }
   }
 
   async #make(workspaceId: string): Promise<Readied> {
-    const { turns, closing } = this.#deps;
-    const { sandboxes } = turns;
+    const { sandboxes, closing } = this.#deps;
     const workspace = await this.#living(workspaceId);
     const signal = AbortSignal.any([closing, AbortSignal.timeout(readyMs)]);
-    const input: PrepareInput = {
-      session: {
-        // The guest keeps generations by name; the workspace itself has none, and shuts nobody out.
-        id: workspace.id,
-        accountId: workspace.accountId,
-        generation: 0,
-        agent: null,
-        environmentId: await this.#environmentOf(workspaceId),
-      },
-      // No session's log is concerned.
-      append: () => Promise.resolve(),
-      signal,
-    };
+    // No session's log is concerned.
+    const told: Told = { append: () => Promise.resolve(), signal };
     // One that runs is taken as it is, whatever environment it has: somebody may work in it.
-    const live = (await sandboxes.adopt(workspace, signal)) ?? (await ensureSandbox(turns, workspace, input));
+    const live = (await sandboxes.adopt(workspace, signal)) ?? (await this.#ensure(workspace, told));
     using _use = live.use();
-    await fixPermissions(turns, live, input);
+    // The guest keeps generations by name; the workspace itself has none, and shuts nobody out.
+    await fixPermissions(this.#deps, live, { ...told, lease: { id: workspace.id, generation: 0 } });
     await this.#living(workspaceId).catch(async (error) => {
       // Its volumes are being deleted.
       await sandboxes.stopOf(workspace, signal);
@@ -130,8 +116,13 @@ export class Machines {
     return { rowId: live.rowId, providerId: live.id };
   }
 
+  async #ensure(workspace: Workspace, told: Told) {
+    const environmentId = await this.#environmentOf(workspace.id);
+    return await ensureSandbox(this.#deps, workspace, { ...told, environmentId });
+  }
+
   async #living(workspaceId: string): Promise<Workspace> {
-    const row = await this.#deps.turns.db
+    const row = await this.#deps.db
       .selectFrom("workspaces")
       .selectAll()
       .where("id", "=", workspaceId)
@@ -143,7 +134,7 @@ export class Machines {
 
   /** Of the session that was begun last: most likely the next turn's, which then needs no other sandbox. */
   async #environmentOf(workspaceId: string): Promise<string> {
-    const row = await this.#deps.turns.db
+    const row = await this.#deps.db
       .selectFrom("sessions")
       .select("environment_id")
       .where("workspace_id", "=", workspaceId)
@@ -155,6 +146,6 @@ export class Machines {
 }
 
 function codeOf(error: unknown): ProblemCode {
-  if (error instanceof TurnFailure || isAppError(error)) return error.code;
+  if (error instanceof MachineFailure || isAppError(error)) return error.code;
   return error instanceof SandboxGoneError ? "sandbox_ended" : "sandbox_unavailable";
 }

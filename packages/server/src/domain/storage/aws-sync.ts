@@ -1,9 +1,9 @@
 import { guestBundlePath } from "@holdfast/guest";
 import type { ObjectStore } from "../../ports/object-store.ts";
 import type { SandboxHandle } from "../../ports/sandbox-provider.ts";
+import { checkStale, leaseArgs } from "../machines/guest-fence.ts";
 import { filesMount } from "../sandboxes/mounts.ts";
 import { type ExecResult, runExec } from "../sandboxes/run-exec.ts";
-import { checkStale, leaseArgs } from "../turns/guest-fence.ts";
 import type { SyncLease } from "./sync-rows.ts";
 
 const syncTimeoutMs = 30 * 60 * 1000;

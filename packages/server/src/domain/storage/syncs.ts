@@ -8,7 +8,7 @@ import type { SandboxHandle } from "../../ports/sandbox-provider.ts";
 import type { Leases } from "../leases/leases.ts";
 import { LeaseLostError } from "../leases/membership.ts";
 import type { LiveSandbox } from "../sandboxes/live-sandbox.ts";
-import { Step } from "../turns/steps.ts";
+import { Step } from "../sessions/steps.ts";
 import { accountPrefix } from "./account-prefix.ts";
 import { awsSync } from "./aws-sync.ts";
 import { type CopyListing, listCopy, listingName, writeListing, writeManifest } from "./manifest.ts";

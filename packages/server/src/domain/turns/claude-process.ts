@@ -1,6 +1,7 @@
 import type { MapperState } from "@holdfast/claude";
 import type { GuestMessage } from "@holdfast/guest";
 import { sleep, waitFor } from "@holdfast/std";
+import { fenceGuest } from "../machines/guest-fence.ts";
 import {
   GuestAbsentError,
   GuestError,
@@ -10,7 +11,6 @@ import {
 } from "../sandboxes/guest-link.ts";
 import type { LiveSandbox } from "../sandboxes/live-sandbox.ts";
 import { guestForgot } from "./failure.ts";
-import { fenceGuest } from "./guest-fence.ts";
 import { Ingest } from "./ingest.ts";
 import type { ClaudeProcessDeps, ClaudeProcessInput } from "./process-owner.ts";
 

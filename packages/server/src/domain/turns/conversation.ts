@@ -11,8 +11,7 @@ import { endFailed } from "./end-failed-turn.ts";
 import { TurnFailure, TurnStopped } from "./failure.ts";
 import { type HeldProcess, unlessEnding } from "./held-process.ts";
 import { lastWords, restartAs } from "./line-effects.ts";
-import { fixPermissions } from "./permission-step.ts";
-import { ensureSandbox } from "./prepare.ts";
+import { makeWritable, sandboxOf } from "./make-ready.ts";
 import { ProcessHolder } from "./process-holder.ts";
 import type { SessionDesk } from "./session-desk.ts";
 import { abandonProcess, makeWay, obeyStops } from "./stopper.ts";
@@ -51,11 +50,10 @@ export class Conversation {
   /** False: the sandbox ended before Claude had the message. Nothing ran in it; another one does it all. */
   async #tryIn(turn: Turn, signal: AbortSignal, { isLast }: { isLast: boolean }): Promise<boolean> {
     const desk = this.#desk;
-    const base = { session: desk.session, append: desk.append.bind(desk), signal };
-    const sandbox = await waitFor(ensureSandbox(desk.deps, desk.workspace, base), signal);
+    const sandbox = await sandboxOf(desk, signal);
     using _use = sandbox.useForTurn();
     try {
-      await waitFor(fixPermissions(desk.deps, sandbox, base), signal);
+      await makeWritable(desk, sandbox, signal);
       await this.#converse(sandbox, { turn, signal, conversation: undefined });
     } catch (error) {
       if (isLast || turn.sent || signal.aborted || !sandbox.gone.aborted) throw error;
@@ -88,10 +86,9 @@ export class Conversation {
   /** A process without a message, as a turn would have it; it is ended like one that has become idle. */
   async start(signal: AbortSignal): Promise<HeldProcess> {
     const desk = this.#desk;
-    const base = { session: desk.session, append: desk.append.bind(desk), signal };
-    const sandbox = await waitFor(ensureSandbox(desk.deps, desk.workspace, base), signal);
+    const sandbox = await sandboxOf(desk, signal);
     using _use = sandbox.useForTurn();
-    await waitFor(fixPermissions(desk.deps, sandbox, base), signal);
+    await makeWritable(desk, sandbox, signal);
     await waitFor(desk.stopping, signal);
     try {
       return await this.#holder.obtain(sandbox, { signal, conversation: undefined });

@@ -1,4 +1,5 @@
 import { type AppError, isAppError, type NewEvent, type ProblemCode, problems } from "@holdfast/protocol";
+import { MachineFailure } from "../machines/failure.ts";
 import { SandboxGoneError } from "../sandboxes/live-sandbox.ts";
 
 /** A turn that cannot go on, with what its session's log says about it. */
@@ -32,6 +33,11 @@ export function guestForgot(cause: unknown): TurnFailure {
 
 export function toFailure(error: unknown): TurnFailure {
   if (error instanceof TurnFailure) return error;
+  if (error instanceof MachineFailure) {
+    const { code, message: detail, exitCode, output } = error;
+    const seen = output === undefined ? {} : { exitCode: exitCode ?? null, output };
+    return new TurnFailure(code, { detail, ...seen, cause: error });
+  }
   if (error instanceof SandboxGoneError) {
     return new TurnFailure("turn_interrupted", {
       detail: `The sandbox ended in the middle of the turn; the workspace and all that is shown here are kept${because(error)}`,

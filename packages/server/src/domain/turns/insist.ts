@@ -1,8 +1,8 @@
 import { LeaseLostError } from "../leases/membership.ts";
+import { GuestStaleError } from "../machines/guest-fence.ts";
 import type { LiveSandbox } from "../sandboxes/live-sandbox.ts";
-import { GuestStaleError } from "./guest-fence.ts";
+import type { AppendEvents } from "../sessions/steps.ts";
 import type { Session } from "./session.ts";
-import type { AppendEvents } from "./steps.ts";
 import type { TurnDeps } from "./turn-deps.ts";
 
 interface InsistInput {

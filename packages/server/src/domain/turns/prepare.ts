@@ -10,96 +10,24 @@ import {
 import { guestBundlePath } from "@holdfast/guest";
 import { newId } from "@holdfast/protocol";
 import { agentLaunch, launchModeOf } from "../agents/launch.ts";
+import { checkStale, fenceGuest, leaseArgs } from "../machines/guest-fence.ts";
 import { workspaceRules } from "../questions/rules.ts";
 import { GuestAbsentError } from "../sandboxes/guest-link.ts";
-import type { SandboxImage } from "../sandboxes/image.ts";
 import type { LiveSandbox } from "../sandboxes/live-sandbox.ts";
 import { filesMount, stateMount } from "../sandboxes/mounts.ts";
-import type { Workspace } from "../workspaces/workspace-rows.ts";
+import { Step } from "../sessions/steps.ts";
 import { ClaudeProcess } from "./claude-process.ts";
-import { TurnFailure, toFailure } from "./failure.ts";
-import { checkStale, fenceGuest, leaseArgs } from "./guest-fence.ts";
+import { TurnFailure } from "./failure.ts";
 import { insist } from "./insist.ts";
 import type { ProcessOwner } from "./process-owner.ts";
 import { markProcess, noteProcess } from "./process-rows.ts";
 import type { PrepareInput, Session } from "./session.ts";
 import { type SessionSettingsRow, sessionSettings } from "./settings-rows.ts";
 import { startInGuest } from "./start-in-guest.ts";
-import { Step } from "./steps.ts";
 import type { TurnDeps } from "./turn-deps.ts";
 
 /** Waits of a minute and a half in all: a gateway that is started again, with all of the service, is found again. */
 const behaviour = claudeBehaviour({ maxRetries: 8 });
-
-/** The workspace's sandbox, with the image and itself told as steps where they take time. */
-export async function ensureSandbox(
-  deps: TurnDeps,
-  workspace: Workspace,
-  { session, append, signal }: PrepareInput,
-): Promise<LiveSandbox> {
-  const { image, key } = await deps.environments.image(session.environmentId);
-  const current = deps.sandboxes.current(workspace.id);
-  if (current === undefined || (await isOther(current, key))) await showImage(image, { append, signal });
-  let step: Step | undefined;
-  try {
-    const sandbox = await deps.sandboxes.ensure(workspace, {
-      imageId: () => image.get(),
-      environment: key,
-      signal,
-      onCreate: () => {
-        step = Step.begin(append, "sandbox", "Starting the sandbox");
-        // A failure to tell shows up when the step ends.
-        step.running().catch(() => undefined);
-      },
-    });
-    await step?.end("done");
-    return sandbox;
-  } catch (error) {
-    if (signal.aborted) {
-      await step?.end("skipped", { detail: "Stopped" });
-      throw error;
-    }
-    const failure = toFailure(error);
-    const shown =
-      failure.code === "internal"
-        ? new TurnFailure("sandbox_unavailable", { detail: failure.message, cause: error })
-        : failure;
-    await step?.end("failed", { detail: shown.message });
-    throw shown;
-  }
-}
-
-/** Whether it was made from another image, or could not be made. */
-async function isOther(current: Promise<LiveSandbox>, environment: string): Promise<boolean> {
-  const live = await current.catch(() => undefined);
-  return live?.environment !== environment;
-}
-
-async function showImage(image: SandboxImage, { append, signal }: Omit<PrepareInput, "session">): Promise<void> {
-  if (image.progress.state === "ready") return;
-  const step = Step.begin(append, "image", "Building the sandbox image");
-  const building = image.get(({ detail, done, total }) => {
-    if (signal.aborted) return;
-    const progress = { done, total, unit: "layers" };
-    // A failure to tell shows up when the step ends.
-    step.running({ ...(detail === null ? {} : { detail }), progress }).catch(() => undefined);
-  });
-  const stopped = Promise.withResolvers<never>();
-  const onAbort = () => stopped.reject(signal.reason);
-  signal.addEventListener("abort", onAbort, { once: true });
-  try {
-    await Promise.race([building, stopped.promise]);
-    await step.end("done");
-  } catch (error) {
-    if (signal.aborted) await step.end("skipped", { detail: "Stopped; the image is still being built" });
-    else await step.end("failed", { detail: error instanceof Error ? error.message : String(error) });
-    throw error;
-  } finally {
-    signal.removeEventListener("abort", onAbort);
-    stopped.promise.catch(() => undefined);
-    building.catch(() => undefined);
-  }
-}
 
 export interface StartInput extends PrepareInput {
   sandbox: LiveSandbox;

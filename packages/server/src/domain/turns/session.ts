@@ -1,5 +1,5 @@
 import type { SessionAgent } from "@holdfast/protocol";
-import type { AppendEvents } from "./steps.ts";
+import type { AppendEvents } from "../sessions/steps.ts";
 
 /** A session that this server works on. */
 export interface Session {

@@ -3,7 +3,8 @@ import { StaleGenerationError } from "../../ports/event-log.ts";
 import type { LiveSandbox } from "../sandboxes/live-sandbox.ts";
 import { runExec } from "../sandboxes/run-exec.ts";
 
-interface Lease {
+/** Whoever asks the guest for something that only one may do: a session, by its generation; the workspace itself has none. */
+export interface Lease {
   id: string;
   generation: number;
 }
