@@ -310,13 +310,13 @@ test("exec: output on its own streams, the command's exit code; stop a sandbox",
   expect((await cli("run", "-s", "last", "run `cat e.txt`")).stdout).toContain("exec");
 });
 
-test("sh: a line at a time in a terminal, with the directory remembered; refused without one", async () => {
+test("sh: a shell in the sandbox of a session, and its exit code; refused without a terminal", async () => {
   await cli("run", "list the files");
   const tty = terminal(["sh", "last"], envOf());
-  await tty.until("/mnt/workspace $ ");
+  await tty.until(":/mnt/workspace$ ");
   tty.type("cd /usr/lib && echo in-$((40+2))\r");
   await tty.until("in-42");
-  await tty.until("/usr/lib $ ");
+  await tty.until(":/usr/lib$ ");
   tty.type("tail -f /dev/null\r");
   const left = async () => (await kit.exec(["pgrep", "-f", "tail -f /dev/null"], { account })).stdout.trim();
   await expect.poll(left, { timeout: 20_000 }).not.toBe("");
