@@ -54,9 +54,34 @@ describe("a proxy's header", () => {
     expect(readProxyHeader(bytes)).toMatchObject({ header: { values: new Map([[proxyValue.sandbox, "sb-2"]]) } });
   });
 
+  it("is not written for a port that there cannot be, which would be another one on the wire", () => {
+    for (const port of [-1, 65_536, 80.5, Number.NaN]) {
+      expect(() => encodeProxyHeader({ ...header, source: { address: "1.2.3.4", port } }), `${port}`).toThrow(
+        RangeError,
+      );
+      expect(() => encodeProxyHeader({ ...header, destination: { address: "1.2.3.4", port } })).toThrow(RangeError);
+    }
+  });
+
   it("is not written for what is no address, nor longer than a reader would hold", () => {
     const source = (address: string) => () => encodeProxyHeader({ ...header, source: { address, port: 1 } });
-    for (const address of ["", "::1", "1.2.3", "1.2.3.256", "1.2.3.x"]) expect(source(address)).toThrow(RangeError);
+    for (const address of [
+      "",
+      "::1",
+      "1.2.3",
+      "1.2.3.256",
+      "1.2.3.x",
+      "1.2.3.",
+      "1..2.3",
+      "1.2.3.4.5",
+      " 1.2.3.4",
+      "1.2.3.0x7",
+      "1.2.3.1e1",
+      "1.2.3.-0",
+      "1.2.3.4.",
+      "1.2.3.04",
+    ])
+      expect(source(address), address).toThrow(RangeError);
     const long = new Map([[proxyValue.owner, "x".repeat(2_100)]]);
     expect(() => encodeProxyHeader({ ...header, values: long })).toThrow("too long");
   });

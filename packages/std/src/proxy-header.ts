@@ -31,7 +31,7 @@ const addressBytes = 12;
 /** What a reader holds before it knows who speaks. */
 const longestBytes = 2_048;
 
-/** Throws a RangeError for an address that is none and for values that are too long together. */
+/** Throws a RangeError for an address or a port that is none and for values that are too long together. */
 export function encodeProxyHeader(header: ProxyHeader): Uint8Array {
   const values = [...header.values].map(([type, text]) => ({ type, bytes: new TextEncoder().encode(text) }));
   const length = addressBytes + values.reduce((sum, { bytes }) => sum + 3 + bytes.length, 0);
@@ -44,8 +44,8 @@ export function encodeProxyHeader(header: ProxyHeader): Uint8Array {
   view.setUint16(14, length);
   out.set(octets(header.source.address), 16);
   out.set(octets(header.destination.address), 20);
-  view.setUint16(24, header.source.port);
-  view.setUint16(26, header.destination.port);
+  view.setUint16(24, checkedPort(header.source.port));
+  view.setUint16(26, checkedPort(header.destination.port));
   let at = fixedBytes + addressBytes;
   for (const { type, bytes } of values) {
     out[at] = type;
@@ -95,8 +95,14 @@ function readValues(bytes: Uint8Array): Map<number, string> | undefined {
 }
 
 function octets(address: string): number[] {
-  const parts = address.split(".").map(Number);
-  const good = parts.length === 4 && parts.every((part) => Number.isInteger(part) && part >= 0 && part <= 255);
+  const parts = address.split(".");
+  // Nothing else that is a number to JavaScript: "", "0x7" and "1e1" are.
+  const good = parts.length === 4 && parts.every((part) => /^(0|[1-9]\d{0,2})$/.test(part) && Number(part) <= 255);
   if (!good) throw new RangeError(`${address} is no IPv4 address.`);
-  return parts;
+  return parts.map(Number);
+}
+
+function checkedPort(port: number): number {
+  if (!Number.isInteger(port) || port < 0 || port > 65_535) throw new RangeError(`${port} is no port.`);
+  return port;
 }
