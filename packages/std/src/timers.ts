@@ -36,7 +36,8 @@ export function startTimer(ms: number, fire: () => void): Timer {
 
 /** As `AbortSignal.timeout`, for any time; it keeps no process alive either. */
 export function timeoutSignal(ms: number): AbortSignal {
-  if (ms <= longestMs) return AbortSignal.timeout(ms);
+  // It throws at fractions and at times that are over, which is what is left of a deadline.
+  if (ms <= longestMs) return AbortSignal.timeout(Math.max(0, Math.ceil(ms)));
   const controller = new AbortController();
   startTimer(ms, () => {
     const error = new Error(`The operation took longer than ${ms} ms`);
