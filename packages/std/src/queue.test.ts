@@ -97,6 +97,12 @@ test("a reader gets what was queued before a failure, then the failure, each tim
   await expect(queue.next()).rejects.toThrow("broken");
 });
 
+test("a failure without an error is a failure, too, and no end", async () => {
+  const queue = new BoundedQueue<string>(10);
+  queue.fail(undefined);
+  expect(await queue.next().catch((error: unknown) => ["failed", error])).toEqual(["failed", undefined]);
+});
+
 test("a failure after the end is none: the reader may have been told already", async () => {
   const queue = new BoundedQueue<string>(10);
   queue.end();

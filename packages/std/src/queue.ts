@@ -24,7 +24,8 @@ export class BoundedQueue<T> implements AsyncIterable<T> {
   readonly #budget: ByteBudget;
   #wake: (() => void) | undefined;
   #ended = false;
-  #error: unknown;
+  /** In an object: anything can be thrown, also `undefined`. */
+  #failure: { readonly error: unknown } | undefined;
 
   constructor(limit: number, budget: ByteBudget = new ByteBudget(Number.POSITIVE_INFINITY)) {
     this.#limit = limit;
@@ -70,7 +71,7 @@ export class BoundedQueue<T> implements AsyncIterable<T> {
   /** The reader gets what is queued, then this error. */
   fail(error: unknown): void {
     if (this.#ended) return;
-    this.#error = error;
+    this.#failure = { error };
     this.end();
   }
 
@@ -84,7 +85,7 @@ export class BoundedQueue<T> implements AsyncIterable<T> {
         this.#budget.used -= first.bytes;
         return first.item;
       }
-      if (this.#error !== undefined) throw this.#error;
+      if (this.#failure !== undefined) throw this.#failure.error;
       if (this.#ended) return undefined;
       await this.#changed(signal);
     }
