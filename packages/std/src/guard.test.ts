@@ -184,6 +184,12 @@ test.each([
   ' {"unhandledRejections":{"server":1}}',
   '{"unhandledRejections":{"server":1',
   '{"unhandledRejections":{"server":1}} and more',
+  '{"unhandledRejections":null}',
+  '{"unhandledRejections":3}',
+  '{"unhandledRejections":[1]}',
+  '{"unhandledRejections":"server"}',
+  '{"unhandledRejections":{"server":"1"}}',
+  '{"unhandledRejections":{"server":null}}',
 ])("%j is no line of counts", (line) => {
   expect(readCounts(line)).toBeUndefined();
 });

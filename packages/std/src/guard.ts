@@ -41,11 +41,17 @@ export function addCounts(...all: FaultCounts[]): FaultCounts {
 export function readCounts(line: string): FaultCounts | undefined {
   if (!line.startsWith('{"unhandledRejections":')) return undefined;
   try {
-    return (JSON.parse(line) as { unhandledRejections: FaultCounts }).unhandledRejections;
+    const { unhandledRejections } = JSON.parse(line) as { unhandledRejections: unknown };
+    return isCounts(unhandledRejections) ? unhandledRejections : undefined;
   } catch {
     // Half a line, of a process that was killed while it wrote.
     return undefined;
   }
+}
+
+function isCounts(value: unknown): value is FaultCounts {
+  if (typeof value !== "object" || value === null || Array.isArray(value)) return false;
+  return Object.values(value).every((count) => typeof count === "number");
 }
 
 export interface Fault {
