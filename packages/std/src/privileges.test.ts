@@ -92,3 +92,100 @@ test("without a user, or without root's rights, nobody becomes anybody", () => {
   expect(calls).toEqual(["umask", "umask"]);
   expect(modeOf()).toBe(0o700);
 });
+
+/** A machine in memory: directories with what is in them, owners by path, and what was done in which order. */
+function pretend(tree: Record<string, readonly string[]>, owners: Record<string, number> = {}) {
+  const done: string[] = [];
+  const note = (what: string, ...about: unknown[]) => void done.push([what, ...about].join(" "));
+  const process = {
+    umask: (mask: number) => note("umask", mask.toString(8)),
+    chdir: (path: string) => note("chdir", path),
+    getuid: () => 0,
+    setgroups: (groups: readonly number[]) => note("setgroups", groups),
+    setgid: (id: number) => note("setgid", id),
+    setuid: (id: number) => note("setuid", id),
+  };
+  const files = {
+    mkdirSync: (path: string, { mode }: { mode: number }) => note("mkdir", path, mode.toString(8)),
+    chmodSync: (path: string, mode: number) => note("chmod", path, mode.toString(8)),
+    lchownSync: (path: string, uid: number, gid: number) => note("chown", path, uid, gid),
+    lstatSync: (path: string) => ({ uid: owners[path] ?? 0, isDirectory: () => path in tree }),
+    readdirSync: (path: string) => [...(tree[path] ?? [])],
+    accessSync: (path: string) => note("access", path),
+  };
+  return { done, process, files };
+}
+
+test("everything is given while the process may, and the user is the last thing that it becomes", () => {
+  const { done, process, files } = pretend({ "/data": ["file"] });
+  expect(dropPrivileges({ process, fs: files }, { dataDir: "/data", uid: 7, gid: 8, enter: true })).toBe(".");
+  expect(done).toEqual([
+    "umask 77",
+    "mkdir /data 700",
+    "chown /data/file 7 8",
+    "chown /data 7 8",
+    "chmod /data 700",
+    "chdir /data",
+    "setgroups 8",
+    "setgid 8",
+    "setuid 7",
+    "access .",
+  ]);
+});
+
+test("a group that is not named has the user's number", () => {
+  const { done, process, files } = pretend({ "/data": [] });
+  dropPrivileges({ process, fs: files }, { dataDir: "/data", uid: 7, gid: undefined });
+  expect(done).toContain("chown /data 7 7");
+  expect(done).toContain("setgid 7");
+});
+
+test("looks at no more than is needed: not into what is the user's already, below the directory itself", () => {
+  const tree = {
+    "/data": ["given", "new"],
+    "/data/given": ["deep"],
+    "/data/given/deep": ["millions"],
+    "/data/new": ["part", "rest"],
+    "/data/new/part": ["millions"],
+    "/data/new/rest": ["file"],
+  };
+  const owners = { "/data": 7, "/data/given": 7, "/data/new/part": 7 };
+  const { done, process, files } = pretend(tree, owners);
+  dropPrivileges({ process, fs: files }, { dataDir: "/data", uid: 7, gid: 7 });
+  expect(done.filter((what) => what.startsWith("chown"))).toEqual([
+    "chown /data/given 7 7",
+    "chown /data/new/rest/file 7 7",
+    "chown /data/new/rest 7 7",
+    "chown /data/new 7 7",
+    "chown /data 7 7",
+  ]);
+});
+
+test.each(["setgroups", "setgid", "setuid"] as const)("a process that fails at %s does not go on as root", (step) => {
+  const { done, process, files } = pretend({ "/data": [] });
+  const refuse = () => {
+    throw new Error("EPERM");
+  };
+  const refusing = { ...process, [step]: refuse };
+  expect(() => dropPrivileges({ process: refusing, fs: files }, { dataDir: "/data", uid: 7, gid: 7 })).toThrow("EPERM");
+  expect(done).not.toContain("access /data");
+});
+
+test("where there are no users, nothing is given away", () => {
+  const { done, process, files } = pretend({ "/data": [] });
+  const { umask, chdir } = process;
+  dropPrivileges({ process: { umask, chdir }, fs: files }, { dataDir: "/data", uid: 7, gid: 7 });
+  expect(done).toEqual(["umask 77", "mkdir /data 700"]);
+});
+
+test("the error of a directory that cannot be entered has the system's as its cause", () => {
+  const { process, files } = pretend({ "/data": [] });
+  const cause = new Error("EACCES");
+  const accessSync = () => {
+    throw cause;
+  };
+  const options = { dataDir: "/data", uid: 7, gid: 7 };
+  expect(() => dropPrivileges({ process, fs: { ...files, accessSync } }, options)).toThrow(
+    expect.objectContaining({ message: expect.stringContaining("/data cannot be entered as uid 7"), cause }),
+  );
+});
