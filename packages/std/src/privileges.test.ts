@@ -93,6 +93,20 @@ test("without a user, or without root's rights, nobody becomes anybody", () => {
   expect(modeOf()).toBe(0o700);
 });
 
+test.skipIf(process.getuid?.() !== 0)("a link in the directory's place is not followed: said with its remedy", () => {
+  const elsewhere = join(dataDir, "../elsewhere");
+  fs.mkdirSync(elsewhere, { mode: 0o755 });
+  fs.symlinkSync(elsewhere, dataDir);
+  expect(() => drop({ dataDir, uid: user })).toThrow(/a link.*chown -R 61099:61099/);
+  // It is as it was: whoever can make links there must not have root give or close what they lead to.
+  expect([fs.statSync(elsewhere).uid, fs.statSync(elsewhere).mode & 0o777]).toEqual([0, 0o755]);
+  // The operator has done as the error says.
+  fs.chownSync(elsewhere, user, user);
+  expect(drop({ dataDir, uid: user })).toMatchObject({ path: dataDir, uid: user });
+  expect(fs.statSync(join(elsewhere, "new")).uid).toBe(user);
+  expect(fs.statSync(elsewhere).mode & 0o777).toBe(0o700);
+});
+
 /** A machine in memory: directories with what is in them, owners by path, and what was done in which order. */
 function pretend(tree: Record<string, readonly string[]>, owners: Record<string, number> = {}) {
   const done: string[] = [];
@@ -124,11 +138,11 @@ test("everything is given while the process may, and the user is the last thing 
     "mkdir /data 700",
     "chown /data/file 7 8",
     "chown /data 7 8",
-    "chmod /data 700",
     "chdir /data",
     "setgroups 8",
     "setgid 8",
     "setuid 7",
+    "chmod . 700",
     "access .",
   ]);
 });

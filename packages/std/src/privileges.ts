@@ -43,17 +43,21 @@ export function dropPrivileges(
   process.umask(0o077);
   fs.mkdirSync(dataDir, { recursive: true, mode: 0o700 });
   if (uid === undefined || gid === undefined || process.getuid?.() !== 0) return dataDir;
+  const isLink = !fs.lstatSync(dataDir).isDirectory();
   give(fs, dataDir, { uid, gid });
-  fs.chmodSync(dataDir, 0o700);
   if (enter) process.chdir(dataDir);
   process.setgroups?.([gid]);
   process.setgid?.(gid);
   process.setuid?.(uid);
   const path = enter ? "." : dataDir;
   try {
+    // As the user: root would close whatever a link leads to.
+    fs.chmodSync(path, 0o700);
     fs.accessSync(path, readWriteEnter);
   } catch (error) {
-    const todo = `Give the directories above it mode 711: then uid ${uid} can pass through them without reading them.`;
+    const todo = isLink
+      ? `It is a link, and nothing behind a link is given away: run chown -R ${uid}:${gid} on what it leads to.`
+      : `Give the directories above it mode 711: then uid ${uid} can pass through them without reading them.`;
     throw new Error(`The data directory ${dataDir} cannot be entered as uid ${uid}. ${todo}`, { cause: error });
   }
   return path;
