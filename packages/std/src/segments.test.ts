@@ -10,6 +10,15 @@ function filled(...sizes: number[]): Segments {
   return segments;
 }
 
+/** The same numbers for the same seed, so that a failure can be had again. */
+function randomOf(seed: number): (below: number) => number {
+  let state = seed;
+  return (below) => {
+    state = (Math.imul(state, 1_103_515_245) + 12_345) >>> 0;
+    return Math.floor((state / 2 ** 32) * below);
+  };
+}
+
 describe("Segments", () => {
   it("is empty at first", () => {
     const { start, end, bytes, last } = new Segments();
@@ -53,5 +62,68 @@ describe("Segments", () => {
       { start: 4, end: 10 },
     ]);
     expect([segments.start, segments.end, segments.bytes, segments.last?.start]).toEqual([4, 12, 8, 10]);
+  });
+
+  it("without a byte hold none, and the stream goes on where it was", () => {
+    const segments = new Segments();
+    expect(segments.begin()).toEqual({ start: 0, end: 0 });
+    expect([segments.find(0), segments.dropBelow(100), segments.bytes]).toEqual([undefined, [], 0]);
+    segments.begin();
+    segments.grow(0);
+    segments.grow(2);
+    expect(segments.find(0)).toEqual({ start: 0, end: 2 });
+    // The empty one before it goes with the first that is asked for.
+    expect(segments.dropBelow(1)).toEqual([{ start: 0, end: 0 }]);
+  });
+
+  it("find nothing before the first byte that is there, nor behind the last", () => {
+    const segments = new Segments([{ start: 4, end: 6 }]);
+    expect([3, 4, 5, 6, -1].map((offset) => segments.find(offset)?.start)).toEqual([
+      undefined,
+      4,
+      4,
+      undefined,
+      undefined,
+    ]);
+  });
+
+  it("have nothing to drop when there is nothing", () => {
+    const segments = new Segments();
+    expect([segments.dropBelow(10), segments.dropFirst(), segments.last]).toEqual([[], undefined, undefined]);
+  });
+
+  it("have every byte in exactly one segment, whatever was written and dropped", () => {
+    for (let seed = 1; seed <= 100; seed++) {
+      const random = randomOf(seed);
+      const segments = new Segments();
+      const dropped: number[] = [];
+      let written = 0;
+      for (let n = 0; n < 100; n++) {
+        const kind = random(10);
+        if (kind < 2 || segments.last === undefined) segments.begin();
+        else if (kind < 8) {
+          const bytes = random(20);
+          segments.grow(bytes);
+          written += bytes;
+        } else {
+          const below = random(written + 10);
+          const gone = kind === 8 ? segments.dropBelow(below) : [segments.dropFirst()];
+          for (const each of gone) {
+            if (each === undefined) continue;
+            if (kind === 8) expect(each.end).toBeLessThanOrEqual(below);
+            for (let at = each.start; at < each.end; at++) dropped.push(at);
+          }
+        }
+        const { start, end, bytes } = segments;
+        expect([end, bytes], `seed ${seed}`).toEqual([written, written - dropped.length]);
+        // What is gone went from the beginning, in order and once.
+        expect(dropped.length, `seed ${seed}`).toBe(start);
+        expect(dropped.every((at, place) => at === place)).toBe(true);
+        const found = Array.from({ length: written }, (_, at) => segments.find(at));
+        expect(found.findIndex((each) => each !== undefined)).toBe(bytes === 0 ? -1 : start);
+        expect(found.every((each, at) => each === undefined || (each.start <= at && at < each.end))).toBe(true);
+        expect(found.filter((each) => each !== undefined)).toHaveLength(bytes);
+      }
+    }
   });
 });
