@@ -1,3 +1,4 @@
+import { createHmac } from "node:crypto";
 import { expect, test } from "vitest";
 import { mintSandboxToken, verifySandboxToken } from "./sandbox-token.ts";
 
@@ -63,4 +64,75 @@ test("a second spelling of the same signature is refused", async () => {
 
 test("a short secret is an error of the operator, said at once", async () => {
   await expect(mintSandboxToken("short", { acc: "a", wsp: "w", exp: inAnHour() })).rejects.toThrow(/at least 32/);
+});
+
+/** A token of anybody who has the secret: signed well, whatever it says. */
+async function sign(payload: string | Uint8Array<ArrayBuffer>): Promise<string> {
+  const body = `hfs_${Buffer.from(payload).toString("base64url")}`;
+  return `${body}.${createHmac("sha256", secret).update(body).digest("base64url")}`;
+}
+
+const good = { v: 1, acc: "acc_1", wsp: "wsp_1", exp: 4e9, jti: "j" };
+
+test("is what any HMAC-SHA256 makes: a token of another program is as good", async () => {
+  expect(await verifySandboxToken(secret, await sign(JSON.stringify(good)))).toEqual({ ok: true, payload: good });
+  const minted = await mintSandboxToken(secret, { acc: "a", wsp: "w", exp: 4e9, iat: 5, jti: "j" });
+  const [body = "", mac] = minted.split(".");
+  expect(createHmac("sha256", secret).update(body).digest("base64url")).toBe(mac);
+});
+
+test.each<[string, unknown]>([
+  ["no object", 7],
+  ["null", null],
+  ["a list", [1]],
+  ["of another version", { ...good, v: 2 }],
+  ["without an account", { ...good, acc: undefined }],
+  ["with a number for a workspace", { ...good, wsp: 7 }],
+  ["without an id", { ...good, jti: undefined }],
+  ["without an end", { ...good, exp: undefined }],
+  ["with an end that is text", { ...good, exp: "4000000000" }],
+  ["with an end that was infinite", { ...good, exp: Number.POSITIVE_INFINITY }],
+  ["with null for a sandbox", { ...good, sbx: null }],
+  ["with a list for a session", { ...good, ses: ["sesn_1"] }],
+  ["with a date for its minting", { ...good, iat: "2026-01-01" }],
+])("a payload %s is malformed, though it is signed", async (_what, payload) => {
+  const token = await sign(JSON.stringify(payload));
+  expect(await verifySandboxToken(secret, token)).toEqual({ ok: false, reason: "malformed" });
+});
+
+test.each<[string, string | Uint8Array<ArrayBuffer>]>([
+  ["JSON", "{"],
+  ["UTF-8", Uint8Array.of(0x22, 0xff, 0x22)],
+])("what is no %s is malformed, though it is signed", async (_what, payload) => {
+  expect(await verifySandboxToken(secret, await sign(payload))).toEqual({ ok: false, reason: "malformed" });
+});
+
+test("any other character, anywhere, makes a token worth nothing", async () => {
+  const token = await mintSandboxToken(secret, { acc: "acc_1", wsp: "wsp_1", sbx: "sb-1", exp: inAnHour() });
+  for (let at = 0; at < token.length; at++) {
+    for (const character of ["A", "b", ".", "=", " ", "+", "ü"]) {
+      if (token[at] === character) continue;
+      const changed = `${token.slice(0, at)}${character}${token.slice(at + 1)}`;
+      expect((await verifySandboxToken(secret, changed)).ok, changed).toBe(false);
+    }
+    expect((await verifySandboxToken(secret, token.slice(0, at))).ok, `cut at ${at}`).toBe(false);
+  }
+});
+
+test("a token with no minting time gets one, to fractions of a second; a given one is kept", async () => {
+  const before = Date.now() / 1000;
+  const verdicts = await Promise.all(
+    [{}, { iat: 5.25 }].map(async (more) =>
+      verifySandboxToken(secret, await mintSandboxToken(secret, { acc: "a", wsp: "w", exp: inAnHour(), ...more })),
+    ),
+  );
+  const [now, given] = verdicts.map((verdict) => (verdict.ok ? (verdict.payload.iat ?? 0) : 0));
+  expect(now).toBeGreaterThanOrEqual(before);
+  expect(now).toBeLessThanOrEqual(Date.now() / 1000);
+  expect(given).toBe(5.25);
+});
+
+test("a short secret is the operator's error when verifying, too", async () => {
+  const token = await mintSandboxToken(secret, { acc: "a", wsp: "w", exp: inAnHour() });
+  await expect(verifySandboxToken("x".repeat(31), token)).rejects.toThrow("has 31 characters");
 });
