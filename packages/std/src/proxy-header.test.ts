@@ -85,4 +85,48 @@ describe("a proxy's header", () => {
     const long = new Map([[proxyValue.owner, "x".repeat(2_100)]]);
     expect(() => encodeProxyHeader({ ...header, values: long })).toThrow("too long");
   });
+
+  it("has no values, or many, of text of any kind", () => {
+    const texts = ["", "ü🚀", "a".repeat(900), "\u0000\r\n", '{"json":true}'];
+    for (let count = 0; count <= texts.length; count++) {
+      const values = new Map(texts.slice(0, count).map((text, n) => [0xe0 + n, text]));
+      const bytes = encodeProxyHeader({ ...header, values });
+      expect(readProxyHeader(bytes)).toEqual({ header: { ...header, values }, length: bytes.length });
+    }
+  });
+
+  it("is as long as a reader would hold, and not a byte longer", () => {
+    const withText = (length: number) => ({ ...header, values: new Map([[proxyValue.owner, "x".repeat(length)]]) });
+    const longest = 2_048 - 16 - 12 - 3;
+    expect(readProxyHeader(encodeProxyHeader(withText(longest)))).toMatchObject({ length: 2_048 });
+    expect(() => encodeProxyHeader(withText(longest + 1))).toThrow("too long");
+  });
+
+  it("goes over the wire as the PROXY protocol has it", () => {
+    const bytes = encodeProxyHeader({ ...header, values: new Map([[proxyValue.sandbox, "s"]]) });
+    const words = ["0d0a0d0a000d0a515549540a", "21", "11", "0010", "64400007", "647fff01", "9c40", "11f9", "e0000173"];
+    expect(Buffer.from(bytes).toString("hex")).toBe(words.join(""));
+  });
+
+  it.each([
+    ["of the other version", 12, 0x11],
+    ["of a proxy that speaks for itself", 12, 0x20],
+    ["over UDP", 13, 0x12],
+    ["over IPv6", 13, 0x21],
+    ["that promises more than anybody holds", 14, 0x08],
+    ["too short for its addresses", 15, 0x0b],
+    ["whose value is cut off", 30, 0x02],
+    ["with half a value behind the last", 30, 0x00],
+  ])("%s is none", (_what, at, value) => {
+    const bytes = encodeProxyHeader({ ...header, values: new Map([[proxyValue.sandbox, "s"]]) });
+    bytes[at] = value;
+    expect(readProxyHeader(bytes)).toBe("absent");
+  });
+
+  it("is read where it lies in a larger buffer", () => {
+    const bytes = encodeProxyHeader(header);
+    const larger = new Uint8Array(bytes.length + 20).fill(0xff);
+    larger.set(bytes, 7);
+    expect(readProxyHeader(larger.subarray(7))).toEqual({ header, length: bytes.length });
+  });
 });
