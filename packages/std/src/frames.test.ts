@@ -58,6 +58,13 @@ function decode(layout: FrameLayout, chunks: Iterable<Uint8Array>) {
   return { frames, copiedBytes: decoder.copiedBytes };
 }
 
+/** The lengths of a frame of which nothing follows. */
+function emptyHeader({ lengths, littleEndian }: FrameLayout): Uint8Array {
+  const bytes = new Uint8Array(8);
+  if (lengths === "rest-header") new DataView(bytes.buffer).setUint32(0, 4, littleEndian);
+  return bytes;
+}
+
 describe.each(layouts)("frames with $lengths lengths", (layout) => {
   it("come out whole, and bytes are moved three times at most, however the stream is cut", () => {
     for (let seed = 1; seed <= 100; seed++) {
@@ -145,6 +152,99 @@ describe.each(layouts)("frames with $lengths lengths", (layout) => {
     expect(() => push(join([encodeFrame(layout, { id: 1 }), bad]))).toThrow(MalformedFrameError);
     expect(seen).toEqual([1]);
     expect(() => push(encodeFrame(layout, { id: 2 }))).toThrow(MalformedFrameError);
+  });
+
+  it("come out whole, and once, when the stream is cut in two at any byte", () => {
+    const sent = [
+      { header: {}, body: new Uint8Array(0) },
+      { header: { id: 1, text: "ü🚀" }, body: Uint8Array.of(1, 2, 3) },
+      { header: { id: 2 }, body: new Uint8Array(0) },
+    ];
+    const bytes = join(sent.map(({ header, body }) => encodeFrame(layout, header, body)));
+    for (let cut = 0; cut <= bytes.length; cut++) {
+      const { frames } = decode(layout, [bytes.subarray(0, cut), new Uint8Array(0), bytes.subarray(cut)]);
+      const plain = frames.map(({ header, body }) => ({ header, body: Uint8Array.from(body) }));
+      expect(plain, `cut at ${cut}`).toEqual(sent);
+    }
+  });
+
+  it("come out as soon as their last byte is there, and not before", () => {
+    const bytes = encodeFrame(layout, { id: 1 }, Uint8Array.of(1, 2));
+    const decoder = new FrameDecoder<Header>(layout);
+    const came = Array.from(bytes, (byte) => [...decoder.push(Uint8Array.of(byte))].length);
+    expect(came).toEqual([...Array.from({ length: bytes.length - 1 }, () => 0), 1]);
+  });
+
+  it("that were cut keep their bytes, though the chunks are written over", () => {
+    const bytes = encodeFrame(layout, { id: 1 }, new Uint8Array(100).fill(7));
+    const decoder = new FrameDecoder<Header>(layout);
+    const chunk = new Uint8Array(10);
+    const frames: Frame<Header>[] = [];
+    for (let at = 0; at < bytes.length; at += chunk.length) {
+      const piece = bytes.subarray(at, at + chunk.length);
+      chunk.set(piece);
+      frames.push(...decoder.push(chunk.subarray(0, piece.length)));
+    }
+    expect(frames[0]?.header).toEqual({ id: 1 });
+    expect(frames[0]?.body.every((byte) => byte === 7)).toBe(true);
+  });
+
+  const small = { ...layout, maxHeaderBytes: 40, maxBodyBytes: 10 };
+
+  it("of exactly their limits go through, and one byte more does not", () => {
+    const header = (bytes: number) => ({ a: "x".repeat(bytes - '{"a":""}'.length) });
+    const largest = encodeFrame(small, header(40), new Uint8Array(10));
+    expect(decode(small, [largest]).frames[0]).toEqual({ header: header(40), body: new Uint8Array(10) });
+    expect(() => encodeFrame(small, header(41))).toThrow("header of 41 bytes is over the limit of 40");
+    expect(() => encodeFrame(small, {}, new Uint8Array(11))).toThrow("body of 11 bytes is over the limit of 10");
+    const larger = encodeFrame(layout, header(41));
+    expect(() => decode(small, [larger])).toThrow(MalformedFrameError);
+    expect(decode(small, [encodeFrame(layout, header(40), new Uint8Array(11))]).frames).toEqual([
+      { header: header(40), body: new Uint8Array(0), refusedBytes: 11 },
+    ]);
+  });
+
+  it("with bodies over the limit are passed over, however many and wherever they are cut", () => {
+    for (let seed = 1; seed <= 100; seed++) {
+      const random = randomOf(seed);
+      const sent = Array.from({ length: 1 + random(10) }, (_, id) => ({ id, bytes: random(30) }));
+      const stream = join(sent.map(({ id, bytes }) => encodeFrame(layout, { id }, new Uint8Array(bytes).fill(id))));
+      const { frames } = decode(small, randomChunks(stream, random));
+      const came = frames.map(({ header, body, refusedBytes }) => ({
+        id: header.id,
+        bytes: refusedBytes ?? body.length,
+      }));
+      expect(came, `seed ${seed}`).toEqual(sent);
+      for (const { header, body, refusedBytes } of frames) {
+        expect(refusedBytes === undefined ? body.length <= 10 : refusedBytes > 10 && body.length === 0).toBe(true);
+        expect(body.every((byte) => byte === header.id)).toBe(true);
+      }
+    }
+  });
+
+  it("take 64 levels of a header, and not one more", () => {
+    const nested = (levels: number) => JSON.parse(`${'{"a":'.repeat(levels)}1${"}".repeat(levels)}`) as Header;
+    expect(decode(layout, [encodeFrame(layout, nested(64))]).frames).toHaveLength(1);
+    expect(() => decode(layout, [encodeFrame(layout, nested(65))])).toThrow("more than 64 deep");
+  });
+
+  it("without a header are none", () => {
+    expect(() => decode(layout, [emptyHeader(layout)])).toThrow("not JSON");
+  });
+
+  it("with any byte of their lengths or header changed are read as others or end the stream, and never hang it", () => {
+    const bytes = encodeFrame(small, { id: 1 }, Uint8Array.of(1, 2, 3));
+    for (let at = 0; at < bytes.length - 3; at++) {
+      for (let value = 0; value < 256; value++) {
+        const changed = bytes.slice();
+        changed[at] = value;
+        try {
+          expect(decode(small, [changed]).frames.length).toBeLessThanOrEqual(1);
+        } catch (error) {
+          expect(error).toBeInstanceOf(MalformedFrameError);
+        }
+      }
+    }
   });
 
   it("take brackets inside of strings for text", () => {
