@@ -110,7 +110,9 @@ test.skipIf(process.getuid?.() !== 0)("a link in the directory's place is not fo
 /** A machine in memory: directories with what is in them, owners by path, and what was done in which order. */
 function pretend(tree: Record<string, readonly string[]>, owners: Record<string, number> = {}) {
   const done: string[] = [];
-  const note = (what: string, ...about: unknown[]) => void done.push([what, ...about].join(" "));
+  const note = (...words: unknown[]): void => {
+    done.push(words.join(" "));
+  };
   const process = {
     umask: (mask: number) => note("umask", mask.toString(8)),
     chdir: (path: string) => note("chdir", path),
