@@ -51,12 +51,20 @@ export const list = <S extends z.ZodType>(item: S, description: string) =>
 export const choices = <const T extends string>(values: readonly T[], description: string) =>
   list(z.enum(values, { error: `must be one of ${values.join(", ")}` }), description);
 
-const rfc3339 = /^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}(:\d{2}(\.\d+)?)?(Z|[+-]\d{2}:\d{2})$/i;
+const rfc3339 = /^\d{4}-\d{2}-\d{2}T([01]\d|2[0-3]):\d{2}(:\d{2}(\.\d+)?)?(Z|[+-]\d{2}:\d{2})$/i;
 const error = "must be a time as in 2026-01-31T12:00:00Z";
+
+/** `Date` takes the 30th of February for a day of March. */
+function isOfCalendar(day: string): boolean {
+  return new Date(`${day}T00:00:00Z`).toISOString().startsWith(day);
+}
+
 /** Milliseconds since 1970. */
 const instant = z
   .string()
-  .refine((value) => rfc3339.test(value) && !Number.isNaN(Date.parse(value)), { error })
+  .refine((value) => rfc3339.test(value) && !Number.isNaN(Date.parse(value)) && isOfCalendar(value.slice(0, 10)), {
+    error,
+  })
   .transform((value) => Date.parse(value));
 
 const time = (words: string) =>
