@@ -19,6 +19,12 @@ const bounds: Bound[] = [
     refuses: [5, null, ["a"]],
   },
   {
+    rule: "a word and the NUL behind it have up to 128 KiB in UTF-8: Linux takes no more",
+    at: "command.1",
+    takes: ["x".repeat(131_071), "é".repeat(65_535), "€".repeat(43_690), "😀".repeat(32_767)],
+    refuses: ["x".repeat(131_072), "é".repeat(65_536), "€".repeat(43_691), "😀".repeat(32_768)],
+  },
+  {
     rule: "a word holds no NUL, at which it would end",
     at: "command.1",
     takes: ["\u0001"],

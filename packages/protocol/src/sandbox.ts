@@ -40,6 +40,7 @@ export const Sweep = z
   .meta({ id: "Sweep" });
 export type Sweep = z.infer<typeof Sweep>;
 
+/** Linux refuses to start a program with one of so many, the NUL at its end counted. */
 const maxArgumentBytes = 128 * 1024;
 
 export const SandboxExec = z
@@ -48,7 +49,10 @@ export const SandboxExec = z
       .array(
         z
           .string()
-          .max(maxArgumentBytes)
+          .max(maxArgumentBytes, { abort: true })
+          .refine((text) => new TextEncoder().encode(text).length < maxArgumentBytes, {
+            error: `must have less than ${maxArgumentBytes} bytes`,
+          })
           .refine((text) => !text.includes("\0"), "must not contain NUL"),
       )
       .min(1)
