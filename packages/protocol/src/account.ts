@@ -63,7 +63,9 @@ export type ApiKeyCreated = z.infer<typeof ApiKeyCreated>;
 
 /** Logs a browser in: with the token of a login link, once, or with an account's key. */
 export const Login = z
-  .union([z.strictObject({ token: z.string().max(500) }), z.strictObject({ api_key: z.string().max(500) })])
+  .union([z.strictObject({ token: z.string().max(500) }), z.strictObject({ api_key: z.string().max(500) })], {
+    error: "needs a token or an api_key",
+  })
   .meta({ id: "Login" });
 export type Login = z.infer<typeof Login>;
 

@@ -138,6 +138,13 @@ test.each(effortNames)("a model thinks with the effort %s, in both ways of writi
     expect(AgentModelParams.parse({ id: "opus", effort: said })).toEqual({ id: "opus", effort: said });
 });
 
+test("an effort that is none is told which there are", () => {
+  for (const effort of ["ultra", 5, { type: "none" }])
+    expect(wordsFor(AgentModelParams, { id: "opus", effort })).toEqual([
+      "effort: must be one of low, medium, high, xhigh, max",
+    ]);
+});
+
 test("the tools are those of the toolset, in its order", () => {
   expect(agentToolNames).toEqual(toolNames);
 });

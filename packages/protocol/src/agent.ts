@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { asMeant } from "./forms.ts";
 import { Metadata, MetadataPatch } from "./metadata.ts";
 
 /** The tools of `agent_toolset_20260401`, in its order. */
@@ -33,18 +34,21 @@ export const Effort = z.enum(efforts);
 /** Becomes an argument of a command: no blanks, no leading dash. */
 export const ModelId = z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._:@/[\]-]{0,127}$/, "is not a model id");
 
-export const AgentModelParams = z.union([
-  ModelId,
-  z.strictObject({
-    id: ModelId,
-    effort: z
-      .union([Effort, z.strictObject({ type: Effort })])
-      .nullable()
-      .optional(),
-    speed: z.literal("standard", { error: "only standard is supported" }).nullable().optional(),
-    inference_geo: z.null({ error: "is not supported" }).optional(),
-  }),
-]);
+export const AgentModelParams = z.union(
+  [
+    ModelId,
+    z.strictObject({
+      id: ModelId,
+      effort: z
+        .union([Effort, z.strictObject({ type: Effort })], { error: `must be one of ${efforts.join(", ")}` })
+        .nullable()
+        .optional(),
+      speed: z.literal("standard", { error: "only standard is supported" }).nullable().optional(),
+      inference_geo: z.null({ error: "is not supported" }).optional(),
+    }),
+  ],
+  { error: asMeant("must be a model's id, or an object with it") },
+);
 export type AgentModelParams = z.infer<typeof AgentModelParams>;
 
 /** Characters. */

@@ -23,6 +23,7 @@ describe.each([
     expect(schema.parse(longest)).toEqual(longest);
     expect(wrongAt(schema, { ["k".repeat(65)]: "v" })).toEqual(["k".repeat(65)]);
     expect(wrongAt(schema, { "": "v" })).toEqual([""]);
+    expect(wordsFor(schema, { "": "v" })).toEqual(["a key has 1 to 64 characters"]);
   });
 
   test("has values of up to 512 characters", () => {

@@ -64,6 +64,10 @@ test("too many answers are said to be too many", () => {
   expect(wordsFor(ConfirmationDetails, { answers: answers(101) })).toEqual(["has more than 100 answers"]);
 });
 
+test("an answer that is no words is told what one is", () => {
+  expect(wordsFor(ConfirmationDetails, { answers: { q: 5 } })).toEqual(["must be a text or a list of texts"]);
+});
+
 test("an answer may say nothing more than yes or no", () => {
   expect(ConfirmationDetails.parse({})).toEqual({});
 });

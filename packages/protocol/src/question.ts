@@ -81,7 +81,12 @@ export const ConfirmationDetails = z.strictObject({
   remember: z.string().min(1).max(64).optional(),
   /** By question text: the label, several labels, or words of one's own. */
   answers: z
-    .record(z.string().max(10_000), z.union([z.string().max(10_000), z.array(z.string().max(10_000)).max(50)]))
+    .record(
+      z.string().max(10_000),
+      z.union([z.string().max(10_000), z.array(z.string().max(10_000)).max(50)], {
+        error: "must be a text or a list of texts",
+      }),
+    )
     .refine((answers) => Object.keys(answers).length <= 100, { message: "has more than 100 answers" })
     .optional(),
   /** With a denial: ends the turn as well. */

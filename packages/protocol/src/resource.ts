@@ -2,6 +2,7 @@ import { z } from "zod";
 import { AgentOverrides, SessionAgent } from "./agent.ts";
 import { BackgroundTask } from "./background.ts";
 import { SentContent } from "./content.ts";
+import { asMeant } from "./forms.ts";
 import { InterruptDetails, MessageDetails } from "./message.ts";
 import { Metadata, MetadataPatch } from "./metadata.ts";
 import { ConfirmationDetails } from "./question.ts";
@@ -16,21 +17,24 @@ export const WorkspaceName = z
 /** The name in `metadata` that chooses a session's workspace. */
 export const workspaceMetadataKey = "holdfast.workspace";
 
-const AgentChoice = z.union([
-  z.string(),
-  z.strictObject({
-    type: z.literal("agent"),
-    id: z.string(),
-    version: z.number().int().min(1).max(1_000_000_000).optional(),
-  }),
-  AgentOverrides.extend({
-    type: z.literal("agent_with_overrides"),
-    id: z.string(),
-    version: z.number().int().min(1).max(1_000_000_000).optional(),
-    mcp_servers: z.array(z.never({ error: "is not supported" })).optional(),
-    skills: z.array(z.never({ error: "is not supported" })).optional(),
-  }).strict(),
-]);
+const AgentChoice = z.union(
+  [
+    z.string(),
+    z.strictObject({
+      type: z.literal("agent"),
+      id: z.string(),
+      version: z.number().int().min(1).max(1_000_000_000).optional(),
+    }),
+    AgentOverrides.extend({
+      type: z.literal("agent_with_overrides"),
+      id: z.string(),
+      version: z.number().int().min(1).max(1_000_000_000).optional(),
+      mcp_servers: z.array(z.never({ error: "is not supported" })).optional(),
+      skills: z.array(z.never({ error: "is not supported" })).optional(),
+    }).strict(),
+  ],
+  { error: asMeant('must be an agent\'s id, or an object with the type "agent" or "agent_with_overrides"') },
+);
 export type AgentChoice = z.infer<typeof AgentChoice>;
 
 /** What `POST /v1/sessions/{id}` takes. */
