@@ -55,7 +55,7 @@ export const agentRoutes = {
     path: "/v1/agents/{id}/archive",
     summary: "Archive an agent",
     ok: ok("The agent", Agent),
-    problems: ["agent_not_found"],
+    problems: ["agent_not_found", "not_supported"],
   }),
   versions: define({
     ...base,

@@ -54,7 +54,7 @@ export const environmentRoutes = {
     path: "/v1/environments/{id}",
     summary: "Delete an environment",
     ok: ok("What is gone", deleted("environment_deleted")),
-    problems: ["environment_not_found", "environment_in_use"],
+    problems: ["environment_not_found", "environment_in_use", "not_supported"],
   }),
   archive: define({
     ...base,
@@ -62,6 +62,6 @@ export const environmentRoutes = {
     path: "/v1/environments/{id}/archive",
     summary: "Archive an environment",
     ok: ok("The environment", Environment),
-    problems: ["environment_not_found"],
+    problems: ["environment_not_found", "not_supported"],
   }),
 } as const;

@@ -38,7 +38,16 @@ export const sessionRoutes = {
     body: SessionCreate,
     bounds: messageBody,
     ok: ok("The session", Session),
-    problems: ["not_supported", "workspace_name_invalid"],
+    problems: [
+      "not_supported",
+      "workspace_name_invalid",
+      "agent_not_found",
+      "agent_archived",
+      "environment_not_found",
+      "environment_archived",
+      "prompt_empty",
+      "prompt_too_large",
+    ],
   }),
   get: define({
     ...base,
@@ -57,7 +66,7 @@ export const sessionRoutes = {
       "`holdfast.settings` are changed at once, in the middle of a turn, too; `bypassPermissions` begins with the next message.",
     body: SessionUpdate,
     ok: ok("The session", Session),
-    problems: ["session_not_found", "not_supported"],
+    problems: ["session_not_found", "session_archived", "not_supported"],
   }),
   delete: define({
     ...base,
