@@ -1,8 +1,6 @@
 import type Anthropic from "@anthropic-ai/sdk";
-import { expect, expectTypeOf, test } from "vitest";
+import { expectTypeOf, test } from "vitest";
 import type { DraftFrame, EventOf } from "./event.ts";
-import { isId, newId } from "./ids.ts";
-import { isAppError, problems } from "./problem.ts";
 import type { Session } from "./resource.ts";
 
 type Official = Anthropic.Beta.Sessions.BetaManagedAgentsStreamSessionEvents;
@@ -21,21 +19,4 @@ test("events agree with the official SDK's types", () => {
   expectTypeOf<Extract<DraftFrame, { type: "event_start" }>>().toExtend<OfficialOf<"event_start">>();
   expectTypeOf<Extract<DraftFrame, { type: "event_delta" }>>().toExtend<OfficialOf<"event_delta">>();
   expectTypeOf<Session["status"]>().toExtend<Anthropic.Beta.Sessions.BetaManagedAgentsSession["status"]>();
-});
-
-test("ids sort by time, carry their prefix and are safe as names", () => {
-  const early = newId("session", 1_000);
-  const late = newId("session", 2_000);
-  expect(early < late).toBe(true);
-  expect(isId("session", early)).toBe(true);
-  expect(isId("session", "sesn_../../etc")).toBe(false);
-  expect(isId("account", early)).toBe(false);
-});
-
-test("every problem says what to do", () => {
-  for (const [code, problem] of Object.entries(problems)) {
-    expect(problem.remedy.length, code).toBeGreaterThan(10);
-    expect(problem.status, code).toBeGreaterThanOrEqual(400);
-  }
-  expect(isAppError(new Error("other"))).toBe(false);
 });
