@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { type Bound, misjudged, wrongAt } from "./_kit.ts";
+import { type Bound, misjudged, wrongAt } from "../test/_kit.ts";
 import { AccountCreate, ApiKeyCreate, Credential, Login, Logout } from "./account.ts";
 
 test("an account's name goes to the server as it was written, which says what is wrong with it", () => {

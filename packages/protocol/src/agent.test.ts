@@ -1,5 +1,6 @@
 import { describe, expect, test } from "vitest";
-import { type Bound, misjudged, withAt, wordsFor, wrongAt } from "./_kit.ts";
+import { type Bound, misjudged, withAt, wordsFor, wrongAt } from "../test/_kit.ts";
+import { agentCreate, effortNames, toolNames, toolsetParams } from "../test/examples/agents.ts";
 import {
   AgentCreate,
   AgentModelParams,
@@ -9,7 +10,6 @@ import {
   agentToolNames,
   ModelId,
 } from "./agent.ts";
-import { agentCreate, effortNames, toolNames, toolsetParams } from "./examples/agents.ts";
 
 const least = { name: "a", model: "opus" };
 

@@ -1,7 +1,7 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
-import { wrongAt } from "./_kit.ts";
+import { wrongAt } from "../test/_kit.ts";
 import { SessionEvent } from "./event.ts";
 
 /*

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
-import { withAt, without, wrongAt } from "./_kit.ts";
+import { withAt, without, wrongAt } from "../test/_kit.ts";
+import { claudeStateSchemas, claudeStates } from "../test/examples/claude-states.ts";
 import { claudeStateNames } from "./claude-state.ts";
-import { claudeStateSchemas, claudeStates } from "./examples/claude-states.ts";
 import { api } from "./routes.ts";
 
 const names = ["context", "models", "mcp", "permissions", "commands", "files", "settings", "usage", "hooks", "plan"];

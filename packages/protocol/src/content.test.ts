@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
-import { type Bound, misjudged, seeded, seededBytes, wordsFor, wrongAt } from "./_kit.ts";
+import { type Bound, misjudged, seeded, seededBytes, wordsFor, wrongAt } from "../test/_kit.ts";
+import { imageBlock, textBlock } from "../test/examples/messages.ts";
 import { SentContent, SentImageBlock } from "./content.ts";
-import { imageBlock, textBlock } from "./examples/messages.ts";
 
 const data: Bound[] = [
   {

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
-import { type Bound, misjudged, withAt, wordsFor, wrongAt } from "./_kit.ts";
+import { type Bound, misjudged, withAt, wordsFor, wrongAt } from "../test/_kit.ts";
+import { environmentCreate } from "../test/examples/environments.ts";
 import { EnvironmentCreate, EnvironmentUpdate } from "./environment.ts";
-import { environmentCreate } from "./examples/environments.ts";
 
 test("an environment needs a name and nothing else", () => {
   expect(EnvironmentCreate.parse({ name: "python" })).toEqual({ name: "python" });

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
-import { wrongAt } from "./_kit.ts";
+import { wrongAt } from "../test/_kit.ts";
+import { events } from "../test/examples/events.ts";
 import { SessionEvent, type SessionEventType, StopReason } from "./event.ts";
-import { events } from "./examples/events.ts";
 
 const types = [
   "user.message",

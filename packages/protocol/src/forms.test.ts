@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { wordsFor, wrongAt } from "./_kit.ts";
+import { wordsFor, wrongAt } from "../test/_kit.ts";
 import { Login } from "./account.ts";
 import { AgentCreate } from "./agent.ts";
 import { SessionCreate } from "./resource.ts";

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { wordsFor, wrongAt } from "./_kit.ts";
+import { wordsFor, wrongAt } from "../test/_kit.ts";
 import { type IdKind, idPrefixes, idSchema, isId, newId } from "./ids.ts";
 
 const prefixes: Record<IdKind, string> = {

@@ -2,7 +2,7 @@ import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { z } from "zod";
-import { shapes } from "./examples.ts";
+import { shapes } from "../test/_examples.ts";
 import * as door from "./index.ts";
 
 const exported = Object.entries(door).filter((entry): entry is [string, z.ZodType] => entry[1] instanceof z.ZodType);

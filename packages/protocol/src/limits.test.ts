@@ -1,10 +1,10 @@
 import { JsonBoundsError, keepsJsonBounds } from "@holdfast/std";
 import { expect, test } from "vitest";
+import { agentCreate } from "../test/examples/agents.ts";
+import { environmentCreate } from "../test/examples/environments.ts";
+import { imageBlock, textBlock } from "../test/examples/messages.ts";
 import { AgentCreate } from "./agent.ts";
 import { EnvironmentCreate } from "./environment.ts";
-import { agentCreate } from "./examples/agents.ts";
-import { environmentCreate } from "./examples/environments.ts";
-import { imageBlock, textBlock } from "./examples/messages.ts";
 import {
   commandBody,
   definitionBody,

@@ -1,8 +1,8 @@
 import { expect, test } from "vitest";
-import { type Bound, misjudged, wrongAt } from "./_kit.ts";
+import { type Bound, misjudged, wrongAt } from "../test/_kit.ts";
+import { events } from "../test/examples/events.ts";
+import { imageBlock, message, textBlock } from "../test/examples/messages.ts";
 import { SessionEvent } from "./event.ts";
-import { events } from "./examples/events.ts";
-import { imageBlock, message, textBlock } from "./examples/messages.ts";
 import { InterruptDetails, Message, MessageDetails, MessageUpdate } from "./message.ts";
 
 const name = (at: string): Bound => ({

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { wordsFor, wrongAt } from "./_kit.ts";
+import { wordsFor, wrongAt } from "../test/_kit.ts";
 import { Metadata, MetadataPatch, patchMetadata } from "./metadata.ts";
 
 const bag = (size: number) => Object.fromEntries(Array.from({ length: size }, (_, index) => [`k${index}`, "v"]));

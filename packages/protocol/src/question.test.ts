@@ -1,8 +1,8 @@
 import { expect, test } from "vitest";
-import { type Bound, misjudged, wordsFor, wrongAt } from "./_kit.ts";
+import { type Bound, misjudged, wordsFor, wrongAt } from "../test/_kit.ts";
+import { events } from "../test/examples/events.ts";
+import { confirmation, permissionModes } from "../test/examples/messages.ts";
 import { SessionEvent } from "./event.ts";
-import { events } from "./examples/events.ts";
-import { confirmation, permissionModes } from "./examples/messages.ts";
 import { ConfirmationDetails, PermissionSuggestion, PlanMode } from "./question.ts";
 
 const texts = (length: number, text = "a") => Array.from({ length }, () => text);

@@ -1,9 +1,9 @@
 import { expect, test } from "vitest";
-import { type Bound, misjudged, withAt, wordsFor, wrongAt } from "./_kit.ts";
-import { toolsetParams } from "./examples/agents.ts";
-import { textBlock } from "./examples/messages.ts";
-import { sendEvents, sessionCreate, sessionStatuses } from "./examples/sessions.ts";
-import { workspace } from "./examples/workspaces.ts";
+import { type Bound, misjudged, withAt, wordsFor, wrongAt } from "../test/_kit.ts";
+import { toolsetParams } from "../test/examples/agents.ts";
+import { textBlock } from "../test/examples/messages.ts";
+import { sendEvents, sessionCreate, sessionStatuses } from "../test/examples/sessions.ts";
+import { workspace } from "../test/examples/workspaces.ts";
 import {
   SendEvents,
   SessionCreate,

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
-import { wrongAt } from "./_kit.ts";
-import { answers, bodies, streams } from "./examples/answers.ts";
+import { wrongAt } from "../test/_kit.ts";
+import { answers, bodies, streams } from "../test/examples/answers.ts";
 import { commandBody, definitionBody, maxBodyBytes, messageBody, smallBody } from "./limits.ts";
 import { type ProblemCode, problems } from "./problem.ts";
 import { boundsOf, type Route } from "./routes/route.ts";

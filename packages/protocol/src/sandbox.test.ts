@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
-import { type Bound, misjudged, wrongAt } from "./_kit.ts";
-import { sandbox } from "./examples/sandboxes.ts";
+import { type Bound, misjudged, wrongAt } from "../test/_kit.ts";
+import { sandbox } from "../test/examples/sandboxes.ts";
 import { Sandbox, SandboxExec, SandboxExecFrame } from "./sandbox.ts";
 
 const words = (length: number) => Array.from({ length }, () => "a");

@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
-import { type Bound, misjudged, wrongAt } from "./_kit.ts";
-import { effortNames } from "./examples/agents.ts";
-import { permissionModes } from "./examples/messages.ts";
+import { type Bound, misjudged, wrongAt } from "../test/_kit.ts";
+import { effortNames } from "../test/examples/agents.ts";
+import { permissionModes } from "../test/examples/messages.ts";
 import { SessionUpdate } from "./resource.ts";
 import { PermissionMode, SessionSettings, SettingsChange } from "./settings.ts";
 

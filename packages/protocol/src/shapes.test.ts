@@ -1,8 +1,8 @@
 import { describe, expect, test } from "vitest";
 import type { z } from "zod";
-import { holderOf, type Place, placesIn, throughJson, valueAt, withAt, without, wrongAt } from "./_kit.ts";
-import type { Shape } from "./examples/shape.ts";
-import { shapes } from "./examples.ts";
+import { shapes } from "../test/_examples.ts";
+import { holderOf, type Place, placesIn, throughJson, valueAt, withAt, without, wrongAt } from "../test/_kit.ts";
+import type { Shape } from "../test/examples/shape.ts";
 
 const isBelow = (place: Place, above: Place) => above === "" || place === above || place.startsWith(`${above}.`);
 

@@ -1,8 +1,8 @@
 import { expect, test } from "vitest";
-import { wrongAt } from "./_kit.ts";
+import { wrongAt } from "../test/_kit.ts";
+import { drafts, events } from "../test/examples/events.ts";
+import { session, verdict } from "../test/examples/sessions.ts";
 import { DraftFrame, SessionEvent } from "./event.ts";
-import { drafts, events } from "./examples/events.ts";
-import { session, verdict } from "./examples/sessions.ts";
 import { newId } from "./ids.ts";
 import { StreamFrame } from "./routes/events.ts";
 import { draftTypes, MultiStreamStart, maxStreamSessions, StreamStart, StreamVerdict } from "./stream.ts";

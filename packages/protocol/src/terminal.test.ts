@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
-import { type Bound, misjudged, seeded, seededBytes, wrongAt } from "./_kit.ts";
-import { terminalSaid } from "./examples/terminals.ts";
+import { type Bound, misjudged, seeded, seededBytes, wrongAt } from "../test/_kit.ts";
+import { terminalSaid } from "../test/examples/terminals.ts";
 import {
   maxInputBytes,
   TerminalCreate,

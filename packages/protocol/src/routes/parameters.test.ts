@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { z } from "zod";
-import { wordsFor, wrongAt } from "../_kit.ts";
+import { wordsFor, wrongAt } from "../../test/_kit.ts";
 import {
   archived,
   choice,

@@ -1,6 +1,6 @@
 import { expect, expectTypeOf, test } from "vitest";
 import { z } from "zod";
-import { wrongAt } from "../_kit.ts";
+import { wrongAt } from "../../test/_kit.ts";
 import { smallBody } from "../limits.ts";
 import { deleted, listOf, ok } from "./answers.ts";
 import { choices, flag, integer, limit, text } from "./parameters.ts";

@@ -1,4 +1,4 @@
-import { Environment, EnvironmentConfig, EnvironmentCreate, EnvironmentUpdate } from "../environment.ts";
+import { Environment, EnvironmentConfig, EnvironmentCreate, EnvironmentUpdate } from "../../src/environment.ts";
 import type { Shape } from "./shape.ts";
 
 export const environment: Environment = {

@@ -1,9 +1,9 @@
-import { BackgroundTask, TaskStopped } from "../background.ts";
-import { ImageBlock, SentImageBlock, TextBlock } from "../content.ts";
-import { InterruptDetails, Message, MessageDetails, MessageRemoved, MessageUpdate } from "../message.ts";
-import { ChoiceQuestion, ConfirmationDetails, PermissionSuggestion } from "../question.ts";
-import { SessionSettings, SettingsChange } from "../settings.ts";
-import { Todo } from "../todo.ts";
+import { BackgroundTask, TaskStopped } from "../../src/background.ts";
+import { ImageBlock, SentImageBlock, TextBlock } from "../../src/content.ts";
+import { InterruptDetails, Message, MessageDetails, MessageRemoved, MessageUpdate } from "../../src/message.ts";
+import { ChoiceQuestion, ConfirmationDetails, PermissionSuggestion } from "../../src/question.ts";
+import { SessionSettings, SettingsChange } from "../../src/settings.ts";
+import { Todo } from "../../src/todo.ts";
 import type { Shape } from "./shape.ts";
 
 /** One pixel. */

@@ -1,4 +1,4 @@
-import { Sandbox, SandboxExec, SandboxExecFrame, Sweep } from "../sandbox.ts";
+import { Sandbox, SandboxExec, SandboxExecFrame, Sweep } from "../../src/sandbox.ts";
 import type { Shape } from "./shape.ts";
 
 export const sandbox: Sandbox = {

@@ -1,4 +1,4 @@
-import { DraftFrame, SessionEvent } from "../event.ts";
+import { DraftFrame, SessionEvent } from "../../src/event.ts";
 import {
   backgroundTask,
   choiceQuestion,

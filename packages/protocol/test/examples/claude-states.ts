@@ -12,7 +12,7 @@ import {
   type ClaudeState,
   type ClaudeStateName,
   ClaudeUsage,
-} from "../claude-state.ts";
+} from "../../src/claude-state.ts";
 import type { Shape } from "./shape.ts";
 
 const known = { live: true, as_of: "2026-03-01T09:00:00Z" };

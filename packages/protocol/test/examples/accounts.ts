@@ -10,7 +10,7 @@ import {
   LoggedIn,
   Login,
   Logout,
-} from "../account.ts";
+} from "../../src/account.ts";
 import type { Shape } from "./shape.ts";
 
 export const account: Account = {

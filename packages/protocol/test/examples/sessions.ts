@@ -1,5 +1,5 @@
-import { SendEvents, Session, SessionCreate, SessionUpdate, Status } from "../resource.ts";
-import { MultiStreamStart, StreamSessionError, StreamStart, StreamVerdict } from "../stream.ts";
+import { SendEvents, Session, SessionCreate, SessionUpdate, Status } from "../../src/resource.ts";
+import { MultiStreamStart, StreamSessionError, StreamStart, StreamVerdict } from "../../src/stream.ts";
 import { definitionRules, sessionAgent } from "./agents.ts";
 import {
   backgroundTask,

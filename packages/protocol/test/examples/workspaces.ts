@@ -1,5 +1,5 @@
-import { PermissionRule } from "../question.ts";
-import { Workspace, WorkspaceDeleted, WorkspaceWrite } from "../workspace.ts";
+import { PermissionRule } from "../../src/question.ts";
+import { Workspace, WorkspaceDeleted, WorkspaceWrite } from "../../src/workspace.ts";
 import type { Shape } from "./shape.ts";
 
 export const workspace: Workspace = {

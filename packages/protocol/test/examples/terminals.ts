@@ -1,4 +1,4 @@
-import { Terminal, TerminalCreate, TerminalHeard, TerminalSaid, TerminalSize } from "../terminal.ts";
+import { Terminal, TerminalCreate, TerminalHeard, TerminalSaid, TerminalSize } from "../../src/terminal.ts";
 import type { Shape } from "./shape.ts";
 
 export const terminal: Terminal = {

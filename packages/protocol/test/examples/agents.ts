@@ -9,7 +9,7 @@ import {
   AgentUpdate,
   PermissionPolicy,
   SessionAgent,
-} from "../agent.ts";
+} from "../../src/agent.ts";
 import type { Shape } from "./shape.ts";
 
 export const toolNames = ["bash", "edit", "read", "write", "glob", "grep", "web_fetch", "web_search"];
