@@ -4,7 +4,7 @@ import { wrongAt } from "../../test/_kit.ts";
 import { smallBody } from "../limits.ts";
 import { deleted, listOf, ok } from "./answers.ts";
 import { choices, flag, integer, limit, text } from "./parameters.ts";
-import { type BodyOf, boundsOf, define, type ParamsOf, type QueryOf, type ResultOf } from "./route.ts";
+import { type BodyOf, boundsOf, define, type ParamsOf, type QueryOf, type ResultOf, type Route } from "./route.ts";
 
 const route = define({
   method: "post",
@@ -58,7 +58,8 @@ test("its handler gets the body with its defaults, and answers with what becomes
 });
 
 test("a body is small unless its route says more", () => {
-  expect(boundsOf(route)).toBe(smallBody);
+  const entry: Route = route;
+  expect(boundsOf(entry)).toBe(smallBody);
   const bounds = { bytes: 1, depth: 1, keys: 1, values: 1 };
   expect(boundsOf({ bounds })).toBe(bounds);
 });
