@@ -31,9 +31,10 @@ interface Failure {
   text: string;
 }
 
-const stages = ["check", "unit", "integration", "e2e"] as const;
+const stages = ["check", "unit", "images", "integration", "e2e"] as const;
 const only = process.argv[2];
-const chosen = stages.filter((stage) => only === undefined || stage === only);
+const needsImages = only !== "check" && only !== "unit";
+const chosen = stages.filter((stage) => only === undefined || stage === only || (stage === "images" && needsImages));
 const cache = join(import.meta.dirname, "..", ".cache");
 const reports = join(cache, "reports");
 rmSync(reports, { recursive: true, force: true });
@@ -86,6 +87,7 @@ for (const stage of chosen) {
   const temporary = mkdtempSync(join(tmpdir(), "hf-"));
   chmodSync(temporary, 0o1777);
   if (stage === "check") await runCheck(temporary);
+  else if (stage === "images") await makeImages(temporary);
   else {
     const found: Failure[] = [];
     for (const [index, each] of runsOf(stage).entries())
@@ -121,6 +123,15 @@ async function runCheck(temporary: string): Promise<void> {
     failed += 1;
     failures.push("check");
   }
+}
+
+async function makeImages(temporary: string): Promise<void> {
+  const status = await run("node", ["--disable-warning=ExperimentalWarning", "script/make-images.ts"], {
+    TMPDIR: temporary,
+  });
+  if (status === 0) return;
+  failed += 1;
+  failures.push("the images of the sandboxes");
 }
 
 async function runProject(
