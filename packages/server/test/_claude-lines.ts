@@ -2,7 +2,7 @@ import { randomUUID } from "node:crypto";
 import type { Line, LocalClaude } from "./_local-claude.ts";
 
 /** Lines as Claude Code 2.1.330 prints them, with the fields that matter. */
-export const init = (claude: LocalClaude, more: Line = {}): Line => ({
+export const init = (claude: Pick<LocalClaude, "sessionId" | "argv">, more: Line = {}): Line => ({
   type: "system",
   subtype: "init",
   session_id: claude.sessionId,
@@ -17,7 +17,7 @@ export const init = (claude: LocalClaude, more: Line = {}): Line => ({
 });
 
 /** In which it was started. */
-export const modeOf = ({ argv }: LocalClaude): string => argv[argv.indexOf("--permission-mode") + 1] ?? "default";
+export const modeOf = ({ argv }: Pick<LocalClaude, "argv">): string => argv[argv.indexOf("--permission-mode") + 1] ?? "default";
 
 export const echo = (user: Line): Line => ({ ...user, isReplay: true });
 

@@ -1,0 +1,268 @@
+import { isAppError, type SendEvents } from "@holdfast/protocol";
+import type { Case, Command } from "./_commands.ts";
+import type { Store } from "./_store.ts";
+import type { Server } from "./_world.ts";
+import { accountId, World } from "./_world.ts";
+
+/** A message that was sent, by its words, which no other one has. */
+export interface Sent {
+  words: string;
+  /** Of its event, once the server has said that it took it. */
+  id: string | undefined;
+  /** The words that an edit gave it, as far as the server took them. */
+  edited: string[];
+  /** The server has said that it is removed. */
+  removed: boolean;
+}
+
+/** What was done in a run, beside what the world knows. */
+export interface Story {
+  world: World;
+  sessionId: string;
+  sent: Sent[];
+  /** What was asked of the server and failed in a way that nobody announced. */
+  complaints: string[];
+  /** Modes that somebody chose. */
+  modes: string[];
+  archivedAt: number | undefined;
+  deleted: boolean;
+}
+
+const restMs = 500;
+/** So long everything may take to come to rest in the end. */
+const settleMs = 240_000;
+
+/** Plays a case from the beginning until all is at rest. */
+export async function play(
+  store: Store,
+  { seed, delayMs, commands }: Case,
+  { check, trace }: { check: (story: Story) => void; trace: string[] },
+): Promise<Story> {
+  const world = new World(store, { seed, delayMs, trace });
+  using _installed = world.time.install();
+  try {
+    const story = await begin(world);
+    for (const command of commands) {
+      await act(story, command);
+      await world.time.run(command.waitMs);
+      check(story);
+    }
+    await settle(story);
+    return story;
+  } finally {
+    world.die();
+    await world.time.settle();
+  }
+}
+
+async function begin(world: World): Promise<Story> {
+  const starting = world.start();
+  await world.time.run(200);
+  const { sessions } = await starting;
+  const creating = world.within(() => sessions.create(accountId, { agent: "agent_default" } as never, identity));
+  await world.time.run(0);
+  const { id: sessionId } = (await creating) ?? { id: "" };
+  const nothing = { sent: [], complaints: [], modes: [], archivedAt: undefined, deleted: false };
+  return { world, sessionId, ...nothing };
+}
+
+const identity = { key: undefined, bodyHash: "", isRetry: false } as never;
+
+/** A request: its answer comes, or it is the server's death that keeps it. */
+function request<T>(story: Story, work: (server: Server) => Promise<T>, then: (answer: T) => void = () => undefined): void {
+  const { world } = story;
+  const asked = world.within(work);
+  asked?.then(then, (error: unknown) => {
+    world.say(`refused: ${error instanceof Error ? error.message : error}`);
+    const isAnnounced = isAppError(error) || String(error).includes("as the test has it");
+    if (!isAnnounced) story.complaints.push(String(error instanceof Error ? (error.stack ?? error) : error));
+  });
+}
+
+function post(story: Story, events: unknown[], then?: (ids: string[]) => void): void {
+  const target = { accountId, sessionId: story.sessionId, by: "tester" };
+  request(
+    story,
+    ({ sessions }) => sessions.send(target, { events } as SendEvents, identity),
+    ({ data }) => then?.(data.map(({ id }) => id)),
+  );
+}
+
+async function act(story: Story, command: Command): Promise<void> {
+  const { world } = story;
+  const { waitMs: _waitMs, ...what } = command;
+  world.say(JSON.stringify(what));
+  const guest = world.sandboxes.current?.guest;
+  const claude = guest?.running()[0]?.claude;
+  switch (command.do) {
+    case "send":
+      return send(story, command.delivery);
+    case "edit":
+    case "remove":
+      return change(story, command);
+    case "interrupt": {
+      const message = command.which === undefined ? undefined : pick(story, command.which)?.id;
+      const holdfast = message === undefined ? {} : { holdfast: { message_id: message } };
+      return post(story, [{ type: "user.interrupt", ...holdfast }]);
+    }
+    case "answer":
+      return answer(story, command.how);
+    case "mode": {
+      const change = { holdfast: { settings: { permission_mode: command.mode } } };
+      story.modes.push(command.mode);
+      return request(story, ({ sessions }) => sessions.update(accountId, story.sessionId, change as never));
+    }
+    case "stop task":
+      return stopTask(story);
+    case "archive":
+      return request(story, ({ sessions }) => sessions.archive(accountId, story.sessionId));
+    case "delete":
+      return request(
+        story,
+        ({ sessions }) => sessions.delete(accountId, story.sessionId),
+        () => (story.deleted = true),
+      );
+    case "ask":
+      return request(story, ({ turns }) => turns.askClaude(story.sessionId, { name: "context", query: "", start: false }));
+    case "claude":
+      return claude?.step(command.step);
+    case "claude exits":
+      return claude?.crash(command.code);
+    case "claude is killed":
+      return claude?.signal("SIGKILL");
+    case "claude is deaf":
+      if (claude !== undefined) claude.deaf = true;
+      return;
+    case "claude hears":
+      return claude?.wake();
+    case "server dies":
+      return await restart(story, command);
+    case "commit fails":
+      world.store.trap = "fails";
+      return;
+    case "exec fault":
+      world.sandboxes.faults.add(command.fault);
+      return;
+    case "link lost":
+      return guest?.cut();
+    case "line refused":
+      if (guest !== undefined) guest.refusesLine = true;
+      return;
+    case "line hidden":
+      if (guest !== undefined) guest.hidesLine = true;
+      return;
+    case "guest dies":
+      return guest?.die();
+    case "guest forgets":
+      for (const id of guest?.processes.keys() ?? []) world.lostProcesses.add(id);
+      return guest?.forget();
+    case "sandbox ends":
+      for (const id of guest?.processes.keys() ?? []) world.lostProcesses.add(id);
+      return world.sandboxes.current?.end("the test ends it");
+  }
+}
+
+const pick = (story: Story, which: number): Sent | undefined => story.sent[which % Math.max(1, story.sent.length)];
+
+function send(story: Story, delivery: "next" | "now"): void {
+  const sent: Sent = { words: `m${story.sent.length}`, id: undefined, edited: [], removed: false };
+  story.sent.push(sent);
+  const content = [{ type: "text", text: sent.words }];
+  post(story, [{ type: "user.message", content, holdfast: { delivery } }], ([id]) => (sent.id = id));
+}
+
+function change(story: Story, command: Extract<Command, { do: "edit" | "remove" }>): void {
+  const sent = pick(story, command.which);
+  if (sent?.id === undefined) return;
+  const target = { accountId, sessionId: story.sessionId, messageId: sent.id };
+  if (command.do === "remove")
+    return request(
+      story,
+      ({ messages }) => messages.remove(target),
+      () => (sent.removed = true),
+    );
+  // Whether the server takes it or not: both are words of this message.
+  const words = `${sent.words}e${sent.edited.length}`;
+  sent.edited.push(words);
+  const content = [{ type: "text" as const, text: words }];
+  request(story, ({ messages }) => messages.update(target, { content }));
+}
+
+interface OpenRow {
+  event_id: string;
+}
+
+function openQuestions({ world, sessionId }: Story): string[] {
+  const sql = "select event_id from permissions where session_id = ? and state = 'pending'";
+  return world.store.rows<OpenRow>(sql, sessionId).map(({ event_id }) => event_id);
+}
+
+function answer(story: Story, how: "allow" | "deny" | "stop"): void {
+  const [open] = openQuestions(story);
+  if (open === undefined) return;
+  const more = how === "stop" ? { holdfast: { interrupt: true } } : {};
+  const result = how === "allow" ? "allow" : "deny";
+  post(story, [{ type: "user.tool_confirmation", tool_use_id: open, result, ...more }]);
+}
+
+function stopTask(story: Story): void {
+  const [row] = story.world.store.rows<{ background_json: string | null }>(
+    "select background_json from sessions where id = ?",
+    story.sessionId,
+  );
+  const [task] = JSON.parse(row?.background_json ?? "[]") as { id: string }[];
+  if (task !== undefined)
+    request(story, ({ sessions }) => sessions.stopTask(accountId, story.sessionId, task.id));
+}
+
+async function restart({ world }: Story, { at, downMs }: Extract<Command, { do: "server dies" }>): Promise<void> {
+  if (at !== "now") {
+    world.store.trap = at;
+    await world.time.run(20);
+    world.store.trap = undefined;
+  }
+  world.die();
+  await world.time.run(downMs);
+  const starting = world.start();
+  await world.time.run(0);
+  await starting;
+}
+
+/** No failures any more, every question is answered, Claude does what it has to do: all must come to its end. */
+async function settle(story: Story): Promise<void> {
+  const { world } = story;
+  world.say("settling");
+  world.store.trap = undefined;
+  world.sandboxes.faults.clear();
+  for (const { guest } of world.sandboxes.all) {
+    guest.refusesLine = false;
+    guest.hidesLine = false;
+  }
+  if (world.server === undefined) {
+    const starting = world.start();
+    await world.time.run(0);
+    await starting;
+  }
+  const end = world.time.now + settleMs;
+  for (let quiet = 0; quiet < 8 && world.time.now < end; ) {
+    for (const { guest } of world.sandboxes.running())
+      for (const { claude } of guest.running()) {
+        if (claude.deaf) claude.wake();
+        while (claude.goOn());
+      }
+    answer(story, "allow");
+    await world.time.run(restMs);
+    quiet = isQuiet(story) ? quiet + 1 : 0;
+  }
+}
+
+function isQuiet(story: Story): boolean {
+  const { world, sessionId } = story;
+  const [open] = world.store.rows<{ n: number }>(
+    `select (select count(*) from messages where session_id = ? and state != 'done')
+          + (select count(*) from sessions where id = ? and status = 'running') as n`,
+    sessionId,
+    sessionId,
+  );
+  return open?.n === 0 && openQuestions(story).length === 0;
+}
