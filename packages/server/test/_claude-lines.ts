@@ -17,7 +17,8 @@ export const init = (claude: Pick<LocalClaude, "sessionId" | "argv">, more: Line
 });
 
 /** In which it was started. */
-export const modeOf = ({ argv }: Pick<LocalClaude, "argv">): string => argv[argv.indexOf("--permission-mode") + 1] ?? "default";
+export const modeOf = ({ argv }: Pick<LocalClaude, "argv">): string =>
+  argv[argv.indexOf("--permission-mode") + 1] ?? "default";
 
 export const echo = (user: Line): Line => ({ ...user, isReplay: true });
 

@@ -1,5 +1,5 @@
 import type { EventOf, SessionEvent } from "@holdfast/protocol";
-import type { Told } from "./_claude.ts";
+import type { Told } from "./_claude-notes.ts";
 import type { Sent, Story } from "./_run.ts";
 
 /** What must never be, in words; found by a check. */
@@ -47,7 +47,8 @@ function checkTellings({ world, sent }: Story): void {
   const before = new Map<string, Told>();
   for (const each of told) {
     const earlier = before.get(each.uuid);
-    if (earlier?.begun === true) broken(`${each.words} was told again under the same id ${each.uuid}, though it had begun`);
+    if (earlier?.begun === true)
+      broken(`${each.words} was told again under the same id ${each.uuid}, though it had begun`);
     if (earlier?.processId === each.processId) broken(`${each.words} was told twice to one process`);
     before.set(each.uuid, each);
   }
@@ -100,16 +101,21 @@ function checkLog(events: SessionEvent[]): void {
 
 /** All that Claude Code said is there once, unless it went with its sandbox or its guest. */
 function checkWords({ world }: Story, events: SessionEvent[]): void {
-  const shown = of(events, "agent.message").map(({ content }) => content.map((block) => "text" in block ? block.text : "").join(""));
+  const shown = of(events, "agent.message").map(({ content }) =>
+    content.map((block) => ("text" in block ? block.text : "")).join(""),
+  );
   const ended = new Map(
     world.store
-      .rows<{ id: string; exit_code: number | null; stdout_offset: number }>("select id, exit_code, stdout_offset from processes")
+      .rows<{ id: string; exit_code: number | null; stdout_offset: number }>(
+        "select id, exit_code, stdout_offset from processes",
+      )
       .map((row) => [row.id, row]),
   );
   for (const { processId, words } of world.notes.spoken) {
     const times = shown.filter((each) => each === words).length;
     if (times > 1) broken(`${words} is in the log ${times} times`);
-    if (times === 0 && !world.lostProcesses.has(processId)) broken(`${words} of ${processId} is lost (${JSON.stringify(ended.get(processId))})`);
+    if (times === 0 && !world.lostProcesses.has(processId))
+      broken(`${words} of ${processId} is lost (${JSON.stringify(ended.get(processId))})`);
   }
 }
 
@@ -159,15 +165,18 @@ function checkMessage({ world, sessionId }: Story, message: Sent, events: Sessio
   );
   if (removed !== (row?.removed_at !== null)) broken(`${message.words} is removed, and that is not said`);
   if (removed && tellings.length > 0) broken(`${message.words} was removed, and told all the same`);
-  if (!removed && !saysEnd(events, event.seq)) broken(`${message.words} was not answered, and nothing says so`);
+  if (!removed && !saysEnd(events, event)) broken(`${message.words} was not answered, and nothing says so`);
 }
 
-/** The end of a turn that did not complete, after this place in the log. */
-function saysEnd(events: SessionEvent[], after: number): boolean {
-  return events.some(
-    (event) =>
-      event.seq > after &&
-      ((event.type === "session.status_idle" && !["completed", undefined].includes(event.holdfast?.outcome)) ||
-        (event.type === "holdfast.turn_result" && event.outcome !== "completed")),
-  );
+/**
+ * The end of a turn that did not complete, after this message. Where another message goes on meanwhile there is none:
+ * then the wish that ended it is all that the log says.
+ */
+function saysEnd(events: SessionEvent[], message: SessionEvent): boolean {
+  return events.some((event) => {
+    if (event.seq < message.seq) return false;
+    if (event.type === "session.status_idle") return !["completed", undefined].includes(event.holdfast?.outcome);
+    if (event.type === "holdfast.turn_result") return event.outcome !== "completed";
+    return event.type === "user.interrupt" && [message.id, undefined].includes(event.holdfast?.message_id);
+  });
 }

@@ -1,33 +1,18 @@
-import { controlAnswer, echo, init, lifecycle, modeOf, result, stopped, text, toolResult, toolUse } from "../_claude-lines.ts";
+import {
+  controlAnswer,
+  echo,
+  init,
+  lifecycle,
+  modeOf,
+  result,
+  stopped,
+  text,
+  toolResult,
+  toolUse,
+} from "../_claude-lines.ts";
 import type { Line } from "../_local-claude.ts";
+import { brief, type ClaudeNotes, type Told } from "./_claude-notes.ts";
 import type { Random } from "./_random.ts";
-
-/** One user line that a process was given. */
-export interface Told {
-  processId: string;
-  conversation: string;
-  uuid: string;
-  words: string;
-  /** Its turn has begun. */
-  begun: boolean;
-  /** Something was said, or done, in its turn. */
-  answered: boolean;
-  /** How its turn ended, where that was said. */
-  result: "completed" | "stopped" | undefined;
-}
-
-/** What Claude Code has done in all, whatever became of its processes. */
-export interface ClaudeNotes {
-  told: Told[];
-  /** Words of answers, each once. */
-  spoken: { processId: string; words: string }[];
-  /** Ids of messages that a conversation has: on disk. */
-  conversations: Map<string, Set<string>>;
-  /** The permission mode of each process as it was started. */
-  started: { processId: string; mode: string; conversation: string }[];
-}
-
-export const emptyNotes = (): ClaudeNotes => ({ told: [], spoken: [], conversations: new Map(), started: [] });
 
 export interface ClaudeOutput {
   print(text: string): void;
@@ -45,7 +30,18 @@ interface RunningTurn {
   spoke: boolean;
 }
 
-export const steps = ["begin", "words", "tool", "tool ends", "ask", "result", "agent", "agent ends", "shell", "plan"] as const;
+export const steps = [
+  "begin",
+  "words",
+  "tool",
+  "tool ends",
+  "ask",
+  "result",
+  "agent",
+  "agent ends",
+  "shell",
+  "plan",
+] as const;
 export type ClaudeStep = (typeof steps)[number];
 
 const line = (subtype: string, more: Line): Line => ({ type: "system", subtype, ...more });
@@ -102,6 +98,7 @@ export class ClaudeModel {
   hear(text: string): void {
     if (this.ended) return;
     const heard = JSON.parse(text) as Line;
+    this.#say(`hears ${brief(heard)}`);
     if (heard.type === "user") this.#note(heard);
     if (this.deaf) this.#unheard.push(text);
     else this.#take(heard);
@@ -121,10 +118,11 @@ export class ClaudeModel {
 
   signal(name: string): void {
     if (this.ended) return;
-    if (name === "SIGKILL") return this.#exit(null, "SIGKILL");
-    if (this.deaf) return;
-    if (this.#turn !== undefined) this.#stopTurn();
-    this.#exit(0, null);
+    if (name === "SIGKILL") this.#exit(null, "SIGKILL");
+    else if (!this.deaf) {
+      if (this.#turn !== undefined) this.#stopTurn();
+      this.#exit(0, null);
+    }
   }
 
   /** Ends by itself, in the middle of whatever it does. */
@@ -154,22 +152,31 @@ export class ClaudeModel {
     if (turn?.tool !== undefined) this.step("tool ends");
     else if (turn !== undefined) this.step(turn.spoke ? "result" : "words");
     else if (this.#queue.length > 0 || this.#wakes > 0) this.step("begin");
-    else if (this.#tasks.length > 0) this.step("agent ends");
+    else if (this.#hasAgents) this.step("agent ends");
     else return false;
     return true;
   }
 
+  get #hasAgents(): boolean {
+    return this.#tasks.some(({ type }) => type === "local_agent");
+  }
+
   get #atRest(): boolean {
-    const works = this.#tasks.some(({ type }) => type === "local_agent");
-    return this.#turn === undefined && this.#queue.length === 0 && this.#wakes === 0 && !works;
+    return this.#turn === undefined && this.#queue.length === 0 && this.#wakes === 0 && !this.#hasAgents;
+  }
+
+  #say(what: string): void {
+    this.#notes.say(`    ${this.processId.slice(-4)} ${what}`);
   }
 
   #print(...lines: Line[]): void {
+    this.#say(`prints ${lines.map(brief).join(", ")}`);
     this.#output.print(lines.map((each) => `${JSON.stringify(each)}\n`).join(""));
   }
 
   #exit(code: number | null, signal: string | null): void {
     this.ended = true;
+    this.#say(`exits ${signal ?? code}`);
     this.#output.exit(code, signal);
   }
 
@@ -206,22 +213,20 @@ export class ClaudeModel {
   }
 
   #requested(request: Line, { subtype, ...more }: Line): void {
-    if (subtype === "interrupt") return this.#interrupt(request, more.cancel_queued === true);
-    if (subtype === "set_permission_mode") {
+    if (subtype === "interrupt") this.#interrupt(request, more.cancel_queued === true);
+    else if (subtype === "set_permission_mode") {
       this.#mode = String(more.mode);
-      return this.#print(controlAnswer(request, { mode: this.#mode }));
+      this.#print(controlAnswer(request, { mode: this.#mode }));
+    } else {
+      if (subtype === "stop_task") this.#tasks = this.#tasks.filter(({ id }) => id !== more.task_id);
+      if (subtype === "stop_task") this.#sayTasks();
+      const answer = controlAnswer(request);
+      const asks = this.#turn?.asks;
+      if (subtype === "initialize")
+        (answer.response as Line).pending_permission_requests = asks === undefined ? [] : [this.#question(asks)];
+      this.#print(answer);
+      this.#sayIdle();
     }
-    if (subtype === "stop_task") {
-      this.#tasks = this.#tasks.filter(({ id }) => id !== more.task_id);
-      this.#sayTasks();
-    }
-    const asks = this.#turn?.asks;
-    const answer = controlAnswer(request);
-    if (subtype === "initialize" && asks !== undefined)
-      (answer.response as Line).pending_permission_requests = [this.#question(asks)];
-    else if (subtype === "initialize") (answer.response as Line).pending_permission_requests = [];
-    this.#print(answer);
-    this.#sayIdle();
   }
 
   #interrupt(request: Line, cancelQueued: boolean): void {
@@ -260,7 +265,8 @@ export class ClaudeModel {
     this.#turn = { users: [], own: isOwn, tool: undefined, asks: undefined, spoke: false };
     if (isOwn) {
       this.#wakes--;
-      return this.#print(...running, this.#init());
+      this.#print(...running, this.#init());
+      return;
     }
     // What came with priority runs alone; the rest is merged into one turn.
     const count = this.#queue[0]?.priority === "now" ? 1 : this.#queue.length;
@@ -310,7 +316,12 @@ export class ClaudeModel {
     this.#print(toolResult(turn.tool, "done"));
     turn.tool = undefined;
     const users = this.#queue.splice(0);
-    if (users.length > 0) this.#join(turn, users, users.map((user) => lifecycle(user, "started")));
+    if (users.length > 0)
+      this.#join(
+        turn,
+        users,
+        users.map((user) => lifecycle(user, "started")),
+      );
   }
 
   #ask(): void {
@@ -322,7 +333,12 @@ export class ClaudeModel {
   }
 
   #question({ requestId, toolId }: { requestId: string; toolId: string }): Line {
-    const request = { subtype: "can_use_tool", tool_name: "Bash", input: { command: "touch one" }, tool_use_id: toolId };
+    const request = {
+      subtype: "can_use_tool",
+      tool_name: "Bash",
+      input: { command: "touch one" },
+      tool_use_id: toolId,
+    };
     return { type: "control_request", request_id: requestId, request };
   }
 
@@ -369,7 +385,9 @@ export class ClaudeModel {
   }
 
   #taskEnds(): void {
-    if (this.#tasks.shift() === undefined) return;
+    const ended = this.#tasks.find(({ type }) => type === "local_agent");
+    if (ended === undefined) return;
+    this.#tasks = this.#tasks.filter((task) => task !== ended);
     this.#wakes++;
     this.#sayTasks();
   }

@@ -6,7 +6,8 @@ import {
   type GuestProcess,
   type GuestRequest,
 } from "@holdfast/guest";
-import { ClaudeModel, type ClaudeNotes } from "./_claude.ts";
+import { ClaudeModel } from "./_claude.ts";
+import type { ClaudeNotes } from "./_claude-notes.ts";
 import type { Lane, Pipe } from "./_pipes.ts";
 import type { Random } from "./_random.ts";
 
@@ -24,7 +25,11 @@ class Hosted {
   isClosed = false;
   readonly claude: ClaudeModel;
 
-  constructor(ids: { processId: string; sessionId: string; argv: readonly string[] }, notes: ClaudeNotes, random: Random) {
+  constructor(
+    ids: { processId: string; sessionId: string; argv: readonly string[] },
+    notes: ClaudeNotes,
+    random: Random,
+  ) {
     this.processId = ids.processId;
     this.sessionId = ids.sessionId;
     const output = {

@@ -41,7 +41,9 @@ export class Delays {
 
   next(): number {
     // As a rule short, now and then long: what overtakes what is what is looked for.
-    return this.#random.below(4) === 0 ? this.#random.below(this.mostMs + 1) : this.#random.below(Math.min(this.mostMs, 2) + 1);
+    return this.#random.below(4) === 0
+      ? this.#random.below(this.mostMs + 1)
+      : this.#random.below(Math.min(this.mostMs, 2) + 1);
   }
 
   wait(): Promise<void> {

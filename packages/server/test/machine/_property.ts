@@ -13,6 +13,8 @@ export interface PropertyOptions {
   path?: string;
   /** Ends the search, not a run. */
   limitMs?: number;
+  /** False: the first failure is told as it is. */
+  shrinks?: boolean;
 }
 
 export interface PropertyReport {
@@ -36,13 +38,20 @@ export async function playCase(given: Case): Promise<{ broken: unknown; trace: s
 }
 
 /** Plays cases until one breaks something; that one is made as short as it can be. */
-export async function checkProperty({ runs, seed, path, limitMs }: PropertyOptions): Promise<PropertyReport> {
+export async function checkProperty({
+  runs,
+  seed,
+  path,
+  limitMs,
+  shrinks = true,
+}: PropertyOptions): Promise<PropertyReport> {
   const property = fc.asyncProperty(cases, async (each) => {
     const { broken } = await playCase(each);
     if (broken !== undefined) throw broken;
   });
   const details = await fc.check(property, {
     numRuns: runs,
+    endOnFailure: !shrinks,
     ...(seed === undefined ? {} : { seed }),
     ...(path === undefined ? {} : { path }),
     ...(limitMs === undefined ? {} : { interruptAfterTimeLimit: limitMs }),
@@ -55,4 +64,9 @@ export async function checkProperty({ runs, seed, path, limitMs }: PropertyOptio
   return { ...report, failure: { what, path: details.counterexamplePath ?? "", case: failed, trace } };
 }
 
-export { inWords };
+/** A failure for people: what broke, how to play it again, what went on. */
+export function explain({ seed, failure }: PropertyReport): string {
+  if (failure === undefined) return "nothing was broken";
+  const again = `node bench/session-property.ts --seed ${seed} --path ${failure.path}`;
+  return [failure.what, `again: ${again}`, "", inWords(failure.case), "", ...failure.trace].join("\n");
+}

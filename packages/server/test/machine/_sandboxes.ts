@@ -7,7 +7,7 @@ import type {
   SandboxSpec,
 } from "../../src/ports/sandbox-provider.ts";
 import { untilAbort } from "../_local-exec.ts";
-import type { ClaudeNotes } from "./_claude.ts";
+import type { ClaudeNotes } from "./_claude-notes.ts";
 import { Connection, MemoryGuest, Refusal } from "./_guest.ts";
 import { type Delays, Pipe } from "./_pipes.ts";
 import type { Random } from "./_random.ts";
@@ -189,8 +189,10 @@ export class MemoryProvider implements SandboxProvider {
         guest.start({ ...ids, argv: args.slice(args.indexOf("--") + 1) });
       } else {
         guest.fence(ids.sessionId, ids.generation);
-        if (args[2] === "permissions" && faults.strikes("permissions fail once")) return { code: 75, stdout: "", stderr: "busy" };
-        if (args[2] === "permissions" && faults.strikes("permissions fail")) return { code: 1, stdout: "", stderr: "no" };
+        if (args[2] === "permissions" && faults.strikes("permissions fail once"))
+          return { code: 75, stdout: "", stderr: "busy" };
+        if (args[2] === "permissions" && faults.strikes("permissions fail"))
+          return { code: 1, stdout: "", stderr: "no" };
       }
       return { code: 0, stdout: "", stderr: "" };
     } catch (error) {
@@ -218,7 +220,6 @@ interface Ended {
 
 const after = (args: readonly string[], name: string) => args[args.indexOf(name) + 1] ?? "";
 
-// biome-ignore lint/correctness/useYield: there is nothing.
 async function* none(): AsyncGenerator<Uint8Array> {}
 
 async function* text(of: Promise<string>): AsyncGenerator<Uint8Array> {

@@ -120,7 +120,9 @@ export class Time {
 
   #timeoutSignal(ms: number): AbortSignal {
     const controller = new AbortController();
-    this.#timer(ms, () => controller.abort(new DOMException("The operation was aborted due to timeout", "TimeoutError")));
+    this.#timer(ms, () =>
+      controller.abort(new DOMException("The operation was aborted due to timeout", "TimeoutError")),
+    );
     return controller.signal;
   }
 

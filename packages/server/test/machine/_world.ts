@@ -11,7 +11,7 @@ import { Sessions } from "../../src/domain/sessions/sessions.ts";
 import { Turns } from "../../src/domain/turns/turns.ts";
 import { Wakeups } from "../../src/domain/wakeups/wakeups.ts";
 import { systemClock } from "../../src/ports/clock.ts";
-import { emptyNotes } from "./_claude.ts";
+import { emptyNotes } from "./_claude-notes.ts";
 import { Delays } from "./_pipes.ts";
 import { Random } from "./_random.ts";
 import { MemoryProvider, MemorySandboxes } from "./_sandboxes.ts";
@@ -20,7 +20,7 @@ import { type Life, lives, Time } from "./_time.ts";
 
 export const accountId = "acc_test";
 const installationId = "mine";
-const timings = { beatMs: 30_000, deadMs: 600_000, lookMs: 2_000 };
+const timings = { beatMs: 30_000, deadMs: 600_000, lookMs: 5_000 };
 const options = SandboxOptions.parse({
   idleProcessMs: 20_000,
   idleSandboxMs: 60_000,
@@ -42,7 +42,7 @@ export class World {
   readonly random: Random;
   readonly time: Time;
   readonly store: Store;
-  readonly notes = emptyNotes();
+  readonly notes = emptyNotes((what) => this.say(what));
   readonly delays: Delays;
   readonly sandboxes: MemorySandboxes;
   /** What was logged, for whoever looks into a failure. */
@@ -69,6 +69,7 @@ export class World {
 
   /** Builds a server on what there is. The one before is dead, whatever it was at. */
   async start(): Promise<Server> {
+    this.store.trap = undefined;
     this.die();
     const life: Life = { number: ++this.#servers, alive: true };
     this.say(`server ${life.number} starts`);
@@ -111,13 +112,26 @@ export class World {
     const clock = systemClock;
     const bus = new LocalBus({ logger });
     const log = new DbEventLog(db, { clock, bus });
-    const note = { read: () => [...this.#noted], write: (ids: readonly string[]) => void (this.#noted = [...ids]) };
+    const note = {
+      read: () => [...this.#noted],
+      write: (ids: readonly string[]) => {
+        this.#noted = [...ids];
+      },
+    };
     const membership = await Membership.join({ db, clock, logger, host: "here", note, timings });
     const leases = new Leases({ db, logger, membership, timings });
     const dispatcher = new Dispatcher({ bus, leases, logger });
     const sandboxes = new Sandboxes({
       ...{ db, clock, leases, installationId, logger, provider: new MemoryProvider(all, life) },
-      spec: () => ({ env: {}, timeoutMs: 86_400_000, memoryMiB: 1, memoryLimitMiB: 1, cpu: 1, cpuLimit: 1, domains: [] }),
+      spec: () => ({
+        env: {},
+        timeoutMs: 86_400_000,
+        memoryMiB: 1,
+        memoryLimitMiB: 1,
+        cpu: 1,
+        cpuLimit: 1,
+        domains: [],
+      }),
       idleMs: options.idleSandboxMs,
       onEnded: () => undefined,
     });
