@@ -81,12 +81,18 @@ async function endOrphans(
 
 /** Makes way for a message that went to Claude with priority: a running tool is not stopped by that alone. */
 export async function makeWay(desk: SessionDesk, running: HeldProcess, turn: Turn): Promise<void> {
+  const { signal } = desk.stop;
   const before = desk.inFlight.all.slice(0, desk.inFlight.all.indexOf(turn));
-  // What came with priority, too, and waits as well is in nobody's way.
-  const inTheWay = () => before.filter((other) => !other.finished && !other.stopped && (other.taken || !other.steers));
-  const isClear = () => turn.taken || turn.finished || inTheWay().length === 0;
-  if (await waitUntil(isClear, steerMs, desk.stop.signal)) return;
-  const others = inTheWay();
+  // What has not begun is in nobody's way: Claude begins with what came with priority.
+  const inTheWay = () => before.filter((other) => !other.finished && !other.stopped && other.taken);
+  const isOver = () => turn.taken || turn.finished || !running.process.alive;
+  while (!isOver()) {
+    const isClear = () => isOver() || inTheWay().length === 0;
+    if (!isClear() && !(await waitUntil(isClear, steerMs, signal))) break;
+    await sleep(pollMs, signal);
+  }
+  const others = isOver() ? [] : inTheWay();
+  if (others.length === 0) return;
   for (const other of others) other.stop();
   await stopTurns(desk, running, others);
 }
