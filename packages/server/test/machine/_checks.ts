@@ -1,6 +1,7 @@
 import type { EventOf, SessionEvent } from "@holdfast/protocol";
 import type { Told } from "./_claude-notes.ts";
 import type { Sent, Story } from "./_run.ts";
+import { beginMs } from "./_time.ts";
 
 /** What must never be, in words; found by a check. */
 export class Broken extends Error {
@@ -39,6 +40,57 @@ export function checkAlways(story: Story): void {
   const sandboxes = world.sandboxes.running();
   if (sandboxes.length > 1) broken(`${sandboxes.length} sandboxes of one workspace run`);
   checkTellings(story);
+  checkModes(story);
+  checkWork(story);
+}
+
+const lastsMs = 6_000;
+
+/** What may be for a moment, until it is written, or said, that it is over. */
+function mustNotLast({ world, lasting }: Story, what: string, is: boolean): void {
+  if (!is || world.server === undefined) lasting.delete(what);
+  const since = lasting.get(what) ?? world.time.now;
+  if (is) lasting.set(what, since);
+  if (is && world.time.now - since > lastsMs) broken(`for ${world.time.now - since} ms ${what}`);
+}
+
+function checkWork(story: Story): void {
+  const { world, sessionId } = story;
+  const [session] = world.store.rows<{ status: string }>("select status from sessions where id = ?", sessionId);
+  const open = world.store.rows<{ state: string }>(
+    `select processes.state from permissions left join processes on processes.id = permissions.process_id
+      where permissions.session_id = ? and permissions.state = 'pending'`,
+    sessionId,
+  );
+  const processes = world.sandboxes.running().flatMap(({ guest }) => guest.running());
+  const works = processes.some(({ claude }) => claude.isWorking);
+  mustNotLast(story, "Claude works, and the session is idle", works && session?.status === "idle" && open.length === 0);
+  mustNotLast(
+    story,
+    "a question is open whose process has ended",
+    open.some(({ state }) => state === "ended"),
+  );
+}
+
+const ranks = ["plan", "default", "acceptEdits", "bypassPermissions"];
+const rank = (mode: string) => ranks.indexOf(mode);
+/** What was chosen at about the same time may have come first or last. */
+const raceMs = 3_000;
+
+/** No process is begun in, or told, a mode that is more permissive than the one chosen last. */
+function checkModes({ world, modes }: Story): void {
+  const chosen = [
+    { at: Number.NEGATIVE_INFINITY, mode: "default" },
+    ...modes,
+    ...world.notes.modes.filter(({ by, processId }) => by === "claude" && !world.lostProcesses.has(processId)),
+  ].sort((a, b) => a.at - b.at);
+  for (const { at, mode, by } of world.notes.modes) {
+    if (by === "claude") continue;
+    const before = chosen.filter((each) => each.at <= at);
+    const last = before.findLastIndex((each) => each.at < at - raceMs);
+    const most = Math.max(...before.slice(Math.max(0, last)).map((each) => rank(each.mode)));
+    if (rank(mode) > most) broken(`a process is in ${mode} at ${at}, by itself: ${JSON.stringify(chosen)}`);
+  }
 }
 
 /** None is given to Claude twice under the same id, and under another one only what came to nothing. */
@@ -56,12 +108,20 @@ function checkTellings({ world, sent }: Story): void {
     const tellings = tellingsOf(message, told);
     for (const each of tellings.slice(0, -1))
       if (each.answered) broken(`${each.words} was told again, though Claude had answered it under ${each.uuid}`);
+    for (const each of tellings) checkEdits(message, each);
     if (message.removed && tellings.length > 0) broken(`${message.words} was removed, and told all the same`);
   }
 }
 
+/** What the server had taken before is what is told. */
+function checkEdits(message: Sent, { words, at }: Told): void {
+  const all = [message.words, ...message.edits.map((edit) => edit.words)];
+  const newest = message.edits.findLastIndex(({ takenAt }) => takenAt !== undefined && takenAt < at) + 1;
+  if (all.indexOf(words) < newest) broken(`${words} was told, though ${all[newest]} had taken its place`);
+}
+
 function tellingsOf(message: Sent, told: readonly Told[]): Told[] {
-  const words = new Set([message.words, ...message.edited]);
+  const words = new Set([message.words, ...message.edits.map((edit) => edit.words)]);
   return told.filter((each) => words.has(each.words));
 }
 
@@ -77,6 +137,9 @@ export function checkEnd(story: Story): void {
     if (runs(story)) broken("the session is deleted, and Claude Code runs");
     return;
   }
+  const last = story.world.notes.told.at(-1);
+  if (session.archived_at !== null && last !== undefined && last.at > session.archived_at - beginMs + 1_000)
+    broken(`${last.words} was told at ${last.at}, after the session was archived`);
   if (session.status !== "idle") broken(`the session is ${session.status} in the end`);
   if (session.archived_at !== null && runs(story)) broken("the session is archived, and Claude Code runs");
   const events = eventsOf(story);
@@ -140,7 +203,8 @@ interface MessageRow {
 }
 
 /** Answered exactly once, or said to have been stopped, to have failed or to be removed. */
-function checkMessage({ world, sessionId }: Story, message: Sent, events: SessionEvent[]): void {
+function checkMessage(story: Story, message: Sent, events: SessionEvent[]): void {
+  const { world, sessionId } = story;
   const said = of(events, "user.message").filter(
     ({ content }) => content.map((block) => ("text" in block ? block.text : "")).join("") === message.words,
   );
@@ -160,6 +224,8 @@ function checkMessage({ world, sessionId }: Story, message: Sent, events: Sessio
   const answered = tellings.filter(({ result }) => result === "completed");
   if (answered.length > 1) broken(`${message.words} was answered ${answered.length} times`);
   if (answered.length === 1) return;
+  if (!story.hadFailure && !isWanted(story, message))
+    broken(`${message.words} was not answered, though nobody wanted that`);
   const removed = of(events, "holdfast.message").some(
     ({ message_id: id, state }) => id === event.id && state === "removed",
   );
@@ -168,15 +234,22 @@ function checkMessage({ world, sessionId }: Story, message: Sent, events: Sessio
   if (!removed && !saysEnd(events, event)) broken(`${message.words} was not answered, and nothing says so`);
 }
 
+/** A stop means what was there when it was asked for, and a message that runs now what runs then. */
+function isWanted({ stops, urgent }: Story, { sentAt, removed }: Sent): boolean {
+  return removed || [...stops, ...urgent].some((at) => at >= sentAt);
+}
+
 /**
- * The end of a turn that did not complete, after this message. Where another message goes on meanwhile there is none:
- * then the wish that ended it is all that the log says.
+ * The end of a turn that did not complete, after this message. Known: where its process has to be killed, or ends by
+ * itself, while another message goes on, no end is written; then all that the log says is the wish that ended it: an
+ * interrupt, or a message that ran now.
  */
 function saysEnd(events: SessionEvent[], message: SessionEvent): boolean {
   return events.some((event) => {
     if (event.seq < message.seq) return false;
     if (event.type === "session.status_idle") return !["completed", undefined].includes(event.holdfast?.outcome);
     if (event.type === "holdfast.turn_result") return event.outcome !== "completed";
+    if (event.type === "holdfast.message") return event.state === "steered" && event.message_id !== message.id;
     return event.type === "user.interrupt" && [message.id, undefined].includes(event.holdfast?.message_id);
   });
 }

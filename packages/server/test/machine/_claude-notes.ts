@@ -2,6 +2,8 @@ import type { Line } from "../_local-claude.ts";
 
 /** One user line that a process was given. */
 export interface Told {
+  /** Milliseconds of the run. */
+  at: number;
   processId: string;
   conversation: string;
   uuid: string;
@@ -21,15 +23,17 @@ export interface ClaudeNotes {
   spoken: { processId: string; words: string }[];
   /** Ids of messages that a conversation has: on disk. */
   conversations: Map<string, Set<string>>;
-  /** The permission mode of each process as it was started. */
-  started: { processId: string; mode: string; conversation: string }[];
+  /** Permission modes: one was begun in it, was told it, or Claude chose it. */
+  modes: { at: number; processId: string; mode: string; by: "start" | "server" | "claude" }[];
+  /** Milliseconds of the run. */
+  now: () => number;
   /** For whoever looks into a failure. */
   say: (what: string) => void;
 }
 
-export const emptyNotes = (say: (what: string) => void): ClaudeNotes => ({
-  ...{ told: [], spoken: [], conversations: new Map(), started: [], say },
-});
+export function emptyNotes({ say, now }: Pick<ClaudeNotes, "say" | "now">): ClaudeNotes {
+  return { told: [], spoken: [], conversations: new Map(), modes: [], say, now };
+}
 
 /** A line in a few words. */
 export function brief({ type, subtype, uuid, request, response, message, command_uuid: of, state: now }: Line): string {

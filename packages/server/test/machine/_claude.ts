@@ -82,7 +82,7 @@ export class ClaudeModel {
     const flag = argv.includes("--resume") ? "--resume" : "--session-id";
     this.sessionId = argv[argv.indexOf(flag) + 1] ?? "";
     this.#mode = modeOf(this);
-    parts.notes.started.push({ processId, mode: this.#mode, conversation: this.sessionId });
+    this.#noteMode("start");
   }
 
   /** It may refuse to begin at all. */
@@ -157,6 +157,15 @@ export class ClaudeModel {
     return true;
   }
 
+  /** In a turn, or with an agent. */
+  get isWorking(): boolean {
+    return !this.ended && (this.#turn !== undefined || this.#hasAgents);
+  }
+
+  #noteMode(by: "start" | "server" | "claude"): void {
+    this.#notes.modes.push({ at: this.#notes.now(), processId: this.processId, mode: this.#mode, by });
+  }
+
   get #hasAgents(): boolean {
     return this.#tasks.some(({ type }) => type === "local_agent");
   }
@@ -184,7 +193,7 @@ export class ClaudeModel {
     const { content } = user.message as { content: { text?: string }[] };
     const words = content.map((block) => block.text ?? "").join("");
     const { processId, sessionId: conversation } = this;
-    const fresh = { begun: false, answered: false, result: undefined };
+    const fresh = { at: this.#notes.now(), begun: false, answered: false, result: undefined };
     this.#notes.told.push({ processId, conversation, uuid: String(user.uuid), words, ...fresh });
   }
 
@@ -216,6 +225,7 @@ export class ClaudeModel {
     if (subtype === "interrupt") this.#interrupt(request, more.cancel_queued === true);
     else if (subtype === "set_permission_mode") {
       this.#mode = String(more.mode);
+      this.#noteMode("server");
       this.#print(controlAnswer(request, { mode: this.#mode }));
     } else {
       if (subtype === "stop_task") this.#tasks = this.#tasks.filter(({ id }) => id !== more.task_id);
@@ -408,6 +418,7 @@ export class ClaudeModel {
   #plan(): void {
     if (this.#turn === undefined || this.#turn.asks !== undefined || this.#mode === "plan") return;
     this.#mode = "plan";
+    this.#noteMode("claude");
     this.#print(line("status", { status: null, permissionMode: "plan" }));
   }
 

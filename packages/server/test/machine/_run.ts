@@ -10,8 +10,9 @@ export interface Sent {
   words: string;
   /** Of its event, once the server has said that it took it. */
   id: string | undefined;
-  /** The words that an edit gave it, as far as the server took them. */
-  edited: string[];
+  sentAt: number;
+  /** The words that edits gave it, and when the server said that it took them. */
+  edits: { words: string; takenAt: number | undefined }[];
   /** The server has said that it is removed. */
   removed: boolean;
 }
@@ -24,9 +25,15 @@ export interface Story {
   /** What was asked of the server and failed in a way that nobody announced. */
   complaints: string[];
   /** Modes that somebody chose. */
-  modes: string[];
-  archivedAt: number | undefined;
-  deleted: boolean;
+  modes: { at: number; mode: string }[];
+  /** When somebody wanted an end that names nobody else than what ran: interrupts, answers that stop, archive. */
+  stops: number[];
+  /** When a message came that was to run now. */
+  urgent: number[];
+  /** Something failed, or Claude Code did what it should not. */
+  hadFailure: boolean;
+  /** Since when something is that must not last. */
+  lasting: Map<string, number>;
 }
 
 const restMs = 500;
@@ -50,7 +57,7 @@ export async function play(
       await world.time.run(command.waitMs);
       check(story);
     }
-    await settle(story);
+    await settle(story, check);
     return story;
   } finally {
     world.die();
@@ -65,8 +72,8 @@ async function begin(world: World): Promise<Story> {
   const creating = world.within(() => sessions.create(accountId, { agent: "agent_default" } as never, identity));
   await world.time.run(0);
   const { id: sessionId } = (await creating) ?? { id: "" };
-  const nothing = { sent: [], complaints: [], modes: [], archivedAt: undefined, deleted: false };
-  return { world, sessionId, ...nothing };
+  const nothing = { sent: [], complaints: [], modes: [], stops: [], urgent: [], hadFailure: false };
+  return { world, sessionId, ...nothing, lasting: new Map() };
 }
 
 const identity = { key: undefined, bodyHash: "", isRetry: false } as never;
@@ -103,10 +110,17 @@ function post(story: Story, events: unknown[], then?: (ids: string[]) => void): 
   );
 }
 
+/** Neither what people may ask nor what Claude Code does in the end anyway. */
+function isFailure({ do: what }: Command): boolean {
+  const harmless = ["send", "edit", "remove", "interrupt", "answer", "mode", "stop task", "archive", "delete", "ask"];
+  return !(harmless.includes(what) || what === "claude");
+}
+
 async function act(story: Story, command: Command): Promise<void> {
   const { world } = story;
   const { waitMs: _waitMs, ...what } = command;
   world.say(JSON.stringify(what));
+  story.hadFailure ||= isFailure(command);
   const guest = world.sandboxes.current?.guest;
   const claude = guest?.running()[0]?.claude;
   switch (command.do) {
@@ -117,6 +131,7 @@ async function act(story: Story, command: Command): Promise<void> {
       return change(story, command);
     case "interrupt": {
       const message = command.which === undefined ? undefined : pick(story, command.which)?.id;
+      story.stops.push(world.time.now);
       const holdfast = message === undefined ? {} : { holdfast: { message_id: message } };
       return post(story, [{ type: "user.interrupt", ...holdfast }]);
     }
@@ -124,19 +139,17 @@ async function act(story: Story, command: Command): Promise<void> {
       return answer(story, command.how);
     case "mode": {
       const change = { holdfast: { settings: { permission_mode: command.mode } } };
-      story.modes.push(command.mode);
+      story.modes.push({ at: world.time.now, mode: command.mode });
       return request(story, ({ sessions }) => sessions.update(accountId, story.sessionId, change as never));
     }
     case "stop task":
       return stopTask(story);
     case "archive":
+      story.stops.push(world.time.now);
       return request(story, ({ sessions }) => sessions.archive(accountId, story.sessionId));
     case "delete":
-      return request(
-        story,
-        ({ sessions }) => sessions.delete(accountId, story.sessionId),
-        () => (story.deleted = true),
-      );
+      story.stops.push(world.time.now);
+      return request(story, ({ sessions }) => sessions.delete(accountId, story.sessionId));
     case "ask":
       return request(story, ({ turns }) =>
         turns.askClaude(story.sessionId, { name: "context", query: "", start: false }),
@@ -182,7 +195,9 @@ async function act(story: Story, command: Command): Promise<void> {
 const pick = (story: Story, which: number): Sent | undefined => story.sent[which % Math.max(1, story.sent.length)];
 
 function send(story: Story, delivery: "next" | "now"): void {
-  const sent: Sent = { words: `m${story.sent.length}`, id: undefined, edited: [], removed: false };
+  const sentAt = story.world.time.now;
+  if (delivery === "now") story.urgent.push(sentAt);
+  const sent: Sent = { words: `m${story.sent.length}`, id: undefined, sentAt, edits: [], removed: false };
   story.sent.push(sent);
   const content = [{ type: "text", text: sent.words }];
   post(story, [{ type: "user.message", content, holdfast: { delivery } }], ([id]) => (sent.id = id));
@@ -199,11 +214,13 @@ function change(story: Story, command: Extract<Command, { do: "edit" | "remove" 
     request(story, ({ messages }) => messages.remove(target), removed);
     return;
   }
-  // Whether the server takes it or not: both are words of this message.
-  const words = `${sent.words}e${sent.edited.length}`;
-  sent.edited.push(words);
-  const content = [{ type: "text" as const, text: words }];
-  request(story, ({ messages }) => messages.update(target, { content }));
+  const edit: Sent["edits"][number] = { words: `${sent.words}e${sent.edits.length}`, takenAt: undefined };
+  sent.edits.push(edit);
+  const content = [{ type: "text" as const, text: edit.words }];
+  const taken = () => {
+    edit.takenAt = story.world.time.now;
+  };
+  request(story, ({ messages }) => messages.update(target, { content }), taken);
 }
 
 interface OpenRow {
@@ -218,6 +235,7 @@ function openQuestions({ world, sessionId }: Story): string[] {
 function answer(story: Story, how: "allow" | "deny" | "stop"): void {
   const [open] = openQuestions(story);
   if (open === undefined) return;
+  if (how === "stop") story.stops.push(story.world.time.now);
   const more = how === "stop" ? { holdfast: { interrupt: true } } : {};
   const result = how === "allow" ? "allow" : "deny";
   post(story, [{ type: "user.tool_confirmation", tool_use_id: open, result, ...more }]);
@@ -246,7 +264,7 @@ async function restart({ world }: Story, { at, downMs }: Extract<Command, { do: 
 }
 
 /** No failures any more, every question is answered, Claude does what it has to do: all must come to its end. */
-async function settle(story: Story): Promise<void> {
+async function settle(story: Story, check: (story: Story) => void): Promise<void> {
   const { world } = story;
   world.say("settling");
   world.store.trap = undefined;
@@ -260,13 +278,19 @@ async function settle(story: Story): Promise<void> {
     await world.time.run(0);
     await starting;
   }
+  // Claude rests in the middle of what it does: what is wrong then must not last.
+  if (workers(story).some(({ claude }) => claude.isWorking)) {
+    for (let rested = 0; rested < 4; rested++) {
+      await world.time.run(2_000);
+      check(story);
+    }
+  }
   const end = world.time.now + settleMs;
   for (let quiet = 0; quiet < 5 && world.time.now < end; ) {
-    for (const { guest } of world.sandboxes.running())
-      for (const { claude } of guest.running()) {
-        if (claude.deaf) claude.wake();
-        while (claude.goOn());
-      }
+    for (const { claude } of workers(story)) {
+      if (claude.deaf) claude.wake();
+      while (claude.goOn());
+    }
     answer(story, "allow");
     await world.time.run(restMs);
     quiet = isQuiet(story) ? quiet + 1 : 0;
@@ -275,6 +299,8 @@ async function settle(story: Story): Promise<void> {
   if (isOver(story) && world.sandboxes.running().some(({ guest }) => guest.running().length > 0))
     await world.time.run(idleMs);
 }
+
+const workers = ({ world }: Story) => world.sandboxes.running().flatMap(({ guest }) => guest.running());
 
 /** Archived or deleted. */
 function isOver({ world, sessionId }: Story): boolean {

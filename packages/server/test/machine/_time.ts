@@ -24,7 +24,8 @@ interface Due {
 }
 
 const realImmediate = setImmediate;
-const beginMs = Date.UTC(2026, 0, 1);
+/** Where a run begins, by the wall clock. */
+export const beginMs = Date.UTC(2026, 0, 1);
 
 /**
  * The time of a run: it stands still until it is told to go on. While it is `installed`, the process's timers, clocks and

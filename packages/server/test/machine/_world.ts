@@ -42,7 +42,7 @@ export class World {
   readonly random: Random;
   readonly time: Time;
   readonly store: Store;
-  readonly notes = emptyNotes((what) => this.say(what));
+  readonly notes = emptyNotes({ say: (what) => this.say(what), now: () => this.time.now });
   readonly delays: Delays;
   readonly sandboxes: MemorySandboxes;
   /** What was logged, for whoever looks into a failure. */
