@@ -17,6 +17,8 @@ export type Command = { waitMs: number } & (
   | { do: "claude is killed" | "claude is deaf" | "claude hears" }
   /** `at`: at the next commit, or now. */
   | { do: "server dies"; at: "now" | Exclude<Trap, "fails">; downMs: number }
+  /** Another server takes over, and this one does not know it. */
+  | { do: "server is replaced"; lingersMs: number }
   | { do: "commit fails" }
   | { do: "exec fault"; fault: ExecFault }
   | { do: "link lost" | "line refused" | "line hidden" | "guest dies" | "guest forgets" | "sandbox ends" }
@@ -72,6 +74,7 @@ const failures: [number, fc.Arbitrary<Deed>][] = [
       downMs: fc.constantFrom(0, 50, 3_000),
     }),
   ],
+  [2, fc.record({ do: fc.constant("server is replaced" as const), lingersMs: fc.constantFrom(30, 1_000, 20_000) })],
   [2, deed({ do: "commit fails" })],
   [
     2,

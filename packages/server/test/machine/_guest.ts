@@ -10,6 +10,7 @@ import { ClaudeModel } from "./_claude.ts";
 import type { ClaudeNotes } from "./_claude-notes.ts";
 import type { Lane, Pipe } from "./_pipes.ts";
 import type { Random } from "./_random.ts";
+import type { Life } from "./_time.ts";
 
 /** One process as the guest keeps it. */
 class Hosted {
@@ -109,8 +110,10 @@ export class MemoryGuest {
     this.cut();
   }
 
-  cut(): void {
-    for (const connection of [...this.connections]) connection.close();
+  /** Of one server's, or of all. */
+  cut(life?: Life): void {
+    for (const connection of [...this.connections])
+      if (life === undefined || connection.life === life) connection.close();
   }
 
   running(): Hosted[] {
@@ -175,8 +178,11 @@ export class Connection {
   readonly #fenced = new Map<string, number>();
   readonly #pump = () => this.#send();
   isClosed = false;
+  /** Whose it is. */
+  readonly life: Life;
 
-  constructor(guest: MemoryGuest, out: Pipe, lane: Lane) {
+  constructor(guest: MemoryGuest, { out, lane, life }: { out: Pipe; lane: Lane; life: Life }) {
+    this.life = life;
     this.#guest = guest;
     this.#out = out;
     this.#lane = lane;

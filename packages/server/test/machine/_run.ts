@@ -60,7 +60,7 @@ export async function play(
     await settle(story, check);
     return story;
   } finally {
-    world.die();
+    world.endAll();
     await world.time.settle();
   }
 }
@@ -137,11 +137,8 @@ async function act(story: Story, command: Command): Promise<void> {
     }
     case "answer":
       return answer(story, command.how);
-    case "mode": {
-      const change = { holdfast: { settings: { permission_mode: command.mode } } };
-      story.modes.push({ at: world.time.now, mode: command.mode });
-      return request(story, ({ sessions }) => sessions.update(accountId, story.sessionId, change as never));
-    }
+    case "mode":
+      return setMode(story, command.mode);
     case "stop task":
       return stopTask(story);
     case "archive":
@@ -167,6 +164,8 @@ async function act(story: Story, command: Command): Promise<void> {
       return claude?.wake();
     case "server dies":
       return await restart(story, command);
+    case "server is replaced":
+      return await replace(story, command.lingersMs);
     case "commit fails":
       world.store.trap = "fails";
       return;
@@ -241,6 +240,16 @@ function answer(story: Story, how: "allow" | "deny" | "stop"): void {
   post(story, [{ type: "user.tool_confirmation", tool_use_id: open, result, ...more }]);
 }
 
+/** From when it is asked for: it may be taken although its answer does not come. */
+function setMode(story: Story, mode: string): void {
+  const chosen = { at: story.world.time.now, mode };
+  const change = { holdfast: { settings: { permission_mode: mode } } };
+  story.modes.push(chosen);
+  const taken = story.world.within(({ sessions }) => sessions.update(accountId, story.sessionId, change as never));
+  // Refused: what was chosen before still is.
+  taken?.catch(() => story.modes.splice(story.modes.indexOf(chosen), 1));
+}
+
 function stopTask(story: Story): void {
   const [row] = story.world.store.rows<{ background_json: string | null }>(
     "select background_json from sessions where id = ?",
@@ -259,6 +268,12 @@ async function restart({ world }: Story, { at, downMs }: Extract<Command, { do: 
   world.die();
   await world.time.run(downMs);
   const starting = world.start();
+  await world.time.run(0);
+  await starting;
+}
+
+async function replace({ world }: Story, lingersMs: number): Promise<void> {
+  const starting = world.start(lingersMs);
   await world.time.run(0);
   await starting;
 }

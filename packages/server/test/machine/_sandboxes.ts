@@ -157,8 +157,8 @@ export class MemoryProvider implements SandboxProvider {
   #attach(guest: MemoryGuest): RunningExec {
     if (!guest.isRunning) return finished(Promise.resolve({ code: 1, stdout: "", stderr: "socat: no guest answers" }));
     const out = new Pipe();
-    const connection = new Connection(guest, out, this.#sandboxes.delays.lane());
     const life = this.#life;
+    const connection = new Connection(guest, { out, lane: this.#sandboxes.delays.lane(), life });
     return {
       write: async (bytes) => {
         if (!life.alive) await never();

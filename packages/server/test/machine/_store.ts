@@ -17,6 +17,9 @@ import type { Life } from "./_time.ts";
 /** What happens at the next commit of a server. */
 export type Trap = "fails" | "dies before" | "dies after";
 
+/** Types of events that only whoever works on a session writes; requests come to any server. */
+const underLease = /^(agent\.\w+|holdfast\.(turn_result|step|initialized|notice)|session\.error)$/;
+
 const never = () => new Promise<never>(() => undefined);
 
 /** The database, which outlives its servers: what a dead one had not committed is rolled back. */
@@ -108,7 +111,7 @@ export class Store {
   query<R>(life: Life, { sql, parameters }: Pick<CompiledQuery, "sql" | "parameters">): QueryResult<R> {
     const statement = this.#statement(sql);
     const values = parameters as SQLInputValue[];
-    this.#note(life, sql);
+    this.#note(life, sql, values);
     if (statement.columns().length > 0) return { rows: statement.all(...values) as R[] };
     const { changes, lastInsertRowid } = statement.run(...values);
     return { rows: [], numAffectedRows: BigInt(changes), insertId: BigInt(lastInsertRowid) };
@@ -119,11 +122,13 @@ export class Store {
     return this.#statement(sql).all(...values) as T[];
   }
 
-  #note(life: Life, sql: string): void {
+  #note(life: Life, sql: string, values: readonly SQLInputValue[]): void {
     if (/^update "sessions" set "generation"/.test(sql)) this.#raisedBy = life.number;
-    const isStale = this.#raisedBy !== undefined && life.number < this.#raisedBy;
-    if (isStale && sql.startsWith('insert into "events"'))
-      this.staleWrites.push(`server ${life.number} wrote events after server ${this.#raisedBy} had the session`);
+    if (this.#raisedBy === undefined || life.number >= this.#raisedBy) return;
+    if (!sql.startsWith('insert into "events"')) return;
+    const type = values.find((value) => typeof value === "string" && underLease.test(value));
+    if (type !== undefined)
+      this.staleWrites.push(`server ${life.number} wrote ${type} after server ${this.#raisedBy} had the session`);
   }
 
   #statement(sql: string): StatementSync {

@@ -11,6 +11,7 @@ import { Sessions } from "../../src/domain/sessions/sessions.ts";
 import { Turns } from "../../src/domain/turns/turns.ts";
 import { Wakeups } from "../../src/domain/wakeups/wakeups.ts";
 import { systemClock } from "../../src/ports/clock.ts";
+import type { ServerBus } from "../../src/ports/server-bus.ts";
 import { emptyNotes } from "./_claude-notes.ts";
 import { Delays } from "./_pipes.ts";
 import { Random } from "./_random.ts";
@@ -50,9 +51,11 @@ export class World {
   /** Whose output may be lost: their sandbox ended, or the guest forgot them. */
   readonly lostProcesses = new Set<string>();
   server: Server | undefined;
-  #servers = 0;
-  /** The data directory's note of the server's id. */
-  #noted: string[] = [];
+  readonly #all: Life[] = [];
+  /** The data directory's note: every server that there was. */
+  readonly #noted = new Set<string>();
+  /** Of all that live. */
+  readonly #bus: LocalBus;
 
   constructor(store: Store, { seed, delayMs, trace }: { seed: number; delayMs: number; trace: string[] }) {
     this.trace = trace;
@@ -62,16 +65,20 @@ export class World {
     this.delays = new Delays(this.time, this.random);
     this.delays.mostMs = delayMs;
     this.sandboxes = new MemorySandboxes({ notes: this.notes, random: this.random, delays: this.delays });
+    this.#bus = new LocalBus({ logger: this.#logger({ number: 0, alive: true }) });
     store.clear();
     store.onDeath = (life) => this.#end(life);
     store.raw.prepare("insert into accounts (id, name, created_at) values (?, ?, 0)").run(accountId, "tester");
   }
 
-  /** Builds a server on what there is. The one before is dead, whatever it was at. */
-  async start(): Promise<Server> {
+  /** Builds a server on what there is. The one before is dead, whatever it was at; or it lives for `lingersMs`. */
+  async start(lingersMs = 0): Promise<Server> {
     this.store.trap = undefined;
-    this.die();
-    const life: Life = { number: ++this.#servers, alive: true };
+    const before = this.server?.life;
+    if (before !== undefined && lingersMs > 0) this.time.later(lingersMs, () => this.#end(before));
+    else this.die();
+    const life: Life = { number: this.#all.length + 1, alive: true };
+    this.#all.push(life);
     this.say(`server ${life.number} starts`);
     const server = await lives.run(life, () => this.#compose(life));
     this.server = server;
@@ -82,6 +89,11 @@ export class World {
   die(): void {
     const { server } = this;
     if (server !== undefined) this.#end(server.life);
+  }
+
+  /** Nothing of the run goes on. */
+  endAll(): void {
+    for (const life of this.#all) this.#end(life);
   }
 
   /** Work of the server of now: what it begins ends with it. Undefined while there is none. */
@@ -101,7 +113,7 @@ export class World {
     life.alive = false;
     this.store.drop(life);
     // Its connections go with it.
-    for (const { guest } of this.sandboxes.all) guest.cut();
+    for (const { guest } of this.sandboxes.all) guest.cut(life);
     if (this.server?.life === life) this.server = undefined;
   }
 
@@ -110,12 +122,12 @@ export class World {
     const logger = this.#logger(life);
     const db = store.connect(life);
     const clock = systemClock;
-    const bus = new LocalBus({ logger });
+    const bus = this.#busOf(life);
     const log = new DbEventLog(db, { clock, bus });
     const note = {
       read: () => [...this.#noted],
       write: (ids: readonly string[]) => {
-        this.#noted = [...ids];
+        for (const id of ids) this.#noted.add(id);
       },
     };
     const membership = await Membership.join({ db, clock, logger, host: "here", note, timings });
@@ -157,6 +169,21 @@ export class World {
       },
     });
     return { life, turns, sessions: new Sessions(parts), messages: new Messages(parts) };
+  }
+
+  /** The dead hear nothing, and say nothing. */
+  #busOf(life: Life): ServerBus {
+    const bus = this.#bus;
+    return {
+      publish: async (topic, payload) => {
+        if (life.alive) await bus.publish(topic, payload);
+      },
+      subscribe: (topic, handler) =>
+        bus.subscribe(topic, (payload) => {
+          if (life.alive) lives.run(life, () => handler(payload));
+        }),
+      onGap: (handler) => bus.onGap(handler),
+    };
   }
 
   #logger({ number }: Life): Logger {
