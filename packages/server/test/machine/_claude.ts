@@ -162,6 +162,11 @@ export class ClaudeModel {
     return !this.ended && (this.#turn !== undefined || this.#hasAgents);
   }
 
+  /** Has something in hand, or something runs that it has begun. */
+  get isBusy(): boolean {
+    return !this.ended && !(this.#atRest && this.#tasks.length === 0);
+  }
+
   #noteMode(by: "start" | "server" | "claude"): void {
     this.#notes.modes.push({ at: this.#notes.now(), processId: this.processId, mode: this.#mode, by });
   }

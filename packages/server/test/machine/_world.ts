@@ -50,7 +50,11 @@ export class World {
   readonly trace: string[];
   /** Whose output may be lost: their sandbox ended, or the guest forgot them. */
   readonly lostProcesses = new Set<string>();
+  /** A server was replaced while it lived: a sandbox that it was making then is the sweep's to end, which is not here. */
+  wasReplaced = false;
   server: Server | undefined;
+  /** Of the newest server. */
+  startedAt = 0;
   readonly #all: Life[] = [];
   /** The data directory's note: every server that there was. */
   readonly #noted = new Set<string>();
@@ -75,10 +79,12 @@ export class World {
   async start(lingersMs = 0): Promise<Server> {
     this.store.trap = undefined;
     const before = this.server?.life;
+    this.wasReplaced ||= lingersMs > 0;
     if (before !== undefined && lingersMs > 0) this.time.later(lingersMs, () => this.#end(before));
     else this.die();
     const life: Life = { number: this.#all.length + 1, alive: true };
     this.#all.push(life);
+    this.startedAt = this.time.now;
     this.say(`server ${life.number} starts`);
     const server = await lives.run(life, () => this.#compose(life));
     this.server = server;
