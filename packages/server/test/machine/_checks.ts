@@ -141,7 +141,8 @@ export function checkEnd(story: Story): void {
   if (session.archived_at !== null && last !== undefined && last.at > session.archived_at - beginMs + 1_000)
     broken(`${last.words} was told at ${last.at}, after the session was archived`);
   if (session.status !== "idle") broken(`the session is ${session.status} in the end`);
-  if (session.archived_at !== null && processes(story).length > 0) broken("the session is archived, and Claude Code runs");
+  if (session.archived_at !== null && processes(story).length > 0)
+    broken("the session is archived, and Claude Code runs");
   const events = eventsOf(story);
   checkLog(events);
   checkWords(story, events);
@@ -233,8 +234,10 @@ function checkMessage(story: Story, message: Sent, events: SessionEvent[]): void
 }
 
 /** A stop means what was there when it was asked for, and a message that runs now what runs then. */
-function isWanted({ stops, urgent }: Story, { sentAt, removed }: Sent): boolean {
-  return removed || [...stops, ...urgent].some((at) => at >= sentAt);
+function isWanted({ stops, urgent }: Story, message: Sent): boolean {
+  const { sentAt, removed } = message;
+  if (removed || stops.some((at) => at >= sentAt)) return true;
+  return urgent.some((other) => other !== message && other.sentAt >= sentAt);
 }
 
 /**

@@ -227,6 +227,9 @@ export class ClaudeModel {
   }
 
   #requested(request: Line, { subtype, ...more }: Line): void {
+    // What it was about to do comes first, now and then.
+    if (subtype === "interrupt" && this.#random.below(3) === 0) this.goOn();
+    if (this.ended) return;
     if (subtype === "interrupt") this.#interrupt(request, more.cancel_queued === true);
     else if (subtype === "set_permission_mode") {
       this.#mode = String(more.mode);

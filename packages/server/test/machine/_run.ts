@@ -28,8 +28,8 @@ export interface Story {
   modes: { at: number; mode: string }[];
   /** When somebody wanted an end that names nobody else than what ran: interrupts, answers that stop, archive. */
   stops: number[];
-  /** When a message came that was to run now. */
-  urgent: number[];
+  /** Messages that were to run now. */
+  urgent: Sent[];
   /** Something failed, or Claude Code did what it should not. */
   hadFailure: boolean;
   /** Since when something is that must not last. */
@@ -203,9 +203,9 @@ const pick = (story: Story, which: number): Sent | undefined => story.sent[which
 
 function send(story: Story, delivery: "next" | "now"): void {
   const sentAt = story.world.time.now;
-  if (delivery === "now") story.urgent.push(sentAt);
   const sent: Sent = { words: `m${story.sent.length}`, id: undefined, sentAt, edits: [], removed: false };
   story.sent.push(sent);
+  if (delivery === "now") story.urgent.push(sent);
   const content = [{ type: "text", text: sent.words }];
   post(story, [{ type: "user.message", content, holdfast: { delivery } }], ([id]) => (sent.id = id));
 }
