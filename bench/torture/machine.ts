@@ -55,7 +55,8 @@ function look(pid: number, dataDir: string, instance: string): MachineProcess | 
 export const isGuest = ({ command }: MachineProcess) => /guest\.mjs daemon/.test(command);
 export const isLink = ({ command }: MachineProcess) => /^socat - UNIX-CONNECT/.test(command);
 export const isClaude = ({ command }: MachineProcess) => /^(\/\S+\/)?claude -p /.test(command);
-export const isRunuser = ({ command }: MachineProcess) => /^runuser -u claudeuser -- (\/\S+\/)?claude /.test(command);
+export const isRunuser = ({ command }: MachineProcess) =>
+  /^runuser -u claudeuser (-g \S+ )?(-G \S+ )?-- (\/\S+\/)?claude /.test(command);
 export const isInit = ({ innerPid, sandbox }: MachineProcess) => sandbox !== undefined && innerPid === 1;
 
 /** A path as a sandbox sees it, as the machine can open it. Links are followed within the sandbox. */
