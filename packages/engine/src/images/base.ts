@@ -164,7 +164,9 @@ async function fillNode(directory: string, context: BaseContext): Promise<void> 
   const nodePackage = `node-linux-${arch() === "arm64" ? "arm64" : "x64"}`;
   const run = (args: [string, ...string[]]) =>
     runCommand(args, { cwd: workshop, env: context.hostEnv, onLine: context.onLine, signal: context.signal });
-  await run([context.machine.npm, "pack", "--silent", `${nodePackage}@${pins.node}`, `npm@${pins.npm}`]);
+  // Without it a download of 50 MB outlives an engine that was killed.
+  const withUs = ["setpriv", "--pdeathsig", "KILL", "--"] as const;
+  await run([...withUs, context.machine.npm, "pack", "--silent", `${nodePackage}@${pins.node}`, `npm@${pins.npm}`]);
   const local = join(directory, "usr/local");
   const npm = join(local, "lib/node_modules/npm");
   mkdirSync(npm, { recursive: true });
