@@ -78,4 +78,4 @@ test("forks without end that nobody waits for any more are over, and B went on",
   await phase.stop();
   await expect.poll(() => processesIn(sandboxId), { timeout: 90_000, interval: 500 }).toBeLessThan(40);
   expect(samples.failures).toEqual([]);
-});
+}, 240_000);
